@@ -1,0 +1,133 @@
+# lua-openrouter. `make` builds both C modules for Lua 5.4 and for LuaJIT, side by side in build/.
+#
+#   all      build/5.4 and build/5.1 (LuaJIT): openrouter/core.so, openrouter/curl.so
+#   demo     the tour, examples/demo
+#   sandbox  the API's local stand-in, until interrupted
+#   test     every spec under both Luas; SPEC=spec/money_spec.lua and LUAS=5.4 (or 5.1) choose
+#   lint     what machines can see without running it
+#   bench    every bench/*/run
+#   install  into PREFIX, below DESTDIR
+#   deps     the Debian packages that are missing, by apt; demo and test do it first
+
+CFLAGS        = -O2 -g
+WERROR        = -Werror
+LUA           = lua5.4
+LUA_INCDIR    = /usr/include/lua5.4
+LUAJIT        = luajit
+LUAJIT_INCDIR = /usr/include/luajit-2.1
+CURL_CFLAGS   =
+CURL_LIBS     = -lcurl
+PREFIX        = /usr/local
+DESTDIR       =
+SPEC          = spec
+LUAS          = 5.4 5.1
+
+# "a|b" is content with either and installs a. luajit2, not luajit: plain LuaJIT and nginx's Lua module exclude each other.
+PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev luajit2|luajit libluajit2-5.1-dev|libluajit-5.1-dev \
+  libcurl4-openssl-dev|libcurl4-gnutls-dev lua-cjson lua-argparse ca-certificates nginx libnginx-mod-http-lua
+TEST_PACKAGES = lua-busted lua-check lua5.1 luarocks clang python3 curl openssl
+
+# LPeg's warnings, less three that forbid ordinary C99: a declaration where it is needed, a small struct as a result, a call's
+# result cast on the spot.
+WARNINGS = -Wall -Wextra -pedantic -Wcast-align -Wcast-qual -Wdisabled-optimization -Wpointer-arith -Wshadow \
+  -Wsign-compare -Wundef -Wwrite-strings -Wmissing-prototypes -Wmissing-declarations \
+  -Wnested-externs -Wstrict-prototypes -Wredundant-decls -Wc++-compat
+STRICT   = -std=c99 $(WARNINGS) $(WERROR)
+COMPILE  = $(CC) $(STRICT) $(CFLAGS) $(CURL_CFLAGS) -fPIC -fvisibility=hidden -pthread -MMD -MP
+
+SOURCES      = $(wildcard csrc/*.c)
+CURL_OBJECTS = lua_curl.o curl_transport.o
+CORE_OBJECTS = $(filter-out $(CURL_OBJECTS),$(SOURCES:csrc/%.c=%.o))
+OBJECTS      = $(foreach abi,5.4 5.1,$(addprefix build/$(abi)/,$(CORE_OBJECTS) $(CURL_OBJECTS)))
+MODULES      = $(foreach abi,5.4 5.1,build/$(abi)/openrouter/core.so build/$(abi)/openrouter/curl.so)
+
+LUA_FILES = $(wildcard lua/openrouter/*.lua lua/openrouter/*/*.lua)
+BENCHES   = $(wildcard bench/*/run)
+LINT_LUA  = $(wildcard lua spec bin/openrouter-cost examples bench .ci/check-rockspec)
+LINT_SH   = $(shell grep -lE '^\#!(/bin/sh|/usr/bin/env bash)' -r $(wildcard .ci bin spec/support examples bench))
+LINTS     = lint-lua lint-clang lint-analyzer lint-sh lint-rock lint-modules
+
+.PHONY: all demo test bench lint install clean deps test-deps sandbox $(LINTS)
+all: $(MODULES)
+
+build/5.4/%.o: csrc/%.c Makefile
+	@echo 'cc $@'; mkdir -p $(@D)
+	@$(COMPILE) -I$(LUA_INCDIR) -c -o $@ $<
+
+build/5.1/%.o: csrc/%.c Makefile
+	@echo 'cc $@'; mkdir -p $(@D)
+	@$(COMPILE) -I$(LUAJIT_INCDIR) -c -o $@ $<
+
+build/%/openrouter/core.so: $(addprefix build/%/,$(CORE_OBJECTS))
+	@echo 'ld $@'; mkdir -p $(@D)
+	@$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ -lm
+
+build/%/openrouter/curl.so: $(addprefix build/%/,$(CURL_OBJECTS))
+	@echo 'ld $@'; mkdir -p $(@D)
+	@$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ $(CURL_LIBS)
+
+-include $(OBJECTS:.o=.d)
+
+deps:
+	@sh .ci/deps '$(PACKAGES)'
+
+test-deps:
+	@sh .ci/deps '$(PACKAGES) $(TEST_PACKAGES)'
+
+# Under -j too, nothing is compiled before the compiler is there.
+demo bench sandbox: deps all
+test: test-deps all
+$(OBJECTS): | $(if $(filter demo bench sandbox,$(MAKECMDGOALS)),deps) $(if $(filter test lint%,$(MAKECMDGOALS)),test-deps)
+
+demo:
+	@examples/demo
+
+sandbox:
+	@exec examples/sandbox/run
+
+test:
+	@LUA='$(LUA)' LUAJIT='$(LUAJIT)' spec/support/run '$(LUAS)' $(SPEC)
+
+bench:
+	@echo 'benchmarks: $(or $(BENCHES:bench/%/run=%),none yet)'
+	@set -e; for run in $(BENCHES); do echo; echo "== $$run"; "$$run"; done
+
+lint: $(LINTS)
+$(LINTS): | test-deps
+
+lint-lua:
+	luacheck --quiet --no-color $(LINT_LUA)
+
+lint-clang:
+	@echo clang -fsyntax-only
+	@clang $(STRICT) -I$(LUA_INCDIR) $(CURL_CFLAGS) -fsyntax-only $(SOURCES)
+	@clang $(STRICT) -I$(LUAJIT_INCDIR) $(CURL_CFLAGS) -fsyntax-only $(SOURCES)
+
+lint-analyzer:
+	@echo gcc -fanalyzer
+	@status=0; for c in $(SOURCES); do \
+	  gcc $(STRICT) -O2 -fanalyzer -I$(LUA_INCDIR) $(CURL_CFLAGS) -c -o /dev/null $$c || status=1; done; exit $$status
+
+lint-sh:
+	@echo sh -n
+	@set -e; for script in $(LINT_SH); do sh -n $$script; done
+
+lint-rock:
+	luarocks lint lua-openrouter-scm-1.rockspec
+	.ci/check-rockspec
+
+lint-modules: all
+	.ci/check-modules
+
+install: all
+	@set -e; for abi in 5.4 5.1; do \
+	  for file in $(LUA_FILES:lua/%=%); do install -D -m 644 lua/$$file $(DESTDIR)$(PREFIX)/share/lua/$$abi/$$file; done; \
+	  for so in core.so curl.so; do \
+	    install -D -m 755 build/$$abi/openrouter/$$so $(DESTDIR)$(PREFIX)/lib/lua/$$abi/openrouter/$$so; done; \
+	done
+	install -D -m 755 bin/openrouter-cost $(DESTDIR)$(PREFIX)/bin/openrouter-cost
+
+# luarocks make builds in the tree, outside build/
+clean:
+	rm -rf build openrouter
+	rm -f csrc/*.o

@@ -1,0 +1,38 @@
+/*
+** histogram: how values spread, in bounded memory. Buckets are log-linear: 64 of equal width in each power of two.
+**
+** A quantile is the middle of the bucket that the value of that rank fell into, hence within 1/128 of the true value;
+** where all values are integers it is one too, and the true one below 128. Below 2^-20 everything counts as 0.
+** Adding and removing are exact opposites, so the result depends on the values alone, not on their order.
+*/
+#ifndef histogram_h
+#define histogram_h
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Room grows with the span of the values seen, from half an octave (128 bytes) to at most 21 kB. */
+struct histogram {
+  uint32_t *count;   /* of the buckets first … first + size - 1 */
+  uint16_t first;
+  uint16_t size;
+};
+
+/* The bucket of a value; -1 for what is not recorded: negative, 2^63 and above, not a number. */
+int histogram_bucket (double value);
+
+/* Make sure that the bucket has room; false when there is no memory, and nothing has changed. */
+bool histogram_reserve (struct histogram *h, int bucket);
+
+void histogram_add (struct histogram *h, int bucket);     /* after histogram_reserve */
+void histogram_remove (struct histogram *h, int bucket);  /* what was added before */
+
+/* The bucket of the value with this rank, 1 for the smallest; there must be that many. */
+int histogram_rank (const struct histogram *h, uint64_t rank);
+
+/* What stands for the values of a bucket. */
+double histogram_value (int bucket, bool integers);
+
+void histogram_free (struct histogram *h);
+
+#endif

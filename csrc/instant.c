@@ -1,0 +1,118 @@
+#include "instant.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Days since 1970-01-01 of a date in the Gregorian calendar. Years start in March here, so that a leap day comes last. */
+static int64_t days_from_date (int64_t year, int month, int day) {
+  year -= month <= 2;
+  int64_t era = year / 400;
+  int64_t year_of_era = year - era * 400;
+  int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+  return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+}
+
+static int days_in_month (int year, int month) {
+  static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+  bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+  return days[month - 1] + (month == 2 && leap);
+}
+
+/* The `count` digits at *p, or -1. */
+static int digits (const char **p, int count) {
+  int value = 0;
+  for (; count > 0; count--, ++*p) {
+    if (**p < '0' || **p > '9') return -1;
+    value = value * 10 + (**p - '0');
+  }
+  return value;
+}
+
+static bool expect (const char **p, char c) {
+  if (**p != c) return false;
+  ++*p;
+  return true;
+}
+
+static bool make (int year, int month, int day, int hour, int minute, int second, double *out) {
+  if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month)) return false;
+  if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60) return false;
+  *out = (double)(days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second);
+  return true;
+}
+
+/* Decimals of a second, to the microsecond; the rest is passed over. */
+static bool fraction (const char **p, double *value) {
+  int micro = 0, unit = 100000;
+  *value = 0;
+  if (!expect(p, '.')) return true;
+  if (**p < '0' || **p > '9') return false;
+  for (; **p >= '0' && **p <= '9'; ++*p, unit /= 10) micro += (**p - '0') * unit;
+  *value = micro / 1e6;
+  return true;
+}
+
+/* Z or +hh:mm, in seconds east of UTC. */
+static bool offset (const char **p, int *seconds) {
+  *seconds = 0;
+  if (expect(p, 'Z') || expect(p, 'z')) return true;
+  int sign = **p == '-' ? -1 : 1;
+  if (!expect(p, '+') && !expect(p, '-')) return false;
+  int hour = digits(p, 2);
+  if (hour < 0 || hour > 23 || !expect(p, ':')) return false;
+  int minute = digits(p, 2);
+  if (minute < 0 || minute > 59) return false;
+  *seconds = sign * (hour * 3600 + minute * 60);
+  return true;
+}
+
+bool instant_parse (const char *text, size_t length, double *out) {
+  char copy[48];
+  if (length >= sizeof copy) return false;
+  memcpy(copy, text, length);
+  copy[length] = '\0';
+  const char *p = copy;
+  int year = digits(&p, 4);
+  if (year < 0 || !expect(&p, '-')) return false;
+  int month = digits(&p, 2);
+  if (month < 0 || !expect(&p, '-')) return false;
+  int day = digits(&p, 2);
+  if (day < 0 || !(expect(&p, 'T') || expect(&p, 't') || expect(&p, ' '))) return false;
+  int hour = digits(&p, 2);
+  if (hour < 0 || !expect(&p, ':')) return false;
+  int minute = digits(&p, 2);
+  if (minute < 0 || !expect(&p, ':')) return false;
+  int second = digits(&p, 2), east;
+  double part;
+  if (second < 0 || !fraction(&p, &part) || !offset(&p, &east) || p != copy + length) return false;
+  if (!make(year, month, day, hour, minute, second, out)) return false;
+  *out += part - east;
+  return true;
+}
+
+bool instant_http_date (const char *text, double *out) {
+  static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  char name[4], end[4];
+  int day, year, hour, minute, second;
+  if (sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d %3[A-Z]", &day, name, &year, &hour, &minute, &second, end)
+      != 7 || strcmp(end, "GMT") != 0 || strlen(name) != 3)
+    return false;
+  const char *month = strstr(months, name);
+  if (month == NULL || (month - months) % 3 != 0) return false;
+  return make(year, (int)(month - months) / 3 + 1, day, hour, minute, second, out);
+}
+
+size_t instant_day (char out[INSTANT_DAY_SIZE], double unix_seconds) {
+  int64_t days = (int64_t)floor(unix_seconds / 86400) + 719468;
+  int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+  int64_t day_of_era = days - era * 146097;
+  int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+  int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+  int64_t month = (5 * day_of_year + 2) / 153;
+  int64_t day = day_of_year - (153 * month + 2) / 5 + 1;
+  month = month < 10 ? month + 3 : month - 9;
+  int64_t year = year_of_era + era * 400 + (month <= 2);
+  int n = snprintf(out, INSTANT_DAY_SIZE, "%04d-%02d-%02d", (int)year, (int)month, (int)day);
+  return n > 0 && n < INSTANT_DAY_SIZE ? (size_t)n : 0;
+}

@@ -1,0 +1,22 @@
+/*
+** instant: points in time as text. Seconds since 1970-01-01T00:00:00Z.
+*/
+#ifndef instant_h
+#define instant_h
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define INSTANT_DAY_SIZE 16
+
+/* RFC 3339 date and time, any offset, any number of decimals (kept to the microsecond). The whole text must be one. */
+bool instant_parse (const char *text, size_t length, double *unix_seconds);
+
+/* The HTTP date in a Retry-After header: "Sun, 06 Nov 1994 08:49:37 GMT". */
+bool instant_http_date (const char *text, double *unix_seconds);
+
+/* "2026-11-21", in UTC. Returns the length. */
+size_t instant_day (char out[INSTANT_DAY_SIZE], double unix_seconds);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+** json: JSON text (RFC 8259). Knows nothing of records, allocates nothing.
+**
+** Two phases. Checking (json_check_*) reads text nobody has looked at, enforces the whole grammar, UTF-8 and the depth
+** limit, and says what is wrong and where. Reading (all the rest) takes text that has passed the check and trusts it.
+** In both the text ends with a NUL at text + length: NUL is legal nowhere in JSON, so it stops every scan.
+*/
+#ifndef json_h
+#define json_h
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define JSON_MAX_DEPTH 128  /* arrays and objects inside one another; a record needs 4 */
+
+/* What a check found wrong, and where. */
+struct json_error {
+  const char *message;
+  const char *at;
+};
+
+/* ---- checking -------------------------------------------------------------------------------------------------- */
+
+const char *json_space (const char *p);  /* the first byte that is not white space */
+
+/* Check the value at p; return the byte after it, or NULL with the error filled in. `depth` is how many arrays and
+   objects are open around it. */
+const char *json_check_value (const char *p, int depth, struct json_error *error);
+
+/* The same for a string whose opening quote is at p. */
+const char *json_check_string (const char *p, struct json_error *error);
+
+/*
+** For callers that walk an object's members themselves while checking it. Start with p behind '{'. Returns true at a
+** member: name (raw, without quotes) is set and *p is at its value, which the caller must check, leaving *p behind it.
+** Returns false at the end (*p behind '}') or on an error (*p is NULL).
+*/
+struct json_walk {
+  const char *name;
+  size_t name_length;
+  bool inside;  /* zero at the start */
+};
+bool json_check_member (const char **p, struct json_walk *walk, struct json_error *error);
+
+/* Fill in the error and return NULL; the words change when `at` is the end of the text. */
+const char *json_fail (struct json_error *error, const char *message, const char *at);
+
+/* ---- reading checked text -------------------------------------------------------------------------------------- */
+
+const char *json_skip (const char *p);  /* the byte after the value at p */
+
+/* A string's raw characters between the quotes. */
+const char *json_string (const char *p, size_t *length);
+
+/* Write the characters a raw string stands for to out (room for `length` bytes); returns how many. */
+size_t json_unescape (char *out, const char *raw, size_t length);
+
+bool json_string_is (const char *raw, size_t raw_length, const char *text, size_t length);
+
+/* Members of the object at the '{' in *p (then of the cursor left there); false at the end. */
+bool json_next_member (const char **p, const char **name, size_t *name_length, const char **value);
+
+/* Items of the array at the '[' in *p; false at the end. */
+bool json_next_item (const char **p, const char **value);
+
+/* The value of the last member called `name` in the object at p, or NULL. */
+const char *json_member (const char *p, const char *name, size_t length);
+
+static inline bool json_is_number (const char *p) { return *p == '-' || (*p >= '0' && *p <= '9'); }
+
+/* "null", "boolean", "number", "string", "array" or "object" */
+const char *json_kind (const char *p);
+
+/* Copy the value without the white space between its tokens; out has room for all of it. Returns the length. */
+size_t json_minify (char *out, const char *p, const char *end);
+
+/* ---- numbers --------------------------------------------------------------------------------------------------- */
+
+/* A number's parts: its significant digits with no zero at either end, and where the decimal point goes. */
+struct json_decimal {
+  bool negative;
+  size_t digits;      /* how many significant digits; 0 for zero */
+  const char *first;  /* the first of them; a point may stand in between */
+  uint64_t leading;   /* the first 19 of them, or all, as an integer */
+  int64_t exponent;   /* value = digits as an integer * 10^exponent; beyond +-10^12 it stays there */
+};
+void json_decimal (const char *p, struct json_decimal *d);
+
+/* Nearest double, ties to even, whatever the locale; false when it is beyond the range of a double. */
+bool json_double (const char *p, double *value);
+
+/* Exact integer however spelt (10, 10.0, 1e1); false when it is none or beyond 64 bits. */
+bool json_integer (const char *p, int64_t *value);
+
+#endif

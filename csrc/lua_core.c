@@ -1,0 +1,115 @@
+/*
+** lua_core: the module openrouter.core, everything that needs libc alone; the files in lua/openrouter give it its public face.
+*/
+#define _POSIX_C_SOURCE 200809L
+#include "fields.h"
+#include "lua_error.h"
+#include "lua_file.h"
+#include "lua_generation.h"
+#include "lua_lookup.h"
+#include "lua_record.h"
+#include "lua_tally.h"
+#include "lua_value.h"
+
+#include <time.h>
+#include <unistd.h>
+
+static void push_string_field (lua_State *L, const char *name, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, name);
+}
+
+static void push_choices (lua_State *L, const char *field) {
+  const char *choice;
+  lua_newtable(L);
+  for (int i = 0; (choice = field_choice(field, i)) != NULL; i++) {
+    lua_pushstring(L, choice);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "choices");
+}
+
+/* The field table for Lua: a list of { name, type, unit, nullable, presence, description, choices }. */
+static void push_fields (lua_State *L, const struct field_info *infos, int count) {
+  static const char *const presence[] = { "required", "optional", "retired" };
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++) {
+    lua_createtable(L, 0, 8);
+    push_string_field(L, "name", infos[i].name);
+    push_string_field(L, "type", field_type_name(infos[i].type));
+    push_string_field(L, "unit", infos[i].unit);
+    push_string_field(L, "presence", presence[infos[i].presence]);
+    push_string_field(L, "description", infos[i].description);
+    lua_pushboolean(L, infos[i].nullable);
+    lua_setfield(L, -2, "nullable");
+    if (infos[i].type == TYPE_ENUM) push_choices(L, infos[i].name);
+    lua_rawseti(L, -2, i + 1);
+  }
+}
+
+static void push_kinds (lua_State *L) {
+  static const char *const rules[] = { "always", "wait", "briefly", "never", "stop" };
+  lua_newtable(L);
+  for (int i = KIND_settled + 1; i < KIND_COUNT; i++) {
+    lua_createtable(L, 0, 3);
+    push_string_field(L, "name", kind_name((enum kind)i));
+    push_string_field(L, "meaning", kind_meaning((enum kind)i));
+    push_string_field(L, "retry", rules[kind_rule((enum kind)i)]);
+    lua_rawseti(L, -2, i);
+  }
+}
+
+/* kind_of_status(status) -> name: for the test that holds the table */
+static int status_kind (lua_State *L) {
+  lua_pushstring(L, kind_name(kind_of_status((int)luaL_checkinteger(L, 1))));
+  return 1;
+}
+
+static int push_clock (lua_State *L, clockid_t clock) {
+  struct timespec t = { 0, 0 };
+  clock_gettime(clock, &t);
+  lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec / 1e9);
+  return 1;
+}
+
+/* now() -> seconds on a clock that never goes back; unix_time() -> seconds since 1970 */
+static int now (lua_State *L) { return push_clock(L, CLOCK_MONOTONIC); }
+static int unix_time (lua_State *L) { return push_clock(L, CLOCK_REALTIME); }
+
+/* is_terminal(descriptor) -> boolean */
+static int is_terminal (lua_State *L) {
+  lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
+static const luaL_Reg functions[] = { { "quote", value_quote },
+                                      { "number_text", value_number_text },
+                                      { "status_kind", status_kind },
+                                      { "now", now },
+                                      { "unix_time", unix_time },
+                                      { "is_terminal", is_terminal },
+                                      { NULL, NULL } };
+static const luaL_Reg record_functions[] = { { "decode", record_lua_decode }, { NULL, NULL } };
+
+MODULE_EXPORT int luaopen_openrouter_core (lua_State *L);
+MODULE_EXPORT int luaopen_openrouter_core (lua_State *L) {
+  lua_newtable(L);
+  compat_setfuncs(L, functions, 0);
+  record_push_metatable(L);
+  compat_setfuncs(L, record_functions, 1);
+  generation_register(L);
+  lookup_register(L);
+  file_register(L);
+  tally_register(L);
+  error_push_metatable(L);
+  lua_setfield(L, -2, "error_metatable");
+  push_fields(L, field_info, FIELD_COUNT);
+  lua_setfield(L, -2, "fields");
+  push_fields(L, response_info, RESPONSE_COUNT);
+  lua_setfield(L, -2, "response_fields");
+  push_kinds(L);
+  lua_setfield(L, -2, "kinds");
+  lua_pushlightuserdata(L, NULL);
+  lua_setfield(L, -2, "null");
+  return 1;
+}

@@ -1,0 +1,49 @@
+#include "lua_error.h"
+
+#include "json.h"
+#include "lua_value.h"
+
+#include <string.h>
+
+void error_push_metatable (lua_State *L) {
+  luaL_newmetatable(L, ERROR_METATABLE);
+}
+
+void error_set_kind (lua_State *L, enum kind kind) {
+  lua_pushstring(L, kind_name(kind));
+  lua_setfield(L, -2, "kind");
+  lua_pushboolean(L, kind_retryable(kind));
+  lua_setfield(L, -2, "retryable");
+}
+
+void error_push (lua_State *L, enum kind kind, const char *message) {
+  lua_createtable(L, 0, 8);
+  lua_pushstring(L, message ? message : kind_meaning(kind));
+  lua_setfield(L, -2, "message");
+  error_set_kind(L, kind);
+  error_push_metatable(L);
+  lua_setmetatable(L, -2);
+}
+
+/* Copy a member of the JSON object to the error table on top if it is of the wanted kind. */
+static void copy_member (lua_State *L, const char *object, const char *name, const char *kind) {
+  const char *value = json_member(object, name, strlen(name));
+  if (value == NULL || strcmp(json_kind(value), kind) != 0 || strncmp(value, "\"\"", 2) == 0) return;
+  value_push(L, value, false);
+  lua_setfield(L, -2, name);
+}
+
+void error_fill_from_api (lua_State *L, const char *error_object) {
+  copy_member(L, error_object, "message", "string");
+  copy_member(L, error_object, "code", "number");
+  copy_member(L, error_object, "code", "string");
+  copy_member(L, error_object, "metadata", "object");
+}
+
+void error_fill_from_ledger (lua_State *L, const char *error_object) {
+  copy_member(L, error_object, "kind", "string");
+  copy_member(L, error_object, "retryable", "boolean");
+  copy_member(L, error_object, "message", "string");
+  copy_member(L, error_object, "status", "number");
+  copy_member(L, error_object, "attempts", "number");
+}

@@ -1,0 +1,181 @@
+#include "lua_record.h"
+
+#include "lua_error.h"
+#include "lua_value.h"
+#include "retry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RECORD_METATABLE "openrouter.generation"
+
+struct record *record_check (lua_State *L, int index) {
+  struct record *r = (struct record *)compat_test(L, index, RECORD_UPVALUE);
+  if (r == NULL) compat_type_error(L, index, "generation record");
+  return r;
+}
+
+/* ---- members --------------------------------------------------------------------------------------------------- */
+
+/* Push the table of the record's decoded lists and objects, by name. Made on first use: most records never need one. */
+static void push_decoded (lua_State *L, int index) {
+  compat_getuservalue(L, index);
+  lua_pushliteral(L, "decoded");
+  if (lua_istable(L, -2)) {
+    lua_rawget(L, -2);
+    if (lua_istable(L, -1)) {
+      lua_remove(L, -2);
+      return;
+    }
+    lua_pop(L, 1);
+  } else {
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  lua_newtable(L);  /* the uservalue; before 5.2 it replaces an environment shared with other userdata */
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "decoded");
+  lua_insert(L, -2);
+  compat_setuservalue(L, index);
+}
+
+/* Push the list or object called `name` as a table, the same one every time. */
+static void push_kept (lua_State *L, int index, const char *name, size_t length, const char *value, bool responses) {
+  push_decoded(L, index);
+  lua_pushlstring(L, name, length);
+  lua_pushvalue(L, -1);
+  lua_rawget(L, -3);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    if (responses) value_push_typed(L, TYPE_LIST, value);
+    else value_push(L, value, false);
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -5);
+  }
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+void record_push_member (lua_State *L, int index, const struct record *r, int field) {
+  const struct field_info *info = &field_info[field];
+  const char *value = record_member(r, field);
+  if (value_state(info->type, value) != VALUE_PRESENT) lua_pushnil(L);
+  else if (info->type == TYPE_LIST) push_kept(L, index, info->name, info->name_length, value, true);
+  else value_push_typed(L, info->type, value);
+}
+
+static void push_unknown (lua_State *L, int index, const struct record *r, const char *name, size_t length) {
+  const char *value = json_member(r->text + r->object, name, length);
+  if (value == NULL) lua_pushnil(L);
+  else if (*value == '{' || *value == '[') push_kept(L, index, name, length, value, false);
+  else value_push(L, value, false);
+}
+
+/* record[name] */
+static int record_index_name (lua_State *L) {
+  const struct record *r = record_check(L, 1);
+  size_t length;
+  if (lua_type(L, 2) != LUA_TSTRING) return 0;
+  const char *name = lua_tolstring(L, 2, &length);
+  int field = field_find(name, length, -1);
+  if (field >= 0) record_push_member(L, 1, r, field);
+  else push_unknown(L, 1, r, name, length);
+  return 1;
+}
+
+static int record_new_index (lua_State *L) {
+  record_check(L, 1);
+  return luaL_error(L, "a generation record cannot be changed (generation.totable gives a copy that can)");
+}
+
+static int record_tostring (lua_State *L) {
+  const struct record *r = record_check(L, 1);
+  record_push_member(L, 1, r, FIELD_id);
+  const char *id = lua_tostring(L, -1);
+  lua_pushfstring(L, "generation %s", id ? id : "without id");
+  return 1;
+}
+
+/* ---- decoding -------------------------------------------------------------------------------------------------- */
+
+static void push_invalid (lua_State *L, const struct record *r, const struct json_error *error) {
+  size_t at = (size_t)(error->at - r->text);
+  const char *what = at >= r->length ? "the text ends too early" : error->message;
+  char message[160];
+  if (at >= r->length && r->length == 0) what = "the text is empty";
+  snprintf(message, sizeof message, "not a JSON object: %s, at byte %lu", what, (unsigned long)at + 1);
+  error_push(L, KIND_bad_answer, message);
+  compat_integer(L, at + 1);
+  lua_setfield(L, -2, "byte");
+}
+
+static void push_api_error (lua_State *L, const char *part) {
+  const char *code = json_member(part, "code", 4);
+  int64_t status = 0;
+  if (code == NULL || !json_is_number(code) || !json_integer(code, &status) || status < 400 || status > 599) status = 0;
+  enum kind kind = kind_of_status((int)status);
+  error_push(L, kind, NULL);
+  error_fill_from_api(L, part);
+}
+
+static void push_error (lua_State *L, const struct record *r, enum record_kind kind, const char *part,
+                        const struct json_error *error) {
+  switch (kind) {
+    case RECORD_API_ERROR: push_api_error(L, part); break;
+    case RECORD_FAILED:
+      error_push(L, KIND_unresolved, "a ledger line of a lookup that failed");
+      if (*part == '{') error_fill_from_ledger(L, part);
+      break;
+    case RECORD_OPEN: error_push(L, KIND_unresolved, "a ledger line of a lookup that is still open"); break;
+    default: push_invalid(L, r, error);
+  }
+}
+
+enum record_kind record_decode (lua_State *L, const char *text, size_t length, int metatable) {
+  const char *part = NULL;
+  struct json_error error;
+  if (length > RECORD_MAX_TEXT) {
+    error_push(L, KIND_too_large, "the text is longer than 64 MiB");
+    return RECORD_INVALID;
+  }
+  struct record *r = (struct record *)compat_newuserdata(L, sizeof *r + length);
+  r->length = (uint32_t)length;
+  memcpy(r->text, text, length);
+  r->text[length] = '\0';
+  enum record_kind kind = record_index(r, &part, &error);
+  if (kind == RECORD_GENERATION) {
+    lua_pushvalue(L, metatable);
+    lua_setmetatable(L, -2);
+    return kind;
+  }
+  push_error(L, r, kind, part, &error);
+  lua_remove(L, -2);
+  return kind;
+}
+
+int record_lua_decode (lua_State *L) {
+  size_t length;
+  luaL_checktype(L, 1, LUA_TSTRING);
+  const char *text = lua_tolstring(L, 1, &length);
+  if (record_decode(L, text, length, RECORD_UPVALUE) == RECORD_GENERATION) return 1;
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+static const luaL_Reg metamethods[] = { { "__index", record_index_name },
+                                        { "__newindex", record_new_index },
+                                        { "__tostring", record_tostring },
+                                        { NULL, NULL } };
+
+void record_push_metatable (lua_State *L) {
+  if (!luaL_newmetatable(L, RECORD_METATABLE)) return;
+  lua_pushvalue(L, -1);
+  compat_setfuncs(L, metamethods, 1);
+  lua_pushliteral(L, "openrouter.generation");
+  lua_setfield(L, -2, "__name");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+}

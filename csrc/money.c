@@ -1,0 +1,140 @@
+#include "money.h"
+
+#include "json.h"
+
+#include <string.h>
+
+/* A magnitude while it is read or written: four 32-bit limbs, lowest first. Portable where there is no 128-bit type. */
+struct wide {
+  uint32_t limb[4];
+};
+
+static const uint32_t power[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000 };
+
+/* w = w * factor + term; false when it no longer fits */
+static bool wide_scale (struct wide *w, uint32_t factor, uint32_t term) {
+  uint64_t carry = term;
+  for (int i = 0; i < 4; i++) {
+    carry += (uint64_t)w->limb[i] * factor;
+    w->limb[i] = (uint32_t)carry;
+    carry >>= 32;
+  }
+  return carry == 0;
+}
+
+static bool wide_scale_power (struct wide *w, int64_t places) {
+  for (; places > 9; places -= 9)
+    if (!wide_scale(w, power[9], 0)) return false;
+  return wide_scale(w, power[places], 0);
+}
+
+static uint32_t wide_divide (struct wide *w, uint32_t divisor) {
+  uint64_t rest = 0;
+  for (int i = 3; i >= 0; i--) {
+    rest = rest << 32 | w->limb[i];
+    w->limb[i] = (uint32_t)(rest / divisor);
+    rest %= divisor;
+  }
+  return (uint32_t)rest;
+}
+
+static bool is_negative (const struct money *m) { return m->high >> 63; }
+
+static void negate (struct money *m) {
+  m->low = ~m->low + 1;
+  m->high = ~m->high + (m->low == 0);
+}
+
+/* Take the first n significant digits of the number; *p is left at the digit behind them. */
+static bool take_digits (struct wide *w, const char **p, int64_t n) {
+  while (n > 0) {
+    uint32_t chunk = 0;
+    int size = 0;
+    for (; size < 9 && n > 0; ++*p) {
+      if (**p == '.') continue;
+      chunk = chunk * 10 + (uint32_t)(**p - '0');
+      size++;
+      n--;
+    }
+    if (!wide_scale(w, power[size], chunk)) return false;
+  }
+  return true;
+}
+
+/* Whether the dropped digits, of which p is the first and `count` are left, round the kept ones away from zero. */
+static bool rounds_up (const char *p, int64_t count, bool odd) {
+  if (*p == '.') p++;
+  if (*p != '5') return *p > '5';
+  return count > 1 || odd;  /* the last significant digit is never 0, so any digit behind the 5 means "more than half" */
+}
+
+enum money_status money_parse (struct money *value, const char *number) {
+  struct json_decimal d;
+  struct wide w = { { 0, 0, 0, 0 } };
+  enum money_status status = MONEY_EXACT;
+  json_decimal(number, &d);
+  int64_t shift = d.exponent + MONEY_PLACES;                    /* places to add, or to drop when negative */
+  int64_t kept = (int64_t)d.digits + (shift < 0 ? shift : 0);   /* digits that stay */
+  if (d.digits > 0 && (int64_t)d.digits + shift > 39) return MONEY_OVERFLOW;
+  if (d.digits > 0 && kept >= 0) {
+    const char *p = d.first;
+    if (!take_digits(&w, &p, kept)) return MONEY_OVERFLOW;
+    if (shift > 0 && !wide_scale_power(&w, shift)) return MONEY_OVERFLOW;
+    if (shift < 0 && rounds_up(p, (int64_t)d.digits - kept, w.limb[0] & 1) && !wide_scale(&w, 1, 1)) return MONEY_OVERFLOW;
+  }
+  if (d.digits > 0 && shift < 0) status = MONEY_ROUNDED;
+  if (w.limb[3] >> 31) return MONEY_OVERFLOW;
+  value->low = (uint64_t)w.limb[1] << 32 | w.limb[0];
+  value->high = (uint64_t)w.limb[3] << 32 | w.limb[2];
+  if (d.negative) negate(value);
+  return status;
+}
+
+bool money_add (struct money *sum, const struct money *value) {
+  struct money result;
+  result.low = sum->low + value->low;
+  result.high = sum->high + value->high + (result.low < sum->low);
+  if (is_negative(sum) == is_negative(value) && is_negative(&result) != is_negative(sum)) return false;
+  *sum = result;
+  return true;
+}
+
+bool money_subtract (struct money *sum, const struct money *value) {
+  struct money opposite = *value;
+  negate(&opposite);  /* the smallest amount has no opposite, but money_parse never gives it */
+  return money_add(sum, &opposite);
+}
+
+size_t money_format (char out[MONEY_TEXT_SIZE], const struct money *value) {
+  struct money m = *value;
+  char digits[45];  /* 5 chunks of 9 */
+  bool negative = is_negative(&m);
+  if (negative) negate(&m);
+  struct wide w = { { (uint32_t)m.low, (uint32_t)(m.low >> 32), (uint32_t)m.high, (uint32_t)(m.high >> 32) } };
+  for (int end = 45; end > 0; end -= 9) {
+    uint32_t chunk = wide_divide(&w, power[9]);
+    for (int i = end - 1; i >= end - 9; i--, chunk /= 10) digits[i] = (char)('0' + chunk % 10);
+  }
+  int first = 0, point = 45 - MONEY_PLACES, last = 44;
+  while (first < point - 1 && digits[first] == '0') first++;
+  while (last >= point && digits[last] == '0') last--;
+  char *p = out;
+  if (negative) *p++ = '-';
+  memcpy(p, digits + first, (size_t)(point - first));
+  p += point - first;
+  if (last >= point) {
+    *p++ = '.';
+    memcpy(p, digits + point, (size_t)(last - point + 1));
+    p += last - point + 1;
+  }
+  *p = '\0';
+  return (size_t)(p - out);
+}
+
+double money_double (const struct money *value) {
+  char text[MONEY_TEXT_SIZE];
+  double number = 0;
+  money_format(text, value);
+  json_double(text, &number);
+  return number;
+}

@@ -1,0 +1,131 @@
+#include "record.h"
+
+#include <string.h>
+
+/* Members of the outermost object that say what the text is. */
+enum mark { MARK_settled, MARK_data, MARK_answer, MARK_error, MARK_pending, MARK_note, MARK_failed, MARK_context,
+            MARK_at, MARK_COUNT };
+
+static const char *const mark_name[MARK_COUNT] = { "settled", "data", "answer", "error", "pending", "note", "failed",
+                                                   "context", "at" };
+
+static int find_mark (const char *raw, size_t length) {
+  for (int i = 0; i < MARK_COUNT; i++)
+    if (json_string_is(raw, length, mark_name[i], strlen(mark_name[i]))) return i;
+  return -1;
+}
+
+/* A member's name may be spelt with escapes; known names are short, so a long one is unknown anyway. */
+static int find_field (const char *raw, size_t length, int guess) {
+  char name[64 * 4];
+  if (length < 6 || memchr(raw, '\\', length) == NULL) return field_find(raw, length, guess);
+  if (length > sizeof name) return -1;
+  return field_find(name, json_unescape(name, raw, length), guess);
+}
+
+/* Check the object at p and note where the known members' values are. */
+static const char *index_members (struct record *r, const char *p, int depth, struct json_error *error) {
+  struct json_walk walk = { NULL, 0, false };
+  int field = -1;
+  memset(r->member, 0, sizeof r->member);
+  for (p++; json_check_member(&p, &walk, error);) {
+    const char *value = p;
+    if ((p = json_check_value(p, depth, error)) == NULL) return NULL;
+    int found = find_field(walk.name, walk.name_length, field + 1);
+    if (found < 0) continue;
+    field = found;
+    r->member[field] = (uint32_t)(value - r->text);
+  }
+  return p;
+}
+
+/* Check the outermost object at p. The members of `data`, where it is an object, are indexed on the way. */
+static const char *scan_outer (struct record *r, const char *p, const char *mark[], struct json_error *error) {
+  struct json_walk walk = { NULL, 0, false };
+  for (p++; json_check_member(&p, &walk, error);) {
+    int found = find_mark(walk.name, walk.name_length);
+    if (found >= 0) mark[found] = p;
+    p = found == MARK_data && *p == '{' ? index_members(r, p, 2, error) : json_check_value(p, 1, error);
+    if (p == NULL) return NULL;
+  }
+  return p;
+}
+
+static uint32_t offset_of (const struct record *r, const char *p) { return p ? (uint32_t)(p - r->text) : 0; }
+
+static bool is_object (const char *p) { return p != NULL && *p == '{'; }
+
+/* The text has passed the check already; indexing the chosen object again cannot fail. */
+static void choose_object (struct record *r, const char *answer, const char *object, bool indexed) {
+  struct json_error none;
+  r->answer = offset_of(r, answer);
+  r->object = offset_of(r, object);
+  if (!indexed) index_members(r, object, 1, &none);
+}
+
+/* A settled line: its answer holds the record, in a `data` object or bare. */
+static void choose_answer (struct record *r, const char *mark[]) {
+  const char *data = json_member(mark[MARK_answer], "data", 4);
+  r->context = is_object(mark[MARK_context]) ? offset_of(r, mark[MARK_context]) : 0;
+  r->at = offset_of(r, mark[MARK_at]);
+  choose_object(r, mark[MARK_answer], is_object(data) ? data : mark[MARK_answer], false);
+}
+
+static enum record_kind choose (struct record *r, const char *outer, const char *mark[], const char **part) {
+  if (mark[MARK_settled] && is_object(mark[MARK_answer])) {
+    choose_answer(r, mark);
+    return RECORD_GENERATION;
+  }
+  if (is_object(mark[MARK_data])) {
+    choose_object(r, outer, mark[MARK_data], true);
+    return RECORD_GENERATION;
+  }
+  if (mark[MARK_failed]) {
+    *part = is_object(mark[MARK_error]) ? mark[MARK_error] : mark[MARK_failed];
+    return RECORD_FAILED;
+  }
+  if (is_object(mark[MARK_error])) {
+    *part = mark[MARK_error];
+    return RECORD_API_ERROR;
+  }
+  if (mark[MARK_pending] || mark[MARK_note]) {
+    *part = mark[MARK_pending] ? mark[MARK_pending] : mark[MARK_note];
+    return RECORD_OPEN;
+  }
+  choose_object(r, outer, outer, false);
+  return RECORD_GENERATION;
+}
+
+enum record_kind record_index (struct record *r, const char **part, struct json_error *error) {
+  const char *mark[MARK_COUNT] = { NULL };
+  r->object = r->answer = r->context = r->at = 0;
+  const char *outer = json_space(r->text), *p = NULL;
+  if (outer == r->text + r->length) json_fail(error, "the text is empty", outer);
+  else if (*outer == '{') p = scan_outer(r, outer, mark, error);
+  else if ((p = json_check_value(outer, 0, error)) != NULL) p = json_fail(error, "not an object", outer);
+  if (p == NULL) return RECORD_INVALID;
+  p = json_space(p);
+  if (p != r->text + r->length) {
+    json_fail(error, "text follows the end of the object", p);
+    return RECORD_INVALID;
+  }
+  return choose(r, outer, mark, part);
+}
+
+static bool is_type (enum field_type type, const char *value) {
+  int64_t integer;
+  double number;
+  switch (type) {
+    case TYPE_STRING: case TYPE_ENUM: return *value == '"';
+    case TYPE_BOOLEAN: return *value == 't' || *value == 'f';
+    case TYPE_INTEGER: return json_is_number(value) && json_integer(value, &integer);
+    case TYPE_NUMBER: case TYPE_MONEY: return json_is_number(value) && json_double(value, &number);
+    default: return *value == '[';
+  }
+}
+
+enum value_state value_state (enum field_type type, const char *value) {
+  if (value == NULL) return VALUE_ABSENT;
+  if (*value == 'n') return VALUE_NULL;
+  return is_type(type, value) ? VALUE_PRESENT : VALUE_MISMATCH;
+}

@@ -1,0 +1,56 @@
+/*
+** record: a generation record as an index into its own text. Decoding checks the text once and notes where each known
+** member's value starts; nothing is converted or thrown away, so the record is as exact as what the server sent.
+*/
+#ifndef record_h
+#define record_h
+
+#include "fields.h"
+#include "json.h"
+#include "money.h"
+
+#include <stdint.h>
+
+#define RECORD_MAX_TEXT ((size_t)64 << 20)  /* longer texts are refused, not indexed */
+
+/* Offsets are from `text`; 0 means "not there", since no value can start at the first byte but the whole. */
+struct record {
+  uint32_t length;
+  uint32_t object;              /* the record's '{' */
+  uint32_t answer;              /* the server's answer around it: '{' of {"data":…}, or of the record itself */
+  uint32_t context;             /* of a ledger line: what was said about the request */
+  uint32_t at;                  /* …: when it was settled */
+  uint32_t member[FIELD_COUNT]; /* value of each known member, the last one where a name comes twice */
+  char text[1];                 /* `length` bytes and a NUL */
+};
+
+/* What a text turned out to be. */
+enum record_kind {
+  RECORD_GENERATION,
+  RECORD_INVALID,    /* not JSON, or no object: see the json_error */
+  RECORD_API_ERROR,  /* {"error":{…}}: `part` is that object */
+  RECORD_OPEN,       /* a pending or note line of a ledger: `part` is the id */
+  RECORD_FAILED      /* a failed line of a ledger: `part` is its error object (or the id where it has none) */
+};
+
+/*
+** Index record->text (length and text are set, the rest is filled in). Taken in this order: a settled line's answer; a
+** `data` object; a failed line (its `error` is ours, not the server's); an `error` object; pending and note lines; else
+** the object itself. `part` and `error` are set as the kind says.
+*/
+enum record_kind record_index (struct record *record, const char **part, struct json_error *error);
+
+enum value_state { VALUE_PRESENT, VALUE_NULL, VALUE_ABSENT, VALUE_MISMATCH };
+
+/* Whether the value (NULL: absent) is what the schema says. An integer may be spelt 10.0; a number must fit a double. */
+enum value_state value_state (enum field_type type, const char *value);
+
+/* The value of a known member, or NULL. */
+static inline const char *record_member (const struct record *record, int field) {
+  return record->member[field] ? record->text + record->member[field] : NULL;
+}
+static inline enum value_state record_state (const struct record *record, int field) {
+  return value_state(field_info[field].type, record_member(record, field));
+}
+
+#endif

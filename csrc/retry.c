@@ -1,0 +1,96 @@
+#include "retry.h"
+
+#include "instant.h"
+#include "json.h"
+
+#include <math.h>
+#include <string.h>
+
+static const struct {
+  const char *name, *meaning;
+  enum retry_rule rule;
+} kinds[KIND_COUNT] = {
+  { "settled", "the record", RETRY_NEVER },
+#define KIND(name, retry, meaning) { #name, meaning, RETRY_##retry },
+#include "kinds.def"
+};
+
+static const struct {
+  int first, last;
+  enum kind kind;
+} statuses[] = {
+#define STATUS(first, last, kind) { first, last, KIND_##kind },
+#include "kinds.def"
+};
+
+#define BRIEF_ATTEMPTS 3
+
+/* A record is usually written within a second, so "not yet" is asked again faster than a failure. */
+static const struct retry_policy not_yet = { true, 0.4, 1.6, 8.0 };
+
+const char *kind_name (enum kind kind) { return kinds[kind].name; }
+const char *kind_meaning (enum kind kind) { return kinds[kind].meaning; }
+enum retry_rule kind_rule (enum kind kind) { return kinds[kind].rule; }
+
+int kind_find (const char *name) {
+  for (int i = 0; i < KIND_COUNT; i++)
+    if (strcmp(kinds[i].name, name) == 0) return i;
+  return -1;
+}
+
+bool kind_retryable (enum kind kind) {
+  enum retry_rule rule = kind_rule(kind);
+  return rule == RETRY_ALWAYS || rule == RETRY_WAIT || rule == RETRY_BRIEFLY || kind == KIND_unresolved
+         || kind == KIND_cancelled || kind == KIND_full;
+}
+
+enum kind kind_of_status (int status) {
+  size_t i = 0;
+  while (i < sizeof statuses / sizeof statuses[0] - 1 && (status < statuses[i].first || status > statuses[i].last)) i++;
+  return statuses[i].kind;
+}
+
+/* Full jitter: anywhere between nothing and the step, so that ids that failed together do not come back together. */
+static double backoff (const struct retry_policy *policy, int attempts, double random) {
+  double step = policy->base * pow(policy->factor, attempts - 1);
+  return random * (step < policy->cap ? step : policy->cap);
+}
+
+double retry_delay (const struct retry_policy *policy, enum kind kind, int attempts, double retry_after, double random,
+                    double now, double wait_until, double deadline) {
+  enum retry_rule rule = kind_rule(kind);
+  double delay, limit = deadline;
+  if (!policy->enabled || rule == RETRY_NEVER || rule == RETRY_STOP) return -1;
+  if (rule == RETRY_BRIEFLY && attempts >= BRIEF_ATTEMPTS) return -1;
+  if (rule == RETRY_WAIT) {
+    delay = not_yet.base / 2 + backoff(&not_yet, attempts, random);
+    /* the last look is at the very end of the wait, not somewhere before it */
+    if (now < wait_until && now + delay > wait_until) delay = wait_until - now;
+    if (wait_until < limit) limit = wait_until;
+  } else {
+    delay = backoff(policy, attempts, random);
+  }
+  /* what the server asks for is the least; a little more spreads those it asked at the same time */
+  if (retry_after >= 0) delay = retry_after + delay / 4;
+  return now < limit && now + delay <= limit + 1e-6 ? delay : -1;
+}
+
+/* A plain number, or -1. */
+static double number_of (const char *text) {
+  struct json_error error;
+  double value;
+  const char *start = json_space(text);
+  if (!json_is_number(start)) return -1;
+  const char *end = json_check_value(start, 0, &error);
+  return end && *json_space(end) == '\0' && json_double(start, &value) && value >= 0 ? value : -1;
+}
+
+double retry_after_seconds (const char *retry_after_ms, const char *retry_after, double unix_now) {
+  double value = retry_after_ms ? number_of(retry_after_ms) : -1, when;
+  if (value >= 0) return value / 1000;
+  if (retry_after == NULL) return -1;
+  value = number_of(retry_after);
+  if (value >= 0) return value;
+  if (!instant_http_date(retry_after, &when)) return -1;
+  return when > unix_now ? when - unix_now : 0;
+}

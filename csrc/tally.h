@@ -1,0 +1,123 @@
+/*
+** tally: generation records added up by group. Counts, exact sums and histograms, the same to the last digit in whatever
+** order the records come.
+**
+** A group is known by what the record has in each dimension: a string, number or boolean, or the day. Where that is
+** null, absent or of the wrong type it counts as the string "unknown", so a row's key is never there twice.
+**
+** The same id counts once. Where records of one id differ, the one settled last counts (`at` of its ledger line; a record
+** without it is older than any with), of two settled at the same time the one whose text has the greater hash. To take
+** back what an older record had added, the tally keeps what each id contributes: about 150 bytes with the measures a
+** report has by default. Records without an id count each for itself and are not kept.
+**
+** Every function that can fail leaves the tally as it was.
+*/
+#ifndef tally_h
+#define tally_h
+
+#include "record.h"
+
+#define TALLY_MAX_GROUPS 1000000
+#define TALLY_MAX_DIMENSIONS 16
+#define TALLY_MAX_MEASURES 32  /* as many as a uint32_t has bits; there are 31 today */
+
+enum tally_dimension_kind {
+  TALLY_FIELD,    /* a known member that is no list */
+  TALLY_DAY,      /* of created_at, in UTC */
+  TALLY_CONTEXT   /* a member of the ledger line's context */
+};
+
+struct tally_dimension {
+  enum tally_dimension_kind kind;
+  int field;          /* of TALLY_FIELD */
+  const char *name;   /* of TALLY_CONTEXT */
+  size_t length;
+};
+
+enum tally_measure_kind {
+  TALLY_SPEND,            /* record_spend; records where it is unknown have no value */
+  TALLY_SUM,              /* of a MONEY or INTEGER field; a null, absent, mismatched or too large one is no value */
+  TALLY_CANCELLED,        /* 1 for records that were cancelled, 0 for the others */
+  TALLY_FAILED_ATTEMPTS,  /* entries of provider_responses with a status that is null (no answer) or a number other than
+                             2xx; without a status, or with one of the wrong type, nothing is known of the attempt */
+  TALLY_SPREAD            /* histogram of an INTEGER or NUMBER field */
+};
+
+struct tally_measure {
+  enum tally_measure_kind kind;
+  int field;  /* of TALLY_SUM and TALLY_SPREAD */
+};
+
+/* What to add up. Only what stands here is paid for. */
+struct tally_declaration {
+  int dimensions;
+  struct tally_dimension dimension[TALLY_MAX_DIMENSIONS];
+  int measures;
+  struct tally_measure measure[TALLY_MAX_MEASURES];
+};
+
+struct tally;
+
+/* NULL: no memory. The secret (any two numbers) keeps hostile names from slowing it down; no result depends on it. */
+struct tally *tally_new (const struct tally_declaration *declaration, const uint64_t secret[2]);
+void tally_free (struct tally *t);
+
+/* ---- adding ----------------------------------------------------------------------------------------------------- */
+
+/* False and the reason (in the tally, until the next call) where the record cannot be added. */
+bool tally_add (struct tally *t, const struct record *record, const char **why);
+
+enum tally_line {
+  TALLY_BLANK,      /* nothing but white space */
+  TALLY_GENERATION, /* an API answer, a settled line or a bare record */
+  TALLY_FAILED,     /* of a ledger: a lookup that was given up */
+  TALLY_OPEN,       /* of a ledger: a lookup that is pending */
+  TALLY_MALFORMED,  /* not counted: no JSON object */
+  TALLY_REFUSED     /* not counted: see the reason */
+};
+
+/* Add one line of a file. An id that failed or is open counts as such while no record of it is there; settled beats
+   failed and failed beats open, whatever the order. */
+enum tally_line tally_add_line (struct tally *t, const char *line, size_t length, const char **why);
+
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+struct tally_group;
+
+/* Groups in the order they first appeared. One whose records were all replaced by others has no generations left. */
+size_t tally_groups (const struct tally *t);
+const struct tally_group *tally_group (const struct tally *t, size_t i);
+const struct tally_group *tally_total (const struct tally *t);
+
+uint32_t tally_generations (const struct tally_group *g);
+
+/* How many of the group's records have a value for the measure; *sum (not of a TALLY_SPREAD) is what they add up to. Of
+   integers it is the integer itself, not a fixed-point number. */
+uint32_t tally_sum (const struct tally_group *g, int measure, struct money *sum);
+
+/* The value (of a TALLY_SPREAD) that `percent` of the records do not exceed, by nearest rank; false where none has one. */
+bool tally_quantile (const struct tally *t, const struct tally_group *g, int measure, int percent, double *value);
+
+enum tally_key_type { TALLY_STRING, TALLY_INTEGER, TALLY_NUMBER, TALLY_BOOLEAN };
+
+struct tally_key {
+  enum tally_key_type type;
+  const char *text;   /* of TALLY_STRING; points into the group or to `day` */
+  size_t length;
+  int64_t integer;    /* of TALLY_INTEGER and TALLY_BOOLEAN */
+  double number;      /* of TALLY_NUMBER */
+  char day[16];
+};
+
+/* The group's value in the next dimension. *cursor is NULL at the start; call once for each dimension. */
+void tally_next_key (const struct tally_group *g, const char **cursor, struct tally_key *key);
+
+struct tally_counts {
+  uint64_t failed;      /* ids that have a failed line and no record */
+  uint64_t open;        /* ids that have nothing but a pending or note line */
+  uint64_t duplicates;  /* records beyond the first of an id */
+  uint64_t conflicts;   /* ids with records that differ */
+};
+struct tally_counts tally_counts (const struct tally *t);
+
+#endif

@@ -1,0 +1,39 @@
+rockspec_format = "3.0"
+package = "lua-openrouter"
+version = "scm-1"
+
+source = { url = "git+https://github.com/lua-openrouter/lua-openrouter.git" }
+
+description = {
+  summary = "What an LLM call through OpenRouter really cost",
+  detailed = [[
+Fetches generation records from OpenRouter's API, one or many, keeps them lossless, adds them up exactly,
+and logs the cost of every request inside nginx/OpenResty. A C core on libcurl, for Lua and LuaJIT.]],
+  homepage = "https://github.com/lua-openrouter/lua-openrouter",
+  license = "MIT",
+}
+
+dependencies = { "lua >= 5.1, < 5.6", "lua-cjson >= 2.1.0", "argparse >= 0.7" }
+external_dependencies = { CURL = { library = "curl" } }   -- not its header: Debian's is in no folder luarocks looks in
+
+build = {
+  type = "builtin",
+  modules = {
+    ["openrouter.core"] = {
+      sources = {
+        "csrc/fields.c", "csrc/file.c", "csrc/instant.c", "csrc/json.c", "csrc/lookup.c", "csrc/lua_error.c",
+        "csrc/lua_file.c", "csrc/lua_generation.c", "csrc/lua_record.c", "csrc/lua_value.c", "csrc/money.c",
+        "csrc/record.c", "csrc/retry.c", "csrc/spend.c",
+      },
+      libraries = { "m", "pthread" },
+    },
+    ["openrouter.curl"] = {
+      sources = { "csrc/curl_transport.c", "csrc/lua_curl.c" },
+      libraries = { "curl" }, incdirs = { "$(CURL_INCDIR)" }, libdirs = { "$(CURL_LIBDIR)" },
+    },
+  },
+  install = { bin = { "bin/openrouter-cost" } },
+}
+
+test_dependencies = { "busted" }
+test = { type = "command", command = "make test" }

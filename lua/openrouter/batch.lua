@@ -1,0 +1,158 @@
+--- Batches: ids in from anywhere, records out to a ledger.
+local core = require "openrouter.core"
+local errors = require "openrouter.errors"
+local ledger = require "openrouter.ledger"
+
+local batch = {}
+
+-- ---- ids found in text ----------------------------------------------------------------------------------------------
+
+-- Words such as "gen-ai" are no ids: every form of id has a digit in it, or 20 random letters.
+local function looks_like_id(id)
+  return id:find "%d" ~= nil or #id >= 24
+end
+
+--- The ids in a piece of text, in order: whatever starts with gen- where a word can start.
+---@param text string
+---@return fun(): string?
+function batch.ids_in(text)
+  local words = text:gmatch "%f[%w_%-]gen%-[%w_%-]+"
+  return function()
+    for id in words do
+      if looks_like_id(id) then return id end
+    end
+  end
+end
+
+---@class openrouter.Ids
+---@field ids string[] each once, in the order found
+---@field lines integer lines read
+---@field found integer ids found, repeated ones included
+---@field without integer lines that are not empty and have no id in them
+---@field problems string[] what could not be used, by file and line
+
+local function scan_line(result, seen, path, number, text)
+  local any = false
+  for id in batch.ids_in(text) do
+    any = true
+    result.found = result.found + 1
+    if not core.id_valid(id) then
+      result.problems[#result.problems + 1] =
+        ("%s:%d: %s… is no id: it has %d bytes, 128 at most"):format(path, number, id:sub(1, 24), #id)
+    elseif not seen[id] then
+      seen[id] = true
+      result.ids[#result.ids + 1] = id
+    end
+  end
+  if not any and text:find "%S" then result.without = result.without + 1 end
+end
+
+local function scan_file(result, seen, path)
+  local lines, why = core.lines(path)
+  if not lines then return nil, errors.new("io", why) end
+  for text, number, whole in lines do
+    result.lines = result.lines + 1
+    if text == false then
+      result.problems[#result.problems + 1] = ("%s:%d: the line is longer than 64 MiB"):format(path, number)
+    else
+      scan_line(result, seen, path, number, text)
+      if not whole and text:find "gen%-[%w_%-]+$" then
+        result.problems[#result.problems + 1] =
+          ("%s:%d: the last line has no line end; if it is still being written, its id may be cut short"):format(path, number)
+      end
+    end
+  end
+  return true
+end
+
+--- The ids in files of any kind: logs, lists, JSON.
+---@param paths string[] "-" is standard input
+---@return openrouter.Ids?, openrouter.Error? kind "io" for a file that cannot be read
+function batch.collect(paths)
+  local result, seen = { ids = {}, lines = 0, found = 0, without = 0, problems = {} }, {}
+  for _, path in ipairs(paths) do
+    local ok, err = scan_file(result, seen, path)
+    if not ok then return nil, err end
+  end
+  return result
+end
+
+-- ---- what a ledger has already --------------------------------------------------------------------------------------
+
+-- Ids of the ledger that need not be asked for again: settled ones, and failures that asking again cannot mend.
+local function finished_ids(path)
+  local finished, skipped = {}, {}
+  local lines, err = ledger.read(path)
+  if not lines then return nil, err end
+  for number, id, gen, line_error in lines do
+    if not id then
+      skipped[#skipped + 1] = ("%s:%d: skipped: %s"):format(path, number, errors.printable(line_error.message))
+    elseif gen or not line_error.retryable then
+      finished[id] = true
+    end
+  end
+  return finished, skipped
+end
+
+--- The ids a ledger does not have yet. Failures that may pass (network, not found yet, …) are asked for again.
+---@param ids string[]
+---@param writer openrouter.LedgerWriter of the ledger
+---@return string[]? open, string[]|openrouter.Error skipped lines of the ledger that cannot be read
+function batch.remaining(ids, writer)
+  if writer:empty() then return ids, {} end
+  local finished, skipped = finished_ids(writer.path)
+  if not finished then return nil, skipped end
+  local open = {}
+  for _, id in ipairs(ids) do
+    if not finished[id] then open[#open + 1] = id end
+  end
+  return open, skipped
+end
+
+-- ---- fetching -------------------------------------------------------------------------------------------------------
+
+---@class openrouter.Outcome
+---@field total integer ids
+---@field done integer ids that came back, one way or another
+---@field settled integer records in the ledger
+---@field failed integer failures in the ledger
+---@field unresolved integer ids not asked, or to be asked again another time; they are in no line
+---@field kinds table<string, integer> how many of each kind of error
+---@field errors table<string, openrouter.Error> the first error of each kind
+
+-- Errors that say nothing about the id itself leave no line: the id is simply still to be fetched.
+local KEY_TROUBLE = { auth = true, payment = true, unresolved = true, closed = true, cancelled = true }
+
+local function note_error(outcome, err)
+  outcome.kinds[err.kind] = (outcome.kinds[err.kind] or 0) + 1
+  outcome.errors[err.kind] = outcome.errors[err.kind] or err
+end
+
+--- Fetch the ids and write each result to the ledger as it comes.
+---@param client openrouter.Client
+---@param ids string[]
+---@param writer openrouter.LedgerWriter
+---@param on_progress? fun(outcome: openrouter.Outcome) after every result
+---@return openrouter.Outcome outcome as far as it got
+---@return openrouter.Error? err kind "io": the ledger cannot be written; what `outcome` counts is in it, whole
+function batch.fetch(client, ids, writer, on_progress)
+  local outcome = { total = #ids, done = 0, settled = 0, failed = 0, unresolved = 0, kinds = {}, errors = {} }
+  for id, gen, err in client:each(ids) do
+    local ok, trouble, count = true, nil, "unresolved"
+    if gen then
+      ok, trouble = writer:settled(id, gen)
+      count = "settled"
+    elseif not KEY_TROUBLE[err.kind] then
+      ok, trouble = writer:failed(id, err)
+      count = "failed"
+    end
+    if not ok then return outcome, trouble end
+    if err then note_error(outcome, err) end
+    outcome[count] = outcome[count] + 1
+    outcome.done = outcome.done + 1
+    if on_progress then on_progress(outcome) end
+  end
+  return outcome
+end
+
+return batch

@@ -1,0 +1,63 @@
+--- What can go wrong in the world, as values: functions return `nil, err`. Misuse (a wrong type, an unknown option) raises.
+local core = require "openrouter.core"
+
+---@class openrouter.Error
+---@field kind string what happened; see docs/errors.md for all of them
+---@field message string in words: the API's own where it gave any
+---@field retryable boolean whether asking for the same id later may succeed
+---@field id? string the id asked for
+---@field status? integer HTTP status
+---@field code? integer|string the `code` of an API error body
+---@field metadata? table the `metadata` of an API error body
+---@field attempts? integer requests sent
+---@field elapsed? number seconds since the id was submitted
+---@field byte? integer where a text stops being JSON, counted from 1
+---@field record? openrouter.Generation with kind "wrong_id": the record that came
+
+local errors = {}
+
+local retryable = {}
+for _, kind in ipairs(core.kinds) do
+  local again = kind.retry == "always" or kind.retry == "wait" or kind.retry == "briefly"
+  retryable[kind.name] = again or kind.name == "unresolved" or kind.name == "cancelled" or kind.name == "full"
+end
+
+local LONGEST = 300 -- bytes of a server's words that are shown
+
+-- One line, whatever the text: control characters are spelt out.
+local function printable(text)
+  text = tostring(text)
+  if #text > LONGEST then
+    text = text:sub(1, LONGEST):gsub("[\128-\255]+$", "") .. "…"
+  end
+  return (text:gsub("%c", function(c) return ("\\x%02X"):format(c:byte()) end))
+end
+
+function core.error_metatable.__tostring(err)
+  local parts = {}
+  if err.id then parts[1] = printable(err.id) .. ": " end
+  parts[#parts + 1] = err.kind
+  if err.status then parts[#parts + 1] = (" (HTTP %d)"):format(err.status) end
+  parts[#parts + 1] = ": " .. printable(err.message)
+  if (err.attempts or 0) > 1 then
+    parts[#parts + 1] = (" (%d attempts in %.1f s)"):format(err.attempts, err.elapsed or 0)
+  end
+  return table.concat(parts)
+end
+
+--- A new error value.
+---@param kind string
+---@param message string
+---@param fields? table more fields
+---@return openrouter.Error
+function errors.new(kind, message, fields)
+  local err = { kind = kind, message = message, retryable = retryable[kind] or false }
+  for name, value in pairs(fields or {}) do err[name] = value end
+  return setmetatable(err, core.error_metatable)
+end
+
+--- One printable line of any text, cut to a length that fits one.
+---@type fun(text: any): string
+errors.printable = printable
+
+return errors

@@ -1,0 +1,27 @@
+--- Generation records of OpenRouter: what each request really cost, who caused it, who served it and what failed.
+local core = require "openrouter.core"
+require "openrouter.errors"
+
+local openrouter = { _VERSION = "scm" }
+
+--- JSON null in the tables `generation.totable` makes; the same value as cjson.null.
+openrouter.null = core.null
+
+--- The members a record may have, from the one field table: a list of
+--- { name, type, unit, nullable, presence = "required"|"optional"|"retired", description, choices }.
+openrouter.fields = core.fields
+
+--- A record from text: an API answer `{"data":{…}}`, a settled ledger line or a bare record. Any other JSON object is a
+--- record too, with violations; nil and an error for text that is no JSON object (its `byte` says where), an API error
+--- body, and ledger lines without a record.
+---@type fun(text: string): openrouter.Generation?, openrouter.Error?
+openrouter.decode = core.decode
+
+--- A client that fetches records; see openrouter.client. nil and an error without a key or with a bad base URL.
+---@param options? openrouter.ClientOptions
+---@return openrouter.Client?, openrouter.Error?
+function openrouter.client(options)
+  return require("openrouter.client").new(options)
+end
+
+return openrouter

@@ -1,0 +1,111 @@
+local batch = require "openrouter.batch"
+local errors = require "openrouter.errors"
+local ledger = require "openrouter.ledger"
+local openrouter = require "openrouter"
+local shell = require "spec.support.shell"
+
+local function ids_in(text)
+  local ids = {}
+  for id in batch.ids_in(text) do ids[#ids + 1] = id end
+  return ids
+end
+
+-- Gives the answers of a table instead of a server's: id -> record text or error kind.
+local function stand_in(answers)
+  return {
+    each = function(_, ids)
+      local i = 0
+      return function()
+        i = i + 1
+        local id = ids[i]
+        local answer = id and answers[id]
+        if not id then return nil end
+        if answer:find "^{" then return id, assert(openrouter.decode(answer)) end
+        return id, nil, errors.new(answer, "as told", { id = id })
+      end
+    end,
+  }
+end
+
+describe("batch", function()
+  local directory
+  before_each(function() directory = shell.directory() end)
+  after_each(shell.clean)
+
+  it("finds ids in any text", function()
+    assert.same({ "gen-1771967973-0hZ8J5kY7qLMOKbPx0u3", "gen-nNPYi0ZB6GOK5TNCUMHJGgXo", "gen-batch-1782097200-a1b2", "gen-1" },
+      ids_in 'x="gen-1771967973-0hZ8J5kY7qLMOKbPx0u3",gen-nNPYi0ZB6GOK5TNCUMHJGgXo;id=gen-batch-1782097200-a1b2\n/gen-1?')
+    assert.same({ "gen-aBcDeFgHiJkLmNoPqRsTuVwX" }, ids_in "gen-aBcDeFgHiJkLmNoPqRsTuVwX")
+  end)
+
+  it("takes no words for ids", function()
+    assert.same({}, ids_in "next-gen-2 regen-5 gen-ai gen- gen gen-x-y my_gen-7 GEN-9")
+  end)
+
+  it("collects each id once and says what it could not use", function()
+    local long = "gen-" .. ("9"):rep(130)
+    local a = shell.write(directory .. "/a.log", "gen-1 gen-2\nnothing here\n\ngen-1\n" .. long .. "\n")
+    local b = shell.write(directory .. "/b.log", "gen-3\0gen-4\r\nid gen-5")
+    local found = assert(batch.collect { a, b })
+    assert.same({ "gen-1", "gen-2", "gen-3", "gen-4", "gen-5" }, found.ids)
+    assert.same({ 7, 7, 1 }, { found.lines, found.found, found.without })
+    assert.equal(2, #found.problems)
+    assert.matches("a%.log:5: gen%-9+… is no id: it has 134 bytes, 128 at most", found.problems[1])
+    assert.matches("b%.log:2: the last line has no line end", found.problems[2])
+  end)
+
+  it("says which file cannot be read", function()
+    local found, err = batch.collect { directory .. "/none" }
+    assert.is_nil(found)
+    assert.equal("io", err.kind)
+    assert.matches("/none: No such file", err.message)
+  end)
+
+  it("asks again for what may still succeed, and for nothing else", function()
+    local path = directory .. "/costs.jsonl"
+    local writer = assert(ledger.open(path))
+    assert(writer:settled("gen-1", assert(openrouter.decode '{"id":"gen-1"}')))
+    assert(writer:failed("gen-2", errors.new("network", "refused")))
+    assert(writer:failed("gen-3", errors.new("forbidden", "not yours")))
+    assert(writer:failed("gen-4", errors.new("not_found", "not there")))
+    local open, skipped = batch.remaining({ "gen-1", "gen-2", "gen-3", "gen-4", "gen-5" }, writer)
+    assert.same({ "gen-2", "gen-4", "gen-5" }, open)
+    assert.same({}, skipped)
+    assert(writer:close())
+  end)
+
+  it("does not take a half-written line for a fetched record", function()
+    local path = shell.write(directory .. "/costs.jsonl", '{"settled":"gen-1","at":"t","answer":{"data":{"id":"gen-1"')
+    local writer = assert(ledger.open(path))
+    local open, skipped = batch.remaining({ "gen-1" }, writer)
+    assert.same({ "gen-1" }, open)
+    assert.equal(1, #skipped)
+    assert.matches("costs%.jsonl:1: skipped: .*too early", skipped[1])
+    assert(writer:close())
+  end)
+
+  it("writes every result as it comes and counts it", function()
+    local writer = assert(ledger.open(directory .. "/costs.jsonl"))
+    local progress = {}
+    local outcome, trouble = batch.fetch(
+      stand_in { ["gen-1"] = '{"id":"gen-1"}', ["gen-2"] = "not_found", ["gen-3"] = "unresolved", ["gen-4"] = "auth" },
+      { "gen-1", "gen-2", "gen-3", "gen-4" }, writer, function(so_far) progress[#progress + 1] = so_far.done end)
+    assert.is_nil(trouble)
+    assert.same({ 4, 4, 1, 1, 2 }, { outcome.total, outcome.done, outcome.settled, outcome.failed, outcome.unresolved })
+    assert.same({ not_found = 1, unresolved = 1, auth = 1 }, outcome.kinds)
+    assert.same({ 1, 2, 3, 4 }, progress)
+    assert(writer:close())
+    local lines = {}
+    for _, id, gen in ledger.read(writer.path) do lines[#lines + 1] = id .. (gen and " record" or " failed") end
+    assert.same({ "gen-1 record", "gen-2 failed" }, lines)
+  end)
+
+  it("stops when the ledger cannot be written, and counts only what is in it", function()
+    local writer = assert(ledger.open "/dev/full")
+    local outcome, trouble = batch.fetch(stand_in { ["gen-1"] = '{"id":"gen-1"}', ["gen-2"] = '{"id":"gen-2"}' },
+      { "gen-1", "gen-2" }, writer)
+    assert.equal("io", trouble.kind)
+    assert.same({ 0, 0 }, { outcome.settled, outcome.done })
+    assert(writer:close())
+  end)
+end)

@@ -22,10 +22,11 @@ DESTDIR       =
 SPEC          = spec
 LUAS          = 5.4 5.1
 
-# "a|b" is content with either and installs a. luajit2, not luajit: plain LuaJIT and nginx's Lua module exclude each other.
+# "a|b" is content with either and installs a. luajit2, because the Lua module of Debian 12's nginx excludes plain luajit,
+# which serves as well where it goes with nginx.
 PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev luajit2|luajit libluajit2-5.1-dev|libluajit-5.1-dev \
-  libcurl4-openssl-dev|libcurl4-gnutls-dev lua-cjson lua-argparse ca-certificates nginx libnginx-mod-http-lua
-TEST_PACKAGES = lua-busted lua-check lua5.1 luarocks clang python3 curl openssl
+  libcurl4-openssl-dev|libcurl4-gnutls-dev lua-argparse ca-certificates nginx libnginx-mod-http-lua
+TEST_PACKAGES = lua-busted lua-cjson lua-check lua5.1 luarocks clang python3 curl openssl
 
 # LPeg's warnings, less three that forbid ordinary C99: a declaration where it is needed, a small struct as a result, a call's
 # result cast on the spot.
@@ -103,10 +104,13 @@ lint-clang:
 	@clang $(STRICT) -I$(LUA_INCDIR) $(CURL_CFLAGS) -fsyntax-only $(SOURCES)
 	@clang $(STRICT) -I$(LUAJIT_INCDIR) $(CURL_CFLAGS) -fsyntax-only $(SOURCES)
 
+# Leaks, double frees, unchecked malloc. Not its NULL dereferences: it cannot know that luaL_error does not return.
 lint-analyzer:
 	@echo gcc -fanalyzer
 	@status=0; for c in $(SOURCES); do \
-	  gcc $(STRICT) -O2 -fanalyzer -I$(LUA_INCDIR) $(CURL_CFLAGS) -c -o /dev/null $$c || status=1; done; exit $$status
+	  gcc $(STRICT) -O2 -fanalyzer -Wno-analyzer-null-dereference -I$(LUA_INCDIR) $(CURL_CFLAGS) -c -o /dev/null $$c \
+	    || status=1; \
+	done; exit $$status
 
 lint-sh:
 	@echo sh -n

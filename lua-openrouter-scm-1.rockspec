@@ -7,23 +7,36 @@ source = { url = "git+https://github.com/lua-openrouter/lua-openrouter.git" }
 description = {
   summary = "What an LLM call through OpenRouter really cost",
   detailed = [[
-Fetches generation records from OpenRouter's API, one or many, keeps them lossless, adds them up exactly,
-and logs the cost of every request inside nginx/OpenResty. A C core on libcurl, for Lua and LuaJIT.]],
+Fetches generation records from OpenRouter's API, one or many, keeps them lossless in a local ledger, and adds
+them up exactly. A C core on libcurl, for Lua and LuaJIT.]],
   homepage = "https://github.com/lua-openrouter/lua-openrouter",
   license = "MIT",
 }
 
-dependencies = { "lua >= 5.1, < 5.6", "lua-cjson >= 2.1.0", "argparse >= 0.7" }
+dependencies = { "lua >= 5.1, < 5.6", "argparse >= 0.7" }
 external_dependencies = { CURL = { library = "curl" } }   -- not its header: Debian's is in no folder luarocks looks in
 
 build = {
   type = "builtin",
   modules = {
+    openrouter = "lua/openrouter/init.lua",
+    ["openrouter.batch"] = "lua/openrouter/batch.lua",
+    ["openrouter.cli"] = "lua/openrouter/cli.lua",
+    ["openrouter.client"] = "lua/openrouter/client.lua",
+    ["openrouter.errors"] = "lua/openrouter/errors.lua",
+    ["openrouter.generation"] = "lua/openrouter/generation.lua",
+    ["openrouter.ledger"] = "lua/openrouter/ledger.lua",
+    ["openrouter.nearest"] = "lua/openrouter/nearest.lua",
+    ["openrouter.progress"] = "lua/openrouter/progress.lua",
+    ["openrouter.report"] = "lua/openrouter/report.lua",
+    ["openrouter.format.json"] = "lua/openrouter/format/json.lua",
+    ["openrouter.format.text"] = "lua/openrouter/format/text.lua",
     ["openrouter.core"] = {
       sources = {
-        "csrc/fields.c", "csrc/file.c", "csrc/instant.c", "csrc/json.c", "csrc/lookup.c", "csrc/lua_error.c",
-        "csrc/lua_file.c", "csrc/lua_generation.c", "csrc/lua_record.c", "csrc/lua_value.c", "csrc/money.c",
-        "csrc/record.c", "csrc/retry.c", "csrc/spend.c",
+        "csrc/fields.c", "csrc/file.c", "csrc/hash.c", "csrc/histogram.c", "csrc/instant.c", "csrc/json.c",
+        "csrc/lookup.c", "csrc/lua_core.c", "csrc/lua_error.c", "csrc/lua_file.c", "csrc/lua_generation.c",
+        "csrc/lua_lookup.c", "csrc/lua_record.c", "csrc/lua_tally.c", "csrc/lua_value.c", "csrc/money.c",
+        "csrc/record.c", "csrc/retry.c", "csrc/spend.c", "csrc/tally.c",
       },
       libraries = { "m", "pthread" },
     },

@@ -6,7 +6,7 @@
 
 #define SUB_BUCKETS 64
 #define LOWEST_EXPONENT (-20)  /* a millionth of a millisecond */
-#define HIGHEST_EXPONENT 63
+#define HIGHEST_EXPONENT 64
 #define BUCKETS (1 + (HIGHEST_EXPONENT - LOWEST_EXPONENT) * SUB_BUCKETS)  /* bucket 0 is for 0 */
 #define GROWTH 32              /* buckets come by that many, so that a window is rarely moved */
 

@@ -11,14 +11,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Room grows with the span of the values seen, from half an octave (128 bytes) to at most 21 kB. */
+/* Room grows with the span of the values seen, from half an octave (128 bytes) to at most 22 kB. */
 struct histogram {
   uint32_t *count;   /* of the buckets first … first + size - 1 */
   uint16_t first;
   uint16_t size;
 };
 
-/* The bucket of a value; -1 for what is not recorded: negative, 2^63 and above, not a number. */
+/* The bucket of a value; -1 for what is not recorded: negative, 2^64 and above, not a number. */
 int histogram_bucket (double value);
 
 /* Make sure that the bucket has room; false when there is no memory, and nothing has changed. */

@@ -222,9 +222,11 @@ static void push_integer_sum (lua_State *L, const struct money *sum) {
     compat_integer(L, value);
     return;
   }
-  double high = (double)(negative ? ~sum->high : sum->high), low = (double)(negative ? ~sum->low : sum->low);
-  double size = high * 18446744073709551616.0 + low;
-  lua_pushnumber(L, negative ? -size : size);
+  char text[MONEY_TEXT_SIZE + 4];  /* as if it were money, so 10^27 times too small */
+  double number = 0;
+  memcpy(text + money_format(text, sum), "e27", 4);
+  json_double(text, &number);
+  lua_pushnumber(L, number);
 }
 
 static void push_money (lua_State *L, const struct money *sum) {

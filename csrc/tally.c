@@ -2,7 +2,6 @@
 
 #include "hash.h"
 #include "histogram.h"
-#include "instant.h"
 #include "spend.h"
 
 #include <math.h>
@@ -562,12 +561,14 @@ static enum tally_line malformed (struct tally *t, const struct record *r, const
   return TALLY_MALFORMED;
 }
 
-/* A file may hold any JSON. What has no member of a record is none, though decode would take it for an empty one. */
+/* A file may hold any JSON. What has no member of a record is none, though decode would take it for an empty one; where
+   a ledger says that it is an answer, it is. */
 static enum tally_line add_generation (struct tally *t, const struct record *r, const char **why) {
   int field = 0;
   while (field < FIELD_COUNT && r->member[field] == 0) field++;
   *why = "a JSON object, but no generation record";
-  return field < FIELD_COUNT && tally_add(t, r, why) ? TALLY_GENERATION : TALLY_REFUSED;
+  if (field == FIELD_COUNT && r->text + r->answer == json_space(r->text)) return TALLY_REFUSED;
+  return tally_add(t, r, why) ? TALLY_GENERATION : TALLY_REFUSED;
 }
 
 static enum tally_line add_unsettled (struct tally *t, const char *id_json, enum state state, const char **why) {

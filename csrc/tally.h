@@ -7,14 +7,15 @@
 **
 ** The same id counts once. Where records of one id differ, the one settled last counts (`at` of its ledger line; a record
 ** without it is older than any with), of two settled at the same time the one whose text has the greater hash. To take
-** back what an older record had added, the tally keeps what each id contributes: about 150 bytes with the measures a
+** back what an older record had added, the tally keeps what each id contributes: about 170 bytes with the measures a
 ** report has by default. Records without an id count each for itself and are not kept.
 **
-** Every function that can fail leaves the tally as it was.
+** A function that fails leaves the tally as it was, to all who read it.
 */
 #ifndef tally_h
 #define tally_h
 
+#include "instant.h"
 #include "record.h"
 
 #define TALLY_MAX_GROUPS 1000000
@@ -106,7 +107,7 @@ struct tally_key {
   size_t length;
   int64_t integer;    /* of TALLY_INTEGER and TALLY_BOOLEAN */
   double number;      /* of TALLY_NUMBER */
-  char day[16];
+  char day[INSTANT_DAY_SIZE];
 };
 
 /* The group's value in the next dimension. *cursor is NULL at the start; call once for each dimension. */

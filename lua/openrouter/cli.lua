@@ -18,6 +18,13 @@ local function say(format, ...)
   io.stderr:write("openrouter-cost: ", select("#", ...) > 0 and format:format(...) or format, "\n")
 end
 
+-- To stdout. A write that fails is remembered, and ends the run with a failure.
+local output_trouble
+local function put(...)
+  local ok, why = io.stdout:write(...)
+  if not ok then output_trouble = output_trouble or why end
+end
+
 -- 1234567 -> "1,234,567"
 local function count(n)
   local text = ("%d"):format(n)
@@ -59,28 +66,28 @@ end
 
 local function print_record(gen)
   local spend, why = generation.spend(gen)
-  io.write(("%-32s %s\n"):format("spend", spend and why .. " USD" or "unknown: " .. why))
+  put(("%-34s %s\n"):format("spend", spend and why .. " USD" or "unknown: " .. why))
   for name, value in generation.pairs(gen) do
-    io.write(("  %-30s %s\n"):format(errors.printable(name), shown_value(gen, name, value)))
+    put(("  %-32s %s\n"):format(errors.printable(name), shown_value(gen, name, value)))
   end
   for _, violation in ipairs(generation.violations(gen)) do
     if violation.got ~= "absent" then -- members missing from older records are no news
-      io.write(("  ! %s: %s expected, got %s\n"):format(
+      put(("  ! %s: %s expected, got %s\n"):format(
         errors.printable(violation.field), violation.expected, errors.printable(violation.got)))
     end
   end
 end
 
--- Tell why an id is asked again, once for each kind of trouble.
+-- Tell why ids are asked again, once for each kind of trouble.
 local function retry_notice()
   local told = {}
   return function(err)
     if told[err.kind] then return end
     told[err.kind] = true
     if err.kind == "not_found" then
-      say("%s is not written yet; asking again", err.id)
+      say("%s is not written yet; asking again, and for others like it", err.id)
     else
-      say("%s; trying again", tostring(err))
+      say("%s; trying again, up to two minutes for each id", tostring(err))
     end
   end
 end
@@ -91,13 +98,14 @@ local function get(args)
     say("%s", tostring(trouble.message))
     return KEY_KINDS[trouble.kind] and KEY_TROUBLE or FAILURE
   end
-  local status = OK
-  for i, id in ipairs(args.id) do
+  local status, shown = OK, 0
+  for _, id in ipairs(args.id) do
     local gen, err = client:get(id, { wait = args.wait })
     if gen and args.json then
-      io.write(generation.json(gen), "\n")
+      put(generation.json(gen), "\n")
     elseif gen then
-      if i > 1 then io.write "\n" end
+      if shown > 0 then put "\n" end
+      shown = shown + 1
       print_record(gen)
     else
       say("%s", tostring(err))
@@ -207,14 +215,14 @@ end
 
 local function write_output(path, text)
   if not path then
-    io.write(text)
+    put(text)
     return true
   end
   local file, why = io.open(path, "w")
   if not file then return nil, why end
   local ok, write_why = file:write(text)
   local closed, close_why = file:close()
-  return ok and closed, path .. ": " .. tostring(write_why or close_why)
+  return ok and closed, ("%s: %s"):format(path, write_why or close_why)
 end
 
 local function run_report(args)
@@ -264,7 +272,7 @@ local function make_parser()
 
   local fetch_command = parser:command("fetch", "Fetch the records of all ids found in files into a ledger.",
     "Run it again to go on where it stopped: ids in the ledger are not asked for again.")
-  fetch_command:argument("file", "Any text with generation ids in it; - is standard input."):args "*":default "-"
+  fetch_command:argument("file", "Any text with generation ids in it; - or nothing is standard input."):args "*"
   fetch_command:option("--ledger", "Where the records go.", "./openrouter.jsonl")
 
   local report_command = parser:command("report", "Add up ledgers.")
@@ -283,7 +291,7 @@ local function run(arguments)
     say("%s (openrouter-cost --help)", args)
     return USAGE
   end
-  if type(args.file) == "string" then args.file = { args.file } end
+  if args.file and #args.file == 0 then args.file = { "-" } end
   return COMMANDS[args.command](args)
 end
 
@@ -297,6 +305,12 @@ end
 ---@return integer status for os.exit
 function cli.main(arguments)
   local ok, result = xpcall(run, on_error, arguments)
+  local flushed, why = io.stdout:flush()
+  output_trouble = output_trouble or not flushed and why
+  if output_trouble then
+    say("standard output: %s", output_trouble)
+    return FAILURE
+  end
   if ok then return result end
   if result.interrupted then
     say "interrupted"

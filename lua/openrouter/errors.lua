@@ -24,23 +24,32 @@ end
 
 local LONGEST = 300 -- bytes of a server's words that are shown
 
--- One line, whatever the text: control characters are spelt out.
+-- The first LONGEST bytes at most, without half a UTF-8 character at the end.
+local function shortened(text)
+  if #text <= LONGEST then return text end
+  local last = LONGEST
+  while last > LONGEST - 4 and text:byte(last + 1) >= 128 and text:byte(last + 1) < 192 do last = last - 1 end
+  return text:sub(1, last) .. "…"
+end
+
+local function spelt_out(characters)
+  return (characters:gsub(".", function(c) return ("\\x%02X"):format(c:byte()) end))
+end
+
+-- One line, whatever the text: control characters, also those of ISO 6429 in UTF-8, and Unicode's line ends are spelt out.
 local function printable(text)
-  text = tostring(text)
-  if #text > LONGEST then
-    text = text:sub(1, LONGEST):gsub("[\128-\255]+$", "") .. "…"
-  end
-  return (text:gsub("%c", function(c) return ("\\x%02X"):format(c:byte()) end))
+  return (shortened(tostring(text)):gsub("%c", spelt_out):gsub("\194[\128-\159]", spelt_out)
+    :gsub("\226\128[\168\169]", spelt_out))
 end
 
 function core.error_metatable.__tostring(err)
   local parts = {}
   if err.id then parts[1] = printable(err.id) .. ": " end
   parts[#parts + 1] = err.kind
-  if err.status then parts[#parts + 1] = (" (HTTP %d)"):format(err.status) end
+  if err.status then parts[#parts + 1] = (" (HTTP %.0f)"):format(err.status) end
   parts[#parts + 1] = ": " .. printable(err.message)
   if (err.attempts or 0) > 1 then
-    parts[#parts + 1] = (" (%d attempts in %.1f s)"):format(err.attempts, err.elapsed or 0)
+    parts[#parts + 1] = (" (%.0f attempts in %.1f s)"):format(err.attempts, err.elapsed or 0)
   end
   return table.concat(parts)
 end

@@ -66,7 +66,7 @@ local generation = require("openrouter.core").generation
 ---@class openrouter.Violation
 ---@field field string the member, such as "total_cost" or "provider_responses[1].status"
 ---@field expected string what the schema says
----@field got string what is there, as spelt (cut to 60 bytes), or "absent"
+---@field got string what is there, as spelt but on one line and cut to 60 bytes, or "absent"
 
 --- Every member in wire order, a name that comes twice once, with its last value. null and mismatched members come as
 --- `name, nil`. Where Lua has __pairs (5.2 on), `pairs(gen)` is the same.

@@ -1,0 +1,179 @@
+-- luacheck: std ngx_lua
+-- What the sandbox answers: generation records, made of their ids, the faults an id can ask for, and chat completions.
+
+local records = require "records"
+
+local find, match, format = string.find, string.match, string.format
+local md5 = ngx.md5_bin
+
+local api = {}
+
+local seen = ngx.shared.seen    -- "once ID" when asked, "fresh ID" -> when first seen; ordinary ids never come here
+
+local MESSAGES = {
+  [400] = "Bad Request",
+  [401] = "User not found.",
+  [402] = "Insufficient credits. This sandbox key has none left.",
+  [403] = "You don't have access to this generation",
+  [404] = "Resource not found",
+  [408] = "Request Timeout",
+  [429] = "Rate limit exceeded",
+  [500] = "Internal Server Error",
+  [502] = "Provider returned error",
+  [503] = "No instances available",
+  [524] = "Request timed out. Please try again later.",
+  [529] = "Provider returned error",
+}
+local NO_ID = '{"success":false,"error":{"issues":[{"code":"invalid_type","expected":"string","received":"undefined",'
+  .. '"path":["id"],"message":"Required"}],"name":"ZodError"}}'
+local HTML = "<!DOCTYPE html><html><head><title>One moment</title></head><body>Checking your browser</body></html>\n"
+
+local function answer (status, body)
+  ngx.status = status
+  ngx.header["Content-Length"] = #body
+  ngx.print(body)
+end
+
+local function fail (status, message)
+  if status == 429 or status == 503 then ngx.header["Retry-After"] = 1 end
+  message = message or MESSAGES[status] or (status < 500 and MESSAGES[400] or MESSAGES[502])
+  answer(status, format('{"error":{"message":"%s","code":%d}}', message, status))
+end
+
+local REFUSED = { ["sk-or-sandbox-bad"] = 401, ["sk-or-sandbox-broke"] = 402, ["sk-or-sandbox-other"] = 403 }
+
+local function key_refused ()
+  local key = match(ngx.var.http_authorization or "", "^Bearer +(%S+)")
+  if not key then
+    fail(401, "Missing Authentication header")
+    return true
+  end
+  if not REFUSED[key] then return false end
+  fail(REFUSED[key])
+  return true
+end
+
+local function cut (body)
+  ngx.header["Content-Length"] = #body
+  ngx.print(body:sub(1, #body / 2))
+  ngx.flush(true)
+  return ngx.exit(ngx.ERROR)    -- with the header sent, this closes the connection
+end
+
+local function age (id)
+  local key, now = "fresh " .. id, ngx.now()
+  if seen:add(key, now) then return 0 end
+  return now - (seen:get(key) or now)
+end
+
+-- The status with which this id wants to be refused now, or nil.
+local function refusal (id)
+  local status = match(id, "%-status%-([45]%d%d)%-")
+  if status then return tonumber(status) end
+  local once = match(id, "%-once%-([45]%d%d)%-")
+  if once and seen:add("once " .. id, true) then return tonumber(once) end
+  if find(id, "-fresh-", 1, true) and age(id) < 1 then return 404 end
+end
+
+local function record_json (id) return records.json(records.record(id, md5), md5) end
+
+local function faulty (id)
+  local status = refusal(id)
+  if status then return fail(status) end
+  if find(id, "-slow-", 1, true) then ngx.sleep(2) end
+  if find(id, "-html-", 1, true) then
+    ngx.header["Content-Type"] = "text/html"
+    return answer(200, HTML)
+  end
+  if find(id, "-cut-", 1, true) then return cut(record_json(id)) end
+  if find(id, "-other-", 1, true) then id = id .. "x" end
+  answer(200, record_json(id))
+end
+
+function api.generation ()
+  if ngx.req.get_method() ~= "GET" then return fail(404) end
+  local id = ngx.req.get_uri_args().id
+  if type(id) ~= "string" or id == "" then return answer(400, NO_ID) end    -- before the key, as the service does
+  if key_refused() then return end
+  if not ngx.re.find(id, [[^gen-[A-Za-z0-9_.~:/-]+\z]], "jo") then return fail(404) end
+  if ngx.re.find(id, "-(?:status|once|fresh|slow|html|cut|other)-", "jo") then return faulty(id) end
+  answer(200, record_json(id))
+end
+
+local ANSWER = { "This ", "answer ", "comes ", "from ", "the ", "sandbox: ", "no ", "model ", "was ", "asked." }
+
+local handed_out = 0
+
+local function new_id ()
+  handed_out = handed_out + 1
+  local random = ngx.md5(format("%.3f %d %d", ngx.now(), ngx.worker.pid(), handed_out)):sub(1, 20)
+  return format("gen-%d-fresh-%s", ngx.time(), random)
+end
+
+-- A record follows from its id, so an id is looked for whose record fits the request.
+local function new_record (model, streamed)
+  while true do
+    local r = records.record(new_id(), md5)
+    if r.finish_reason == "stop" and r.streamed == streamed and (not model or r.offer == model) then return r end
+  end
+end
+
+local function usage_json (r)
+  local decimal = records.decimal
+  local upstream = r.list_cost
+  if r.is_byok then upstream = r.upstream_inference_cost end
+  return format('{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,"cost":%s,"is_byok":%s,'
+    .. '"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d,"audio_tokens":0,"video_tokens":0},'
+    .. '"cost_details":{"upstream_inference_cost":%s,"upstream_inference_prompt_cost":%s,'
+    .. '"upstream_inference_completions_cost":%s},'
+    .. '"completion_tokens_details":{"reasoning_tokens":%d,"image_tokens":0}}',
+    r.native_tokens_prompt, r.native_tokens_completion, r.native_tokens_prompt + r.native_tokens_completion,
+    decimal(r.usage), tostring(r.is_byok), r.native_tokens_cached, r.cache_write_tokens,
+    upstream and decimal(upstream) or "null", decimal(r.prompt_cost), decimal(r.completion_cost), r.native_tokens_reasoning)
+end
+
+local function head_json (r, object)
+  return format('{"id":"%s","provider":"%s","model":"%s","object":"%s","created":%d',
+    r.id, r.provider_name, r.model, object, ngx.time())
+end
+
+local function chat_whole (r)
+  answer(200, format('%s,"choices":[{"logprobs":null,"finish_reason":"%s","native_finish_reason":"%s","index":0,'
+    .. '"message":{"role":"assistant","content":"%s","refusal":null,"reasoning":null}}],"usage":%s}',
+    head_json(r, "chat.completion"), r.finish_reason, r.native_finish_reason, table.concat(ANSWER), usage_json(r)))
+end
+
+local function chat_streamed (r)
+  local head = head_json(r, "chat.completion.chunk")
+  local function event (content, finish, native, usage)
+    ngx.print("data: ", head, ',"choices":[{"index":0,"delta":{"role":"assistant","content":"', content,
+      '"},"finish_reason":', finish, ',"native_finish_reason":', native, ',"logprobs":null}]', usage, "}\n\n")
+    ngx.flush(true)
+    ngx.sleep(0.02)
+  end
+  ngx.header["Content-Type"] = "text/event-stream"
+  ngx.header["Cache-Control"] = "no-cache"
+  ngx.print(": OPENROUTER PROCESSING\n\n")
+  ngx.flush(true)
+  for _, word in ipairs(ANSWER) do event(word, "null", "null", "") end
+  event("", '"' .. r.finish_reason .. '"', '"' .. r.native_finish_reason .. '"', "")
+  event("", "null", "null", ',"usage":' .. usage_json(r))
+  ngx.print("data: [DONE]\n\n")
+end
+
+function api.chat ()
+  if ngx.req.get_method() ~= "POST" then return fail(404) end
+  if key_refused() then return end
+  ngx.req.read_body()
+  local body = ngx.req.get_body_data() or ""
+  if not find(body, "^%s*{") then return fail(400) end
+  -- Looked for as text, so that no JSON library is needed; a prompt that holds the same text misleads it, and may.
+  local streamed = find(body, '"stream"%s*:%s*true') ~= nil
+  local model = records.chat_model(match(body, '"model"%s*:%s*"([^"]*)"'))
+  local r = new_record(model, streamed)
+  seen:set("fresh " .. r.id, ngx.now())
+  ngx.header["X-Generation-Id"] = r.id
+  if streamed then chat_streamed(r) else chat_whole(r) end
+end
+
+return api

@@ -1,0 +1,264 @@
+local shell = require "spec.support.shell"
+local servers = require "spec.support.servers"
+
+local cost = shell.cost
+
+describe("openrouter-cost", function()
+  local sandbox, directory, env
+
+  setup(function() sandbox = servers.sandbox() end)
+  teardown(function() sandbox:stop() end)
+
+  before_each(function()
+    directory = shell.directory()
+    env = ("OPENROUTER_BASE_URL=%s OPENROUTER_API_KEY=sk-or-sandbox "):format(sandbox.url)
+  end)
+  after_each(shell.clean)
+
+  local function file(name, text) return shell.write(directory .. "/" .. name, text) end
+  local function run(arguments) return shell.run(env .. cost(arguments)) end
+
+  local function lines_of(path)
+    local n = 0
+    for _ in io.lines(path) do n = n + 1 end
+    return n
+  end
+
+  describe("get", function()
+    it("shows a record with its units", function()
+      local status, out, err = run "get gen-1792120000-example"
+      assert.same({ 0, "" }, { status, err })
+      assert.matches("^spend +[%d.]+ USD\n", out)
+      assert.matches("\n  total_cost +[%d.e-]+ USD\n", out)
+      assert.matches("\n  latency +%d+ ms\n", out)
+      assert.matches("\n  native_tokens_prompt +%d+ tokens\n", out)
+      assert.matches("\n  provider_responses +1%. [^\n]+ 200 after %d+ ms", out)
+      assert.matches("\n  id +gen%-1792120000%-example\n", out)
+      assert.matches("\n  session_id +", out)
+    end)
+
+    it("gives JSON as the server spelt it", function()
+      local status, out = run "get --json gen-1792120000-a gen-1792120000-b"
+      assert.equal(0, status)
+      local first, second = out:match "^({[^\n]+})\n({[^\n]+})\n$"
+      assert.matches('"id":"gen%-1792120000%-a"', first)
+      assert.matches('"id":"gen%-1792120000%-b"', second)
+    end)
+
+    it("waits for a record that is not written yet, and says so", function()
+      local status, out, err = run(("get gen-%d-fresh-%d"):format(os.time(), math.random(1e9)))
+      assert.equal(0, status)
+      assert.matches("^spend", out)
+      assert.matches("not written yet; asking again", err)
+    end)
+
+    it("says why there is no record", function()
+      local status, out, err = run "get gen-1792120000-status-403-x gen-1792120000-b"
+      assert.equal(1, status)
+      assert.matches("^spend", out)
+      assert.matches("^openrouter%-cost: gen%-1792120000%-status%-403%-x: forbidden %(HTTP 403%): ", err)
+    end)
+
+    it("ends with 4 when the key is no good", function()
+      local status, out, err = shell.run(env .. "OPENROUTER_API_KEY=sk-or-sandbox-bad " .. cost "get gen-1 gen-2")
+      assert.same({ 4, "" }, { status, out })
+      assert.matches("gen%-1: auth %(HTTP 401%)", err)
+      assert.not_matches("gen%-2", err)
+      assert.not_matches("sk%-or", err)
+    end)
+
+    it("refuses what is no id", function()
+      local status, _, err = run "get 'gen-1&key=x' 'gen 1' \"$(printf 'gen-1\\r\\nX: y')\""
+      assert.equal(1, status)
+      local _, count = err:gsub("bad_id", "")
+      assert.equal(3, count)
+      assert.matches("gen%-1\\x0D\\x0AX: y: bad_id", err)
+    end)
+  end)
+
+  it("says how to give it a key", function()
+    for _, command in ipairs { "get gen-1", "fetch " .. file("ids", "gen-1\n") } do
+      local status, _, err = shell.run("env -u OPENROUTER_API_KEY " .. cost(command))
+      assert.equal(4, status)
+      assert.matches("no API key: set OPENROUTER_API_KEY", err)
+    end
+  end)
+
+  it("does not send the key over plain http to another machine", function()
+    local status, _, err = shell.run("OPENROUTER_BASE_URL=http://192.0.2.1/api/v1 OPENROUTER_API_KEY=k " .. cost "get gen-1")
+    assert.equal(1, status)
+    assert.matches("loopback addresses only, use https", err)
+  end)
+
+  it("ends with 2 and a hint for a wrong command line", function()
+    for _, arguments in ipairs { "", "frobnicate", "get", "get --wait x gen-1", "get --nosuch gen-1", "report" } do
+      local status, out, err = shell.run(cost(arguments))
+      assert.same({ arguments, 2, "" }, { arguments, status, out })
+      assert.matches("^openrouter%-cost: .*%-%-help", err)
+      assert.not_matches("traceback", err)
+    end
+  end)
+
+  it("explains itself", function()
+    for _, command in ipairs { "", "get", "fetch", "report" } do
+      local status, out = shell.run(cost(command .. " --help"))
+      assert.equal(0, status)
+      assert.matches("Usage: openrouter%-cost", out)
+    end
+  end)
+
+  describe("fetch", function()
+    it("fetches every id of a log into a ledger, once", function()
+      local ledger = directory .. "/costs.jsonl"
+      local _
+      local status, out, err = run("fetch examples/app.log --ledger " .. ledger)
+      assert.same({ 3, "" }, { status, out }) -- 3: one of the log's ids has no record
+      assert.matches("13 ids in 15 lines of examples/app%.log %(1 repeated or unusable, 1 line has no id%)", err)
+      assert.matches("12 records fetched in [%d.]+ s, now in ", err)
+      assert.matches("1 not_found, such as gen%-%d+%-status%-404%-%w+: not_found %(HTTP 404%)", err)
+      assert.equal(13, lines_of(ledger))
+
+      status, _, err = run("fetch examples/app.log --ledger " .. ledger)
+      assert.equal(3, status)
+      assert.matches("12 of them are in .*costs%.jsonl already", err)
+      assert.matches("0 records fetched", err)
+      assert.equal(14, lines_of(ledger)) -- the missing one was asked for again
+    end)
+
+    it("reads ids from a pipe", function()
+      local ledger = directory .. "/costs.jsonl"
+      local status = shell.run("printf 'gen-1 gen-2\\n' | " .. env .. cost("fetch --ledger " .. ledger))
+      assert.equal(0, status)
+      assert.equal(2, lines_of(ledger))
+    end)
+
+    it("says that there is no id", function()
+      local status, _, err = run(("fetch %s --ledger %s/c"):format(file("empty", ""), directory))
+      assert.equal(1, status)
+      assert.matches("no generation id in .*/empty %(0 lines read%)", err)
+      status, _, err = run(("fetch %s/none --ledger %s/c"):format(directory, directory))
+      assert.equal(1, status)
+      assert.matches("/none: No such file or directory", err)
+    end)
+
+    it("names bad lines of the ids and of the ledger, and goes on", function()
+      local ids = file("ids", "gen-1\ngen-" .. ("1"):rep(200) .. "\ngen-2")
+      local ledger = file("costs.jsonl", '{"settled":"gen-1","at":"t","answer":{"data":{"i')
+      local status, _, err = run(("fetch %s --ledger %s"):format(ids, ledger))
+      assert.equal(3, status)
+      assert.matches("ids:2: gen%-1+… is no id: it has 204 bytes", err)
+      assert.matches("ids:3: the last line has no line end", err)
+      assert.matches("costs%.jsonl:1: skipped: .*at byte 49", err)
+      assert.matches("2 records fetched", err)
+    end)
+
+    it("stops when the key is no good, and leaves every id to be fetched", function()
+      local ledger = directory .. "/costs.jsonl"
+      local status, _, err = shell.run(env .. "OPENROUTER_API_KEY=sk-or-sandbox-broke "
+        .. cost("fetch examples/app.log --ledger " .. ledger))
+      assert.equal(4, status)
+      assert.matches("payment, such as gen%-", err)
+      assert.matches("13 ids are still to be fetched; run the same command again", err)
+      assert.equal(0, lines_of(ledger))
+    end)
+
+    it("stops when the disk is full, and says how much is safe", function()
+      local status, _, err = run("fetch examples/app.log --ledger /dev/full")
+      assert.equal(1, status)
+      assert.matches("/dev/full: No space left on device", err)
+      assert.matches("0 records are safe in /dev/full, 13 ids are not fetched", err)
+    end)
+
+    it("goes on behind the line that a full disk cut in two", function()
+      local ledger = directory .. "/costs.jsonl"
+      -- 8 blocks of 512 bytes: room for two records and a piece
+      local command = env .. cost("fetch examples/app.log --ledger " .. ledger)
+      local status, _, err = shell.run("trap '' XFSZ; ulimit -f 8; " .. command)
+      assert.equal(1, status)
+      local safe = tonumber(err:match "(%d+) records are safe")
+      assert.is_true(safe >= 1 and safe < 12)
+      assert.equal(4096, #shell.read(ledger))
+      status, _, err = run("fetch examples/app.log --ledger " .. ledger)
+      assert.equal(3, status)
+      assert.matches(safe .. " of them are in ", err)
+      assert.matches((12 - safe) .. " records fetched", err)
+      assert.matches(("costs%%.jsonl:%d: skipped"):format(safe + 1), err)
+    end)
+
+    it("writes a ledger that nobody else is writing", function()
+      local ledger = directory .. "/costs.jsonl"
+      local writer = assert(require("openrouter.ledger").open(ledger))
+      local status, _, err = run("fetch examples/app.log --ledger " .. ledger)
+      assert.equal(1, status)
+      assert.matches("another process is writing to it", err)
+      assert(writer:close())
+    end)
+
+    it("can be interrupted and run again", function()
+      local ledger = directory .. "/costs.jsonl"
+      local ids = file("ids", "gen-1 gen-2 gen-3 gen-slow-1\n")
+      for i = 1, 20 do file("ids", shell.read(ids) .. ("gen-%d-slow-x\n"):format(i)) end
+      local command = cost(("fetch %s --ledger %s"):format(ids, ledger))
+      local status, _, err = shell.run(("%s python3 spec/support/interrupt.py %s 3 %s"):format(env, ledger, command))
+      assert.equal(130, status)
+      assert.matches("records are safe in .*costs%.jsonl, %d+ ids are not fetched; run the same command again", err)
+      assert.matches("openrouter%-cost: interrupted\n$", err)
+      assert.not_matches("traceback", err)
+      local safe = lines_of(ledger)
+      assert.is_true(safe >= 3)
+      status, _, err = run(("fetch %s --ledger %s"):format(ids, ledger))
+      assert.equal(0, status)
+      assert.matches(safe .. " of them are in ", err)
+      assert.equal(24, lines_of(ledger))
+    end)
+  end)
+
+  describe("report", function()
+    local ledger
+    before_each(function()
+      ledger = directory .. "/costs.jsonl"
+      run("fetch examples/app.log --ledger " .. ledger)
+    end)
+
+    it("adds up, and says what is left out", function()
+      local status, out = run("report " .. ledger .. " --by model,day")
+      assert.equal(3, status) -- an id of the log has no record
+      assert.matches("model", out)
+      assert.matches("2026%-10%-16", out)
+      assert.matches("failed", out)
+    end)
+
+    it("gives JSON, also into a file", function()
+      local status, out = run(("report %s --format json"):format(ledger))
+      assert.equal(3, status)
+      local decoded = require("cjson").decode(out)
+      assert.equal(12, decoded.total.generations)
+      run(("report %s --format json -o %s/report.json"):format(ledger, directory))
+      assert.equal(out, shell.read(directory .. "/report.json"))
+    end)
+
+    it("suggests the near dimension for an unknown one", function()
+      local status, out, err = run("report " .. ledger .. " --by modle,day")
+      assert.same({ 2, "" }, { status, out })
+      assert.matches("unknown dimension 'modle'.*did you mean 'model'", err)
+    end)
+
+    it("says which file cannot be read or written", function()
+      local status, _, err = run("report " .. directory .. "/none")
+      assert.equal(1, status)
+      assert.matches("/none: No such file or directory", err)
+      status, _, err = run("report " .. ledger .. " -o /nonexistent/report")
+      assert.equal(1, status)
+      assert.matches("/nonexistent/report: No such file or directory", err)
+      status, _, err = run("report " .. ledger .. " -o /dev/full")
+      assert.equal(1, status)
+      assert.matches("/dev/full: No space left on device", err)
+    end)
+
+    it("says that standard output is full", function()
+      local status, _, err = shell.run(env .. cost("report " .. ledger) .. " >/dev/full")
+      assert.equal(1, status)
+      assert.matches("No space left on device", err)
+    end)
+  end)
+end)

@@ -1,0 +1,252 @@
+local openrouter = require "openrouter"
+local report = require "openrouter.report"
+local shell = require "spec.support.shell"
+
+local unpack = table.unpack or unpack
+
+local function record(text) return assert(openrouter.decode(text)) end
+
+local function filled(options, ...)
+  local r = report.new(options)
+  for _, text in ipairs { ... } do assert(r:add(record(text))) end
+  return r
+end
+
+local function file_of(...)
+  return shell.write(shell.directory() .. "/costs.jsonl", table.concat({ ... }, "\n"))
+end
+
+-- The values of some columns of every row.
+local function columns(rows, ...)
+  local out = {}
+  for i, row in ipairs(rows) do
+    out[i] = {}
+    for j, name in ipairs { ... } do out[i][j] = row[name] == nil and "nil" or row[name] end
+  end
+  return out
+end
+
+describe("report", function()
+  after_each(shell.clean)
+
+  it("adds up records by what they are grouped by", function()
+    local r = filled({ by = { "model", "day" } },
+      '{"model":"a","created_at":"2026-11-20T23:30:00.5-01:00","total_cost":0.1,"latency":100,"native_tokens_prompt":3}',
+      '{"model":"a","created_at":"2026-11-21T08:00:00Z","total_cost":12.000345200000000001,"latency":300,"cancelled":true}',
+      '{"model":"b","created_at":"2026-11-20T08:00:00Z","usage":4e-7,"provider_responses":[{"status":500},{"status":200}]}',
+      '{"model":"b"}')
+    local rows = r:rows()
+    assert.same({ { "a", "2026-11-21", 2, 1, 0 }, { "b", "2026-11-20", 1, 0, 1 }, { "b", "unknown", 1, 0, 0 } },
+      columns(rows, "model", "day", "generations", "cancelled", "failed_attempts"))
+    assert.same({ "12.100345200000000001", 12.100345200000000001 }, { rows[1].exact.spend, rows[1].spend })
+    assert.same({ "0.0000004", 3 }, { rows[2].exact.spend, rows[1].native_tokens_prompt })
+    assert.is_true(math.abs(rows[1].latency_p50 - 100) <= 100 / 128 and math.abs(rows[1].latency_p95 - 300) <= 300 / 128)
+    assert.same({ 4, "12.100345600000000001", 1, 1 },
+      { r:total().generations, r:total().exact.spend, r:total().unpriced, r:total().failed_attempts })
+  end)
+
+  it("has nil, not 0, where no record has a value", function()
+    local r = filled({ by = "model" },
+      '{"model":"a","native_tokens_prompt":0,"total_cost":0}', '{"model":"b","cancelled":null}')
+    local rows = r:rows()
+    assert.same({ { "a", 0, 0, "nil", 0, 0, 0 }, { "b", "nil", "nil", "nil", 0, 0, 1 } },
+      columns(rows, "model", "spend", "native_tokens_prompt", "latency_p50", "cancelled", "failed_attempts", "unpriced"))
+    assert.same({ { spend = "0" }, {} }, { rows[1].exact, rows[2].exact })
+  end)
+
+  it("has one row without dimensions, with or without records", function()
+    local r = report.new()
+    assert.same({ { 0, "nil", 0, 0 } }, columns(r:rows(), "generations", "spend", "cancelled", "unpriced"))
+    r:add(record '{"usage":1}')
+    assert.same({ { 1, 1 } }, columns(r:rows(), "generations", "spend"))
+    assert.same(r:total(), r:rows()[1])
+    assert.same({}, report.new({ by = "model" }):rows())
+    assert.equal(1, #report.new({ by = "" }):rows())
+  end)
+
+  it("groups by any field, as the type it has", function()
+    local r = filled({ by = "app_id,streamed,external_user", measures = "generations" },
+      '{"app_id":10,"streamed":true,"external_user":"é\\n"}', '{"app_id":10.0,"streamed":true,"external_user":"\\u00e9\\u000a"}',
+      '{"app_id":1e1,"streamed":false,"external_user":""}', '{"app_id":"10","streamed":null}')
+    assert.same({ { 10, false, "", 1 }, { 10, true, "é\n", 2 }, { "unknown", "unknown", "unknown", 1 } },
+      columns(r:rows(), "app_id", "streamed", "external_user", "generations"))
+    assert.equal("10", tostring(r:rows()[1].app_id)) -- an integer, where Lua has them
+  end)
+
+  it("puts what is null, absent or of the wrong type with the string unknown", function()
+    local r = filled({ by = "model" }, '{"model":null}', '{"id":"a"}', '{"model":7}', '{"model":"unknown"}')
+    assert.same({ { "unknown", 4 } }, columns(r:rows(), "model", "generations"))
+  end)
+
+  it("groups by the context of ledger lines", function()
+    local r = report.new { by = "context.user", measures = "generations,spend" }
+    assert.equal(3, r:add_file(file_of(
+      '{"settled":"a","at":"2026-11-20T10:00:00.000Z","context":{"user":"zo\\u00eb"},"answer":{"data":{"id":"a","usage":1}}}',
+      '{"settled":"b","at":"2026-11-20T10:00:00.000Z","context":{"user":true},"answer":{"data":{"id":"b","usage":2}}}',
+      '{"data":{"id":"c","usage":3}}')))
+    assert.same({ { "unknown", 3 }, { true, 2 }, { "zoë", 1 } }, columns(r:rows(), "context.user", "spend"))
+  end)
+
+  it("orders rows by day where there is one, else by spend", function()
+    local lines = {
+      '{"model":"a","created_at":"2026-11-21T00:00:00Z","usage":1}',
+      '{"model":"b","created_at":"2026-11-20T00:00:00Z","usage":3}',
+      '{"model":"c","usage":2}', '{"model":"d"}', '{"model":"e","usage":2}',
+    }
+    local function models(by)
+      local out = {}
+      for _, row in ipairs(filled({ by = by }, unpack(lines)):rows()) do out[#out + 1] = row.model end
+      return table.concat(out)
+    end
+    assert.equal("bcead", models "model")
+    assert.equal("bacde", models "day,model")
+    assert.equal("abcde", models "model,day")
+  end)
+
+  it("has the measures asked for, and no others", function()
+    local r = filled({ measures = { "total_cost", "tokens_prompt_p99", "cache_discount" } },
+      '{"total_cost":1,"cache_discount":-0.25,"tokens_prompt":5}', '{"total_cost":2,"cache_discount":0.5,"is_byok":true}')
+    local exact = { total_cost = "3", cache_discount = "0.25" }
+    assert.same({ total_cost = 3, cache_discount = 0.25, tokens_prompt_p99 = 5, exact = exact }, r:total())
+    assert.equal(1, r:omitted().unpriced)
+  end)
+
+  it("knows all measures of the field table", function()
+    local names = { "generations", "spend", "unpriced", "cancelled", "failed_attempts" }
+    for _, field in ipairs(openrouter.fields) do
+      if field.unit ~= "" and field.unit ~= "ms" then names[#names + 1] = field.name end
+      for _, percent in ipairs { "_p50", "_p90", "_p95", "_p99" } do
+        if field.unit == "ms" or field.unit == "tokens" then names[#names + 1] = field.name .. percent end
+      end
+    end
+    assert.is_true(#names > 50)
+    local row = filled({ measures = names }, '{"native_tokens_reasoning":4}'):total()
+    assert.same({ 4, 4 }, { row.native_tokens_reasoning, row.native_tokens_reasoning_p90 })
+  end)
+
+  it("leaves a default measure out that is a dimension", function()
+    local rows = filled({ by = "cancelled" }, '{"cancelled":true,"usage":1}'):rows()
+    assert.same({ { true, 1, 1 } }, columns(rows, "cancelled", "generations", "spend"))
+  end)
+
+  it("counts one id once, as the record settled last", function()
+    local path = file_of(
+      '{"settled":"a","at":"2026-11-20T10:00:00.001Z","answer":{"data":{"id":"a","model":"new","usage":2}}}',
+      '{"settled":"a","at":"2026-11-20T10:00:00.000Z","answer":{"data":{"id":"a","model":"old","usage":1}}}')
+    local r = report.new { by = "model" }
+    assert.equal(2, r:add_file(path))
+    assert.equal(2, r:add_file(path))
+    r:add(record '{"id":"a","model":"older","usage":4}')
+    assert.same({ { "new", 1, 2 } }, columns(r:rows(), "model", "generations", "spend"))
+    assert.same({ 4, 1 }, { r:omitted().duplicates, r:omitted().conflicts })
+  end)
+
+  it("reads what a ledger and other files hold, and names what it skips", function()
+    local path = file_of('{"settled":"a","at":"2026-11-20T10:00:00.000Z","answer":{"data":{"id":"a","usage":1}}}', "",
+      '{"data":{"id":"b","usage":2}}\r', '{"id":"c"}', '{"failed":"d","at":"2026-11-20T10:00:00.000Z","error":{"kind":"server"}}',
+      '{"pending":"e","at":"2026-11-20T10:00:00.000Z"}', '{"note":"a"}', '{"error":{"code":401,"message":"no"}}', "plain text",
+      '{"level":"info"}', '{"id":"f","usage":')
+    local r = report.new()
+    assert.equal(3, r:add_file(path))
+    local omitted = r:omitted()
+    assert.same({
+      { file = path, line = 8, reason = "an API error, no record" },
+      { file = path, line = 9, reason = "not a JSON object: a value must stand here, at byte 1" },
+      { file = path, line = 10, reason = "a JSON object, but no generation record" },
+      { file = path, line = 11, reason = "torn: the file ends within this line" },
+    }, omitted.lines)
+    omitted.lines = nil
+    assert.same({ pending = 1, failed = 1, unpriced = 1, skipped = 4, duplicates = 0, conflicts = 0 }, omitted)
+    assert.same({ { 3, 3 } }, columns(r:rows(), "generations", "spend"))
+  end)
+
+  it("counts a last line without an end when it is whole", function()
+    assert.equal(2, report.new():add_file(file_of('{"id":"a"}', '{"id":"b"}')))
+  end)
+
+  it("names ten skipped lines and counts all", function()
+    local lines = {}
+    for i = 1, 25 do lines[i] = "x" .. i end
+    local r = report.new()
+    assert.equal(0, r:add_file(file_of(unpack(lines))))
+    local omitted = r:omitted()
+    assert.same({ 25, 10, 10 }, { omitted.skipped, #omitted.lines, omitted.lines[10].line })
+    omitted.lines[1] = nil
+    assert.equal(10, #r:omitted().lines)
+  end)
+
+  it("says which file cannot be read", function()
+    local count, err = report.new():add_file "/no/such/file"
+    assert.is_nil(count)
+    assert.same({ "io", "/no/such/file: No such file or directory" }, { err.kind, err.message })
+    local directory = shell.directory()
+    count, err = report.new():add_file(directory)
+    assert.is_nil(count)
+    assert.equal("io", err.kind)
+    assert.matches(directory, err.message, 1, true)
+  end)
+
+  it("counts a record that cannot be added as skipped", function()
+    local r = filled(nil, '{"usage":150000000000}')
+    local ok, err = r:add(record '{"usage":100000000000}')
+    assert.is_nil(ok)
+    assert.same({ "too_large", "a sum would be beyond the range of money" }, { err.kind, err.message })
+    assert.same({ 1, { { reason = err.message } } }, { r:omitted().skipped, r:omitted().lines })
+    assert.equal(1, r:total().generations)
+  end)
+
+  describe("options", function()
+    local function refused(message, options)
+      assert.same({ nil, message }, { report.check(options) })
+      local ok, raised = pcall(function() report.new(options) end)
+      assert.is_false(ok)
+      assert.matches("report_spec.lua:%d+: ", raised) -- the caller's line
+      assert.equal(message, (raised:gsub("^.-:%d+: ", "")))
+    end
+
+    it("that are unknown raise, with the near name", function()
+      refused("unknown dimension 'modle'; did you mean 'model'?", { by = "modle" })
+      refused("unknown dimension 'week'", { by = { "week" } })
+      refused("unknown dimension 'context.'; did you mean 'context.<name>'?", { by = "context." })
+      refused("unknown dimension 'provider_responses'", { by = "provider_responses" })
+      refused("unknown dimension ''", { by = "model,,day" })
+      refused("unknown measure 'spent'; did you mean 'spend'?", { measures = "spent" })
+      refused("unknown measure 'latency'; did you mean 'latency_p50'?", { measures = "latency" })
+      refused("unknown measure 'model\\x0A'", { measures = { "model\n" } })
+      refused("unknown option 'mesures'; did you mean 'measures'?", { mesures = {} })
+      refused("unknown option 'since'", { since = "2026-11-01" })
+      refused("tz must be 'UTC', not 'Europe/Berlin'", { tz = "Europe/Berlin" })
+    end)
+
+    it("of the wrong type raise", function()
+      refused("options must be a table, not a string", "model")
+      refused("by must be a list of names or a string, not a number", { by = 7 })
+      refused("by must be a list, and has 'model'", { by = { model = true } })
+      refused("by: a name must be a string, not a number", { by = { 7 } })
+      refused("by: 'model' is there twice", { by = "model, model" })
+      refused("'cancelled' cannot be a dimension and a measure of the same report", { by = "cancelled", measures = "cancelled" })
+      local many = {}
+      for i = 1, 17 do many[i] = "context." .. i end
+      refused("by: 17 dimensions, 16 at most", { by = many })
+    end)
+
+    it("that are fine pass", function()
+      local fine = {
+        {}, { by = "day" }, { by = { "context.a b", "model" }, tz = "UTC" }, { measures = {} }, { by = " model , day " },
+      }
+      for _, options in ipairs(fine) do
+        assert.is_true(report.check(options))
+        report.new(options)
+      end
+      assert.is_true(report.check())
+    end)
+  end)
+
+  it("raises for what is no record and for a format it does not know", function()
+    local r = report.new()
+    assert.has_error(function() r:add "gen-1" end, "add: a generation record expected, got a string")
+    assert.has_error(function() r:add(io.stdout) end)
+    assert.has_error(function() r:render "jsno" end, "unknown format 'jsno'; did you mean 'json'?")
+    assert.has_error(function() r:render() end, "unknown format 'nil'")
+  end)
+end)

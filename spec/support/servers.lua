@@ -1,0 +1,125 @@
+--- Real servers for specs: started, awaited, stopped. None outlives the process that runs the specs, however that ends.
+---
+---   local server = servers.start("some-server --port-file \"$READY\"")   -- READY names a file it makes when it is ready
+---   server.pid, server.directory, server.ready (what is in that file), server:log(), server:running()
+---   server:stop()                                                        -- returns when the process is gone
+---   servers.sandbox().url                                                -- the API's stand-in, examples/sandbox
+---   servers.hostile()                                                    -- see hostile.py
+local shell = require "spec.support.shell"
+
+local servers = {}
+
+local PATIENCE = 20 -- seconds a server may take to get ready
+
+local Server = {}
+Server.__index = Server
+
+local function read(path)
+  local file = io.open(path, "rb")
+  local text = file and file:read "*a"
+  if file then file:close() end
+  return text ~= "" and text or nil
+end
+
+--- Wait until condition() is true, `seconds` at most: what it returned.
+function servers.wait_for(condition, seconds)
+  for _ = 1, (seconds or PATIENCE) * 50 do
+    local result = condition()
+    if result then return result end
+    os.execute "sleep 0.02"
+  end
+  return condition()
+end
+
+function Server:log()
+  return read(self.directory .. "/log") or ""
+end
+
+function Server:running()
+  return self.pipe ~= nil and not read(self.directory .. "/exit")
+end
+
+function Server:stop()
+  if not self.pipe then return end
+  if self.pid and self:running() then os.execute("kill " .. self.pid .. " 2>/dev/null") end
+  self.pipe:close() -- waits for `serve`, which waits for the server
+  self.pipe = nil
+  os.execute("rm -rf " .. shell.quote(self.directory))
+end
+
+--- Start a server and wait until it is ready. Raises with what it said when it does not get ready.
+function servers.start(command)
+  local pipe = assert(io.popen "mktemp -d")
+  local server = setmetatable({ directory = pipe:read "*l" }, Server)
+  pipe:close()
+  -- The pipe is the leash: `serve` ends the server when our end of it is closed, by us or by our death.
+  server.pipe = assert(io.popen(("exec spec/support/serve %s %s"):format(server.directory, shell.quote(command)), "w"))
+  server.ready = servers.wait_for(function()
+    server.pid = tonumber(read(server.directory .. "/pid"))
+    local ready = read(server.directory .. "/ready")
+    return ready and ready:find "\n$" and ready or not server:running() and "" or nil
+  end)
+  if server.ready and server.ready ~= "" then return server end
+  local log = server:log()
+  server:stop()
+  error(("server %s: %s\n%s"):format(server.ready and "ended" or "not ready in time", command, log), 2)
+end
+
+local Hostile = setmetatable({}, Server)
+Hostile.__index = Hostile
+
+--- What happened since mark(), in order: { { what, port, connection, id }, … }.
+function Hostile:events()
+  local events, number = {}, 0
+  for what, port, connection, id in (read(self.directory .. "/events") or ""):gmatch "(%S+) (%S+) (%d+) ?(%S*)\n" do
+    number = number + 1
+    if number > (self.seen or 0) then
+      events[#events + 1] = { what = what, port = port, connection = tonumber(connection), id = id }
+    end
+  end
+  return events, number
+end
+
+function Hostile:mark()
+  local _, number = self:events()
+  self.seen = number
+end
+
+--- How many events of this kind there were since mark(), at this port (default: any).
+function Hostile:count(what, port)
+  local count = 0
+  for _, event in ipairs((self:events())) do
+    if event.what == what and (not port or event.port == port) then count = count + 1 end
+  end
+  return count
+end
+
+--- The most requests that were being answered at once since mark().
+function Hostile:most_at_once()
+  local now, most = 0, 0
+  for _, event in ipairs((self:events())) do
+    if event.what == "ask" then now = now + 1 elseif event.what == "answer" then now = now - 1 end
+    most = math.max(most, now)
+  end
+  return most
+end
+
+--- The stand-in of the API: `url` is its base URL. Its README says which ids ask for which faults.
+function servers.sandbox()
+  local server = servers.start "examples/sandbox/run --ready \"$READY\""
+  server.url = server.ready:match "%S+"
+  return server
+end
+
+--- hostile.py, see there. port.NAME are its ports, `certificate` and `other_certificate` its certificate files.
+function servers.hostile()
+  local server = servers.start "python3 spec/support/hostile.py \"$READY\""
+  server.port = {}
+  for name, port in server.ready:gmatch "port (%S+) (%d+)" do server.port[name] = tonumber(port) end
+  server.url = ("http://127.0.0.1:%d/api/v1"):format(server.port.http)
+  server.certificate = server.directory .. "/right.pem"
+  server.other_certificate = server.directory .. "/wrong.pem"
+  return setmetatable(server, Hostile)
+end
+
+return servers

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""What a tally must come to, worked out another way: python3 tally_model.py FILE DIMENSIONS
+
+FILE has one ledger line, API answer or record a line, no two of one id settled at the same time. Prints a Lua table.
+Sums are decimal text; quantiles are the true values by nearest rank."""
+import json
+import sys
+from datetime import datetime, timezone
+from decimal import ROUND_HALF_EVEN, Decimal, getcontext
+
+getcontext().prec = 120
+RANGE = Decimal(2) ** 127 / Decimal(10) ** 27
+UNIT = Decimal(10) ** -27
+
+MONEY = ["total_cost", "usage", "cache_discount", "upstream_inference_cost"]
+TOKENS = ["tokens_prompt", "tokens_completion", "native_tokens_prompt", "native_tokens_completion",
+          "native_tokens_completion_images", "native_tokens_reasoning", "native_tokens_cached"]
+COUNTS = ["num_media_prompt", "num_input_audio_prompt", "num_media_completion", "num_search_results", "num_fetches",
+          "num_video_prompt", "num_media_generations"]
+SPREADS = ["latency", "generation_time", "moderation_latency"] + TOKENS
+STRINGS = ["created_at", "model", "provider_name", "origin", "external_user"]
+
+
+def is_number(v):
+    return isinstance(v, (int, Decimal)) and not isinstance(v, bool)
+
+
+def integer(v):
+    return int(v) if is_number(v) and v == int(v) and -2**63 <= v < 2**63 else None
+
+
+def money(v):
+    if not is_number(v):
+        return None
+    v = Decimal(v).quantize(UNIT, ROUND_HALF_EVEN)
+    return v if abs(v) < RANGE else None
+
+
+def spend(r):
+    cost = money(r.get("total_cost"))
+    if not is_number(r.get("total_cost")):
+        cost = money(r.get("usage"))
+    if cost is None:
+        return None
+    byok = r.get("is_byok", False)
+    if not isinstance(byok, bool):
+        return None
+    if not byok:
+        return cost
+    upstream = money(r.get("upstream_inference_cost"))
+    if upstream is None or abs(cost + upstream) >= RANGE:
+        return None
+    return cost + upstream
+
+
+def failed_attempts(r):
+    responses = r.get("provider_responses")
+    count = 0
+    for response in responses if isinstance(responses, list) else []:
+        if isinstance(response, dict) and "status" in response:
+            status = response["status"]
+            count += status is None or is_number(status) and not 200 <= status < 300
+    return count
+
+
+def sums(r):
+    values = {"spend": spend(r), "cancelled": int(r.get("cancelled") is True), "failed_attempts": failed_attempts(r)}
+    for name in MONEY:
+        values[name] = money(r.get(name))
+    for name in TOKENS + COUNTS:
+        values[name] = integer(r.get(name))
+    return values
+
+
+def spread_value(r, name):
+    v = r.get(name)
+    if not is_number(v) or v < 0 or (name in TOKENS and integer(v) is None):
+        return None
+    return Decimal(v)
+
+
+def dimension(name, r, context):
+    if name == "day":
+        try:
+            at = datetime.fromisoformat(r["created_at"])
+            return "s:" + at.astimezone(timezone.utc).strftime("%Y-%m-%d")
+        except (KeyError, TypeError, ValueError):
+            return "s:unknown"
+    if name.startswith("context."):
+        v = context.get(name[8:])
+    else:
+        v = r.get(name)
+        right = isinstance(v, str) if name in STRINGS else isinstance(v, bool) if name in ("streamed", "cancelled") \
+            else integer(v) is not None
+        v = v if right else None
+    if isinstance(v, bool):
+        return "b:true" if v else "b:false"
+    if isinstance(v, str):
+        return "s:" + v
+    if is_number(v):
+        return "n:" + repr(float(v))
+    return "s:unknown"
+
+
+def read(path):
+    settled, alone, failed, opened, texts, duplicates = {}, [], set(), set(), {}, 0
+    for line in open(path, encoding="utf-8"):
+        o = json.loads(line, parse_float=Decimal)
+        if "failed" in o:
+            failed.add(o["failed"])
+            continue
+        if "pending" in o or "note" in o:
+            opened.add(o.get("pending", o.get("note")))
+            continue
+        at, context, answer = float("-inf"), {}, o
+        if "settled" in o:
+            at, context, answer = datetime.fromisoformat(o["at"]).timestamp(), o.get("context", {}), o["answer"]
+        r = answer["data"] if isinstance(answer.get("data"), dict) else answer
+        name = r.get("id", o.get("settled"))
+        if not isinstance(name, str):
+            alone.append((r, context))
+            continue
+        duplicates += name in settled
+        texts.setdefault(name, set()).add(repr((r, context)))
+        if name not in settled or at > settled[name][0]:
+            settled[name] = (at, r, context)
+    records = alone + [(r, context) for _, r, context in settled.values()]
+    counts = {"failed": len(failed - set(settled)), "pending": len(opened - failed - set(settled)),
+              "duplicates": duplicates, "conflicts": sum(len(t) > 1 for t in texts.values())}
+    return records, counts
+
+
+def quote(text):
+    return '"' + "".join("\\%03d" % b for b in text.encode()) + '"'
+
+
+def decimal_text(v):
+    text = format(Decimal(v), "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def group_text(key, records):
+    out = ["key={%s}" % ",".join(quote(k) for k in key), "generations=%d" % len(records)]
+    rows = [sums(r) for r in records]
+    for name in rows[0]:
+        values = [row[name] for row in rows if row[name] is not None]
+        out.append("[%s]={values=%d,sum=%s}" % (quote(name), len(values), quote(decimal_text(sum(values)))))
+    for name in SPREADS:
+        values = sorted(v for v in (spread_value(r, name) for r in records) if v is not None)
+        if values:
+            at = {p: values[max(-(-p * len(values) // 100), 1) - 1] for p in (1, 50, 90, 95, 99, 100)}
+            out.append("[%s]={%s}" % (quote(name + " spread"), ",".join("[%d]=%r" % (p, float(v)) for p, v in at.items())))
+    return "{%s}" % ",".join(out)
+
+
+def main():
+    records, counts = read(sys.argv[1])
+    names = [n for n in sys.argv[2].split(",") if n]
+    groups = {}
+    for r, context in records:
+        groups.setdefault(tuple(dimension(n, r, context) for n in names), []).append(r)
+    print("return {total=%s," % group_text((), [r for r, _ in records]))
+    print("counts={%s}," % ",".join("%s=%d" % item for item in counts.items()))
+    print("groups={%s}}" % ",\n".join(group_text(k, g) for k, g in groups.items()))
+
+
+main()

@@ -1,0 +1,539 @@
+local core = require "openrouter.core"
+local shell = require "spec.support.shell"
+
+local unpack = table.unpack or unpack
+
+local MONEY = { "total_cost", "usage", "cache_discount", "upstream_inference_cost" }
+local SUMS, SPREADS = { "spend", "cancelled", "failed_attempts" }, {}
+for _, field in ipairs(core.fields) do
+  if field.unit == "USD" or field.unit == "tokens" or field.unit == "count" then SUMS[#SUMS + 1] = field.name end
+  if field.unit == "ms" or field.unit == "tokens" then SPREADS[#SPREADS + 1] = field.name end
+end
+
+local function tally(by, sums, spreads)
+  return core.tally { dimensions = by or {}, sums = sums or { "spend" }, spreads = spreads or {} }
+end
+
+local function add(t, ...)
+  for _, line in ipairs { ... } do
+    local what, why = t:add_line(line)
+    if not what then error(why, 2) end
+  end
+  return t
+end
+
+local function settled(id, at, record, context)
+  return ('{"settled":"%s","at":"%s",%s"answer":{"data":%s}}'):format(
+    id, at, context and '"context":' .. context .. "," or "", record)
+end
+
+-- ---- a random ledger ------------------------------------------------------------------------------------------------
+
+local function random_source(seed)
+  return function(n) -- 0 … n - 1; the same on every Lua
+    seed = seed * 16807 % 2147483647
+    return math.floor(seed / 1024) % n
+  end
+end
+
+local function one_of(random, ...)
+  return (select(random(select("#", ...)) + 1, ...))
+end
+
+local function digits(random, n)
+  local out = { tostring(1 + random(9)) }
+  for i = 2, n do out[i] = tostring(random(10)) end
+  return table.concat(out)
+end
+
+local function random_money(random)
+  return one_of(random, "0", "null", '"0.5"', "0." .. digits(random, 6), "0.0000" .. digits(random, 17),
+    digits(random, 2) .. "e-7", digits(random, 3) .. "." .. digits(random, 30), "0." .. ("0"):rep(26) .. "25",
+    digits(random, 9) .. ".5E+0", "1." .. digits(random, 5) .. "e-12", "-0." .. digits(random, 4))
+end
+
+local function random_integer(random)
+  return one_of(random, "0", "null", "10.0", "1.5e1", "1.5", '"7"', digits(random, 1), digits(random, 2), digits(random, 3),
+    digits(random, 4), digits(random, 7), "-" .. digits(random, 2), "9223372036854775807")
+end
+
+local function random_ms(random)
+  return one_of(random, "0", "null", "false", digits(random, 2), digits(random, 3), digits(random, 4), digits(random, 5),
+    digits(random, 3) .. "." .. digits(random, 3), "0.00" .. digits(random, 3), "-5", digits(random, 3) .. "e3")
+end
+
+local function random_responses(random)
+  local parts = {}
+  for i = 1, random(4) do
+    parts[i] = one_of(random, '{"status":200}', '{"status":204.0,"x":[]}', '{"status":429}', '{"status":null}', '{}',
+      '{"status":"500"}', "null", '{"status":1.1}', '{"status":299.5}', "[500]")
+  end
+  return one_of(random, "null", "[" .. table.concat(parts, ",") .. "]", '{"status":500}')
+end
+
+local function random_member(random, field)
+  if field.unit == "USD" then return random_money(random) end
+  if field.unit == "tokens" or field.unit == "count" then return random_integer(random) end
+  if field.unit == "ms" then return random_ms(random) end
+  if field.type == "boolean" then return one_of(random, "true", "false", "false", "null", "1") end
+  if field.type == "array" then return random_responses(random) end
+  if field.name == "created_at" then
+    return one_of(random, '"2026-11-20T00:30:00+02:00"', '"2026-11-20T23:59:59.999Z"', '"2026-11-20T23:30:00.123456-01:30"',
+      '"2024-02-29T12:00:00Z"', '"yesterday"', "null", "20261120")
+  end
+  if field.type == "integer" then return one_of(random, "12", "12.0", "1.2e1", "null", '"12"', "-3") end
+  return one_of(random, '"a/b"', '"a\\/b"', '"\\u0061/b"', '"ü€𝄞"', '"\\ud834\\udd1e"', '""', '"unknown"', "null", "7")
+end
+
+local function random_record(random, id)
+  local members = {}
+  if id then members[1] = '"id":"' .. id .. '"' end
+  for _, field in ipairs(core.fields) do
+    if field.name ~= "id" and random(8) > 0 then
+      members[#members + 1] = ('"%s"%s%s'):format(field.name, one_of(random, ":", " : "), random_member(random, field))
+    end
+  end
+  return "{" .. table.concat(members, ",") .. "}"
+end
+
+local function random_context(random)
+  return ('{"user":%s,"tries":%s}'):format(one_of(random, '"zoë"', '"ben"', "true", "null", "5", "5.0", "{}"),
+    one_of(random, "1", "1.25", "12.5e-1", "true", '"1"'))
+end
+
+-- Every line of one id has its own time, so that which one counts needs no look at the text.
+local function random_line(random, n)
+  local id = "gen-" .. random(900)
+  local kind = random(10)
+  if kind == 0 then return ('{"failed":"gen-%d","error":{"kind":"server"}}'):format(random(2000)) end
+  if kind == 1 then return ('{"%s":"gen-%d"}'):format(one_of(random, "pending", "note"), random(2000)) end
+  if kind == 2 then return random_record(random) end
+  if kind == 3 then return ('{"data":%s}'):format(random_record(random, "bare-" .. n)) end
+  local at = ("2026-11-%02dT%02d:%02d:%02d.%03d%s"):format(1 + n % 28, n % 24, n % 60, random(60), n % 1000,
+    one_of(random, "Z", "+05:30", "-08:00"))
+  return settled(id, at, random_record(random, one_of(random, id, id, id, nil)), random_context(random))
+end
+
+local function random_lines(count, seed)
+  local random, lines = random_source(seed), {}
+  for n = 1, count do lines[n] = random_line(random, n) end
+  return lines
+end
+
+local function shuffled(lines, seed)
+  local random, out = random_source(seed), {}
+  for i, line in ipairs(lines) do out[i] = line end
+  for i = #out, 2, -1 do
+    local j = random(i) + 1
+    out[i], out[j] = out[j], out[i]
+  end
+  return out
+end
+
+-- ---- reading a tally ------------------------------------------------------------------------------------------------
+
+local function shown(value)
+  if type(value) == "number" then return ("n:%.17g"):format(value) end
+  if type(value) == "boolean" then return "b:" .. tostring(value) end
+  return "s:" .. value
+end
+
+local function key_of(t, group)
+  local parts = { t:key(group) }
+  for i, value in ipairs(parts) do parts[i] = shown(value) end
+  return table.concat(parts, "\0")
+end
+
+-- Everything a group has, under names that the model uses too.
+local function read_group(t, group)
+  local out = { generations = t:generations(group) }
+  for i, name in ipairs(SUMS) do
+    local values, sum, exact = t:sum(group, i)
+    out[name] = { values = values, sum = exact or ("%.17g"):format(sum) }
+  end
+  for i, name in ipairs(SPREADS) do
+    local quantiles = {}
+    for _, percent in ipairs { 1, 50, 90, 95, 99, 100 } do quantiles[percent] = t:quantile(group, i, percent) end
+    out[name .. " spread"] = quantiles[50] and quantiles
+  end
+  return out
+end
+
+local function read_all(t)
+  local groups = {}
+  for group = 1, t:groups() do
+    if t:generations(group) > 0 then
+      local key = key_of(t, group)
+      assert(groups[key] == nil, "a key is there twice")
+      groups[key] = read_group(t, group)
+    end
+  end
+  return { groups = groups, total = read_group(t, 0), counts = t:counts() }
+end
+
+local function full_tally(by, lines)
+  return add(tally(by, SUMS, SPREADS), unpack(lines))
+end
+
+-- ---- the model ------------------------------------------------------------------------------------------------------
+
+local function model(path, by)
+  local pipe = assert(io.popen(("python3 spec/support/tally_model.py %s '%s'"):format(path, table.concat(by, ","))))
+  local text = pipe:read "*a"
+  pipe:close()
+  return assert((rawget(_G, "loadstring") or load)(text))()
+end
+
+local function model_key(key)
+  for i, part in ipairs(key) do
+    if part:sub(1, 2) == "n:" then key[i] = shown(tonumber(part:sub(3))) end
+  end
+  return table.concat(key, "\0")
+end
+
+local function is_money(name)
+  for _, money in ipairs(MONEY) do
+    if name == money then return true end
+  end
+  return name == "spend"
+end
+
+local function compare_quantiles(name, expected, got)
+  for percent, value in pairs(expected) do
+    local exact = value == 0 or name:find "tokens" and value < 128
+    local slack = exact and 0 or value / 128 * (1 + 1e-12)
+    assert.is_true(math.abs(got[percent] - value) <= slack,
+      ("%s p%d: %.17g, not %.17g"):format(name, percent, got[percent], value))
+  end
+end
+
+local function compare_group(expected, got)
+  assert.equal(expected.generations, got.generations)
+  for _, name in ipairs(SUMS) do
+    local sum = expected[name].sum
+    if not is_money(name) then sum = ("%.17g"):format(tonumber(sum)) end
+    assert.equal(expected[name].values, got[name].values, name)
+    assert.equal(sum, got[name].sum, name)
+  end
+  for _, field in ipairs(SPREADS) do
+    local name = field .. " spread"
+    assert.equal(expected[name] == nil, not got[name], name)
+    if expected[name] then compare_quantiles(name, expected[name], got[name]) end
+  end
+end
+
+describe("tally", function()
+  after_each(shell.clean)
+
+  it("agrees with a model in Python, cell by cell", function()
+    local lines = random_lines(2000, 7)
+    local path = shell.write(shell.directory() .. "/lines.jsonl", table.concat(lines, "\n") .. "\n")
+    local declarations = {
+      {}, { "model" }, { "day", "provider_name" }, { "context.user", "context.tries" }, { "app_id", "streamed" },
+    }
+    for _, by in ipairs(declarations) do
+      local expected, got = model(path, by), read_all(full_tally(by, lines))
+      assert.same(expected.counts, got.counts)
+      compare_group(expected.total, got.total)
+      local count = 0
+      for _, group in ipairs(expected.groups) do
+        local key = model_key(group.key)
+        assert.is_not_nil(got.groups[key], key)
+        compare_group(group, got.groups[key])
+        count = count + 1
+      end
+      for _ in pairs(got.groups) do count = count - 1 end
+      assert.equal(0, count)
+      assert.is_true(got.total.generations > 700 and got.counts.conflicts > 100)
+    end
+  end)
+
+  it("gives the same whatever the order, and however often a line is there", function()
+    local lines = random_lines(1500, 11)
+    local once = read_all(full_tally({ "model", "context.user" }, lines))
+    for seed = 1, 3 do
+      assert.same(once, read_all(full_tally({ "model", "context.user" }, shuffled(lines, seed))))
+    end
+    local with_id = {}
+    for _, line in ipairs(lines) do
+      if line:find '"id"' or not line:find "^{\"[^sfpn]" then with_id[#with_id + 1] = line end
+    end
+    local single = read_all(full_tally({ "model" }, with_id))
+    local doubled = {}
+    for _, line in ipairs(with_id) do doubled[#doubled + 1], doubled[#doubled + 2] = line, line end
+    local double = read_all(full_tally({ "model" }, shuffled(doubled, 5)))
+    assert.equal(single.counts.conflicts, double.counts.conflicts)
+    assert.is_true(double.counts.duplicates > single.counts.duplicates)
+    single.counts, double.counts = nil, nil
+    assert.same(single, double)
+  end)
+
+  it("has groups that add up to the total", function()
+    local t = full_tally({ "model", "day" }, random_lines(1000, 3))
+    local generations, values = 0, {}
+    local sum = tally({}, { "spend" })
+    for group = 1, t:groups() do
+      generations = generations + t:generations(group)
+      for i in ipairs(SUMS) do values[i] = (values[i] or 0) + (t:sum(group, i)) end
+      if t:sum(group, 1) > 0 then add(sum, ('{"usage":%s}'):format((select(3, t:sum(group, 1))))) end
+    end
+    assert.equal(t:generations(0), generations)
+    for i in ipairs(SUMS) do assert.equal((t:sum(0, i)), values[i]) end
+    assert.equal((select(3, t:sum(0, 1))), (select(3, sum:sum(0, 1))))
+  end)
+
+  describe("with one id several times", function()
+    local old, new = "2026-11-20T10:00:00.000Z", "2026-11-20T10:00:00.001Z"
+
+    local function both_ways(expected, by, ...)
+      local lines = { ... }
+      for seed = 1, 6 do
+        local t = add(tally(by), unpack(shuffled(lines, seed)))
+        local rows = {}
+        for group = 1, t:groups() do
+          if t:generations(group) > 0 then rows[#rows + 1] = key_of(t, group) .. "=" .. select(3, t:sum(group, 1)) end
+        end
+        table.sort(rows)
+        assert.same(expected, { table.concat(rows, " "), t:counts().duplicates, t:counts().conflicts })
+      end
+    end
+
+    it("counts the record settled last, and nothing of the others", function()
+      both_ways({ "s:b=2", 1, 1 }, { "model" }, settled("g", old, '{"id":"g","model":"a","usage":1}'),
+        settled("g", new, '{"id":"g","model":"b","usage":2}'))
+      both_ways({ "s:a=2", 2, 1 }, { "model" }, settled("g", old, '{"id":"g","model":"a","usage":1}'),
+        settled("g", new, '{"id":"g","model":"a","usage":2}'), settled("g", old, '{"id":"g","model":"a","usage":1}'))
+    end)
+
+    it("compares the time, not its spelling", function()
+      both_ways({ "s:b=2", 1, 1 }, { "model" }, settled("g", "2026-11-20T11:00:00+02:00", '{"id":"g","model":"a","usage":1}'),
+        settled("g", "2026-11-20T10:00:00Z", '{"id":"g","model":"b","usage":2}'))
+    end)
+
+    it("takes a record without a time for the oldest", function()
+      both_ways({ "s:b=2", 1, 1 }, { "model" }, '{"id":"g","model":"a","usage":1}',
+        settled("g", old, '{"id":"g","model":"b","usage":2}'))
+      both_ways({ "s:b=2", 1, 1 }, { "model" }, settled("g", "soon", '{"id":"g","model":"a","usage":1}'),
+        settled("g", old, '{"id":"g","model":"b","usage":2}'))
+    end)
+
+    it("takes the one with the greater SipHash-1-3 where the times are equal", function()
+      local kept = {}
+      for usage = 1, 8 do
+        local lines = { settled("g", old, '{"id":"g","usage":0}'), settled("g", old, ('{"id":"g","usage":%d}'):format(usage)) }
+        local one, other = add(tally(), lines[1], lines[2]), add(tally(), lines[2], lines[1])
+        assert.equal((select(3, one:sum(0, 1))), (select(3, other:sum(0, 1))))
+        kept[usage] = select(3, one:sum(0, 1))
+      end
+      assert.equal("00000078", table.concat(kept)) -- worked out with another implementation of the hash
+    end)
+
+    it("takes white space between tokens for nothing, and all else for a difference", function()
+      both_ways({ "=1", 2, 0 }, {}, '{"id":"g","usage":1,"x":"a b"}', ' { "id" :\t"g" , "usage":1,"x":"a b"}\r',
+        '{"data":{"id":"g","usage":1,"x":"a b"},"y":[]}')
+      both_ways({ "=1", 1, 1 }, {}, '{"id":"g","usage":1,"x":"a b"}', '{"id":"g","usage":1,"x":"ab"}')
+      both_ways({ "=1", 1, 1 }, {}, '{"id":"g","usage":1}', '{"id":"g","usage":1.0}')
+    end)
+
+    it("minds the context where groups come from it", function()
+      both_ways({ "s:y=1", 1, 1 }, { "context.u" }, settled("g", old, '{"id":"g","usage":1}', '{"u":"x"}'),
+        settled("g", new, '{"id":"g","usage":1}', '{"u":"y"}'))
+      both_ways({ "=1", 1, 0 }, {}, settled("g", old, '{"id":"g","usage":1}', '{"u":"x"}'),
+        settled("g", new, '{"id":"g","usage":1}', '{"u":"y"}'))
+    end)
+
+    it("knows an id whose spelling has escapes, and takes it from the line where the record has none", function()
+      both_ways({ "=1", 1, 1 }, {}, '{"id":"gen-1","usage":1}', '{"usage":1,"id":"\\u0067en-1"}')
+      both_ways({ "=2", 1, 1 }, {}, '{"id":"gen-1","usage":1}', settled("gen-1", old, '{"usage":2}'))
+      both_ways({ "=2", 1, 1 }, {}, settled("gen-1", old, '{"usage":1,"id":null}'), settled("gen-1", new, '{"usage":2,"id":""}'))
+    end)
+
+    it("counts records without an id each for itself", function()
+      both_ways({ "=4", 0, 0 }, {}, '{"usage":1}', '{"usage":1}', '{"usage":1,"id":7}', '{"usage":1,"id":""}')
+    end)
+  end)
+
+  it("counts failed and open ids only where nothing better is known", function()
+    local lines = {
+      '{"failed":"a","error":{"kind":"server"}}', '{"failed":"a"}', '{"failed":"b","error":{}}', '{"pending":"b"}',
+      '{"pending":"c"}', '{"note":"c"}', '{"pending":"d"}', '{"id":"d","usage":1}', '{"failed":"e","error":{}}',
+      settled("e", "2026-11-20T10:00:00Z", "{}"), '{"note":"f"}',
+    }
+    for seed = 1, 8 do
+      local t = add(tally(), unpack(shuffled(lines, seed)))
+      assert.same({ failed = 2, pending = 2, duplicates = 0, conflicts = 0 }, t:counts())
+      assert.equal(2, t:generations(0))
+    end
+  end)
+
+  it("says what each line is, and why one is none", function()
+    local t = tally()
+    assert.equal("blank", t:add_line " \t\r")
+    assert.equal("blank", t:add_line "")
+    assert.equal("generation", t:add_line '{"id":"a"}')
+    assert.equal("generation", t:add_line '{"data":{"model":null}}')
+    assert.equal("failed", t:add_line '{"failed":"b","error":{"kind":"server"}}')
+    assert.equal("open", t:add_line '{"note":"c"}')
+    assert.same({ nil, "an API error, no record", false }, { t:add_line '{"error":{"code":404}}' })
+    assert.same({ nil, "a JSON object, but no generation record", false }, { t:add_line '{"level":"info"}' })
+    assert.same({ nil, "a JSON object, but no generation record", false }, { t:add_line '{}' })
+    assert.same({ nil, "a ledger line without an id", false }, { t:add_line '{"failed":7}' })
+    assert.same({ nil, "a ledger line without an id", false }, { t:add_line '{"pending":""}' })
+    assert.same({ nil, "not a JSON object: the text ends too early, at byte 10", true }, { t:add_line '{"id":"a"' })
+    assert.same({ nil, "not a JSON object: not an object, at byte 1", true }, { t:add_line "[1]" })
+    assert.same({ nil, true }, { (t:add_line "{}\0"), (select(3, t:add_line "{}\0")) })
+    assert.equal(2, t:generations(0))
+  end)
+
+  it("counts a record whole or not at all", function()
+    local big, bigger = "150000000000", "100000000000" -- the range of money ends at 170141183460
+    local t = add(tally({ "model" }, { "spend", "native_tokens_prompt", "cancelled" }, { "latency" }),
+      '{"id":"a","model":"m","usage":' .. big .. ',"native_tokens_prompt":1,"latency":5}')
+    local function unchanged()
+      assert.equal(1, t:generations(0))
+      assert.same({ 1, "150000000000" }, { (t:sum(0, 1)), (select(3, t:sum(0, 1))) })
+      assert.same({ 1, 1 }, { t:sum(0, 2) })
+      assert.same({ 1, 0 }, { t:sum(1, 3) })
+      assert.equal(0, t:counts().duplicates)
+    end
+    local refusal = { nil, "a sum would be beyond the range of money", false }
+    local line = '{"id":"b","model":"m","usage":' .. bigger .. ',"native_tokens_prompt":2,"cancelled":true,"latency":9}'
+    assert.same(refusal, { t:add_line(line) })
+    unchanged()
+    assert.same(refusal, { t:add_line((line:gsub('"m"', '"other"'))) }) -- fits its group, not the total
+    unchanged()
+    add(t, '{"id":"c","usage":-1}', '{"id":"c","usage":-1}')
+    assert.same(refusal, { t:add_line(settled("c", "2026-11-20T10:00:00Z", '{"id":"c","usage":90000000000,"model":"z"}')) })
+    assert.equal("149999999999", (select(3, t:sum(0, 1)))) -- the older record of the id still counts
+    assert.equal(1, t:counts().duplicates)
+    assert.equal(2, t:generations(0))
+  end)
+
+  it("has no value for an amount beyond the range of money", function()
+    local t = add(tally({}, { "spend", "total_cost" }), '{"total_cost":1e15,"usage":1}', '{"total_cost":0.5}')
+    assert.same({ 1, 0.5, "0.5" }, { t:sum(0, 1) })
+    assert.same({ 1, 0.5, "0.5" }, { t:sum(0, 2) })
+  end)
+
+  it("sums up integers beyond 64 bits", function()
+    local t = tally({}, { "tokens_prompt" })
+    for _ = 1, 3 do add(t, '{"tokens_prompt":9223372036854775807}') end
+    assert.same({ 3, 3 * 2 ^ 63 }, { t:sum(0, 1) })
+    for _ = 1, 4 do add(t, '{"tokens_prompt":-9223372036854775808}') end
+    assert.equal(-2 ^ 63 - 3, (select(2, t:sum(0, 1))))
+    for _ = 1, 4 do add(t, '{"tokens_prompt":-9223372036854775808}') end
+    assert.equal(-5 * 2 ^ 63, (select(2, t:sum(0, 1))))
+  end)
+
+  describe("quantiles", function()
+    local function of(field, values, ...)
+      local t, out = tally({}, { "spend" }, { field }), {}
+      for _, value in ipairs(values) do add(t, ('{"%s":%s}'):format(field, value)) end
+      for i, percent in ipairs { ... } do out[i] = t:quantile(0, 1, percent) end
+      return out
+    end
+
+    it("are by nearest rank", function()
+      local values = {}
+      for i = 1, 20 do values[i] = i end
+      assert.same({ 1, 1, 2, 10, 11, 19, 20, 20 }, of("tokens_prompt", values, 0, 5, 6, 50, 51, 95, 96, 100))
+      assert.same({ 7, 7, 7 }, of("tokens_prompt", { 7 }, 0, 50, 100))
+      assert.same({}, of("tokens_prompt", {}, 50))
+    end)
+
+    it("are exact for small integers, and within 1/128 for all", function()
+      for n = 0, 127 do assert.equal(n, of("tokens_prompt", { n }, 50)[1]) end
+      for _, field in ipairs { "tokens_prompt", "latency" } do
+        for exponent = 7, 61 do
+          for _, factor in ipairs { 1, 1.015, 1.0157, 1.3, 1.999 } do
+            local value = math.floor(2 ^ exponent * factor)
+            local got = of(field, { ("%.0f"):format(value) }, 50)[1]
+            assert.is_true(math.abs(got - value) <= value / 128, ("%s %.0f: %.17g"):format(field, value, got))
+          end
+        end
+      end
+    end)
+
+    it("take fractions, and call nothing but a millionth 0", function()
+      for _, value in ipairs { 0.001, 0.1, 0.75, 1.5, 3.25, 1e-5 } do
+        local got = of("latency", { value }, 50)[1]
+        assert.is_true(math.abs(got - value) <= value / 128)
+      end
+      assert.same({ 0, 0 }, of("latency", { "0", "1e-300", "-0.0" }, 1, 100))
+    end)
+
+    it("leave out what is negative or beyond reason", function()
+      assert.same({ 1, 1 }, of("tokens_prompt", { -1, 1, -100 }, 1, 100))
+      assert.same({}, of("latency", { "1e300", "-5" }, 50))
+    end)
+
+    it("forget records that were replaced", function()
+      local t = tally({}, { "spend" }, { "tokens_prompt" })
+      add(t, '{"id":"a","tokens_prompt":100}', '{"id":"b","tokens_prompt":1}',
+        settled("a", "2026-11-20T10:00:00Z", '{"id":"a","tokens_prompt":2}'))
+      assert.same({ 1, 2 }, { t:quantile(0, 1, 1), t:quantile(0, 1, 100) })
+    end)
+  end)
+
+  it("adds records as it adds lines", function()
+    local t = tally({ "context.user" })
+    assert.is_true(t:add(assert(core.decode(settled("g", "2026-11-20T10:00:01Z", '{"id":"g","usage":2}', '{"user":"a"}')))))
+    assert.is_true(t:add(assert(core.decode '{"id":"g","usage":1}')))
+    assert.is_true(t:add(assert(core.decode "{}")))
+    assert.same({ 1, 2, "2" }, { t:sum(0, 1) })
+    assert.same({ "a", "unknown" }, { t:key(1), t:key(2) })
+    assert.has_error(function() t:add {} end)
+    assert.has_error(function() t:add(t) end)
+  end)
+
+  it("refuses a group beyond a million, and goes on with the others", function()
+    local t = tally { "model" }
+    for i = 1, 1000000 do t:add_line(('{"model":"%d"}'):format(i)) end
+    assert.equal(1000000, t:groups())
+    assert.same({ nil, "there are 1000000 groups already, and no room for another", false }, { t:add_line '{"model":"new"}' })
+    assert.equal("generation", t:add_line '{"model":"77"}')
+    assert.equal(1000001, t:generations(0))
+  end)
+
+  it("raises for misuse", function()
+    local function declared(declaration)
+      return function() return core.tally(declaration) end
+    end
+    assert.has_error(declared(nil))
+    assert.has_error(declared { dimensions = {}, sums = {} })
+    assert.has_error(declared { dimensions = { "modle" }, sums = {}, spreads = {} })
+    assert.has_error(declared { dimensions = { "provider_responses" }, sums = {}, spreads = {} })
+    assert.has_error(declared { dimensions = { "context." }, sums = {}, spreads = {} })
+    assert.has_error(declared { dimensions = { 7 }, sums = {}, spreads = {} })
+    assert.has_error(declared { dimensions = {}, sums = { "latency" }, spreads = {} })
+    assert.has_error(declared { dimensions = {}, sums = {}, spreads = { "usage" } })
+    local many = {}
+    for i = 1, 33 do many[i] = "spend" end
+    assert.has_error(declared { dimensions = {}, sums = many, spreads = {} })
+    local t = tally()
+    assert.has_error(function() t:generations(1) end)
+    assert.has_error(function() t:generations(-1) end)
+    assert.has_error(function() t:sum(0, 2) end)
+    assert.has_error(function() t:sum(0, 0) end)
+    assert.has_error(function() t:quantile(0, 1, 50) end)
+    assert.has_error(function() t:add_line() end)
+    assert.has_error(function() t.add_line(io.stdout, "") end)
+  end)
+
+  if rawget(_G, "jit") then return end -- what follows is the same under every Lua
+
+  it("comes through every failing allocation unharmed", function()
+    local program = shell.directory() .. "/torture"
+    local sources = "spec/support/tally_torture.c"
+    for _, name in ipairs { "tally", "hash", "histogram", "record", "json", "money", "spend", "instant", "fields" } do
+      sources = ("%s csrc/%s.c"):format(sources, name)
+    end
+    local status, _, errors = shell.run("cc -std=c99 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -I csrc"
+      .. " -Dmalloc=failing_malloc -Dcalloc=failing_calloc -Drealloc=failing_realloc -o " .. program .. " " .. sources .. " -lm")
+    assert.equal(0, status, errors)
+    local out
+    status, out, errors = shell.run(program)
+    assert.equal(0, status, errors)
+    assert.matches("^%d+ allocations failed in turn\n$", out)
+  end)
+end)

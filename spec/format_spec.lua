@@ -55,7 +55,8 @@ describe("text format", function()
   end)
 
   it("is one line of numbers without dimensions, and a total of nothing without records", function()
-    assert.same({ "             spend", "generations    USD", "-----------  -----", "          1   0.50", "", "Nothing is left out." },
+    assert.same({ "             spend", "generations    USD", "-----------  -----", "          1   0.50", "",
+      "Nothing is left out." },
       lines_of(filled({ measures = "generations,spend" }, '{"usage":0.5}'):render "text"))
     assert.same({ "       spend", "model    USD  cancelled", "-----  -----  ---------", "total      -          0", "",
       "Nothing is left out." },
@@ -84,8 +85,8 @@ describe("text format", function()
   end)
 
   it("separates thousands", function()
-    local cells = column(filled({ by = "model", measures = "tokens_prompt" }, '{"model":"a","tokens_prompt":999}',
-      '{"model":"b","tokens_prompt":1000}', '{"model":"c","tokens_prompt":-1234567}'), "tokens_prompt")
+    local cells = last_column(filled({ by = "model", measures = "tokens_prompt" }, '{"model":"a","tokens_prompt":999}',
+      '{"model":"b","tokens_prompt":1000}', '{"model":"c","tokens_prompt":-1234567}'))
     assert.same({ "999", "1,000", "-1,234,567", "-1,232,568" }, cells)
   end)
 

@@ -35,7 +35,8 @@ describe("README.md", function()
     local top = io.popen("pwd"):read "*l"
     os.execute(("ln -s %s/examples %s/examples"):format(shell.quote(top), shell.quote(directory)))
     -- the command runs under the Lua that runs this spec
-    shell.write(directory .. "/openrouter-cost", ("#!/bin/sh\nexec %s %s/bin/openrouter-cost \"$@\"\n"):format(os.getenv "LUA", top))
+    local command = ("#!/bin/sh\nexec %s %s/bin/openrouter-cost \"$@\"\n"):format(os.getenv "LUA", top)
+    shell.write(directory .. "/openrouter-cost", command)
     os.execute("chmod +x " .. directory .. "/openrouter-cost")
     env = ("cd %s; PATH=.:$PATH OPENROUTER_BASE_URL=%s OPENROUTER_API_KEY=sk-or-sandbox; export PATH OPENROUTER_BASE_URL "
       .. "OPENROUTER_API_KEY; "):format(directory, sandbox.url)

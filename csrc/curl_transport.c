@@ -5,6 +5,7 @@
 #error "libcurl's headers are missing: install libcurl4-openssl-dev (Debian, Ubuntu), libcurl-devel (Fedora) or curl (Homebrew)"
 #endif
 #endif
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 #include <strings.h>
 
 #define HEADER_VALUE_MAX 64  /* of Retry-After; anything longer is none */
+#define HEADERS_MAX 65536    /* bytes of all headers of an answer */
+#define BASE_PATH_MAX 512    /* bytes of the base URL's path */
 #define BODY_FIRST_SIZE 4096
 
 struct transfer {
@@ -21,9 +24,10 @@ struct transfer {
   struct transfer *next_done;
   size_t slot;
   bool busy, too_large;
+  bool whole_head;           /* all headers of the last answer came; before it there may be 1xx answers */
   CURLcode result;
   char *body;
-  size_t length, capacity;
+  size_t length, capacity, header_bytes;
   char retry_after[HEADER_VALUE_MAX], retry_after_ms[HEADER_VALUE_MAX];
   char error[CURL_ERROR_SIZE];
   char path[64];             /* set in url already */
@@ -33,6 +37,7 @@ struct transport {
   CURLM *multi;
   CURLU *base;
   char *base_path;           /* without a slash at its end */
+  bool plain;                /* http, not https */
   struct curl_slist *headers;
   size_t max_body, slots;
   struct transfer *transfer;
@@ -76,6 +81,13 @@ static void keep_header (char *value, const char *line, size_t size, const char 
 static size_t on_header (char *line, size_t one, size_t size, void *context) {
   struct transfer *x = (struct transfer *)context;
   (void)one;
+  x->header_bytes += size;
+  if (x->header_bytes > HEADERS_MAX) {
+    x->too_large = true;
+    return 0;
+  }
+  if (size > 5 && strncmp(line, "HTTP/", 5) == 0) x->whole_head = false;
+  else if (*line == '\r' || *line == '\n') x->whole_head = true;
   if (size > 11 && (*line == 'r' || *line == 'R')) {
     keep_header(x->retry_after, line, size, "retry-after");
     keep_header(x->retry_after_ms, line, size, "retry-after-ms");
@@ -85,9 +97,11 @@ static size_t on_header (char *line, size_t one, size_t size, void *context) {
 
 /* ---- making one ------------------------------------------------------------------------------------------------ */
 
+/* An address, not a name that a resolver might know better; libcurl itself looks after "localhost". */
 static bool is_loopback (const char *host) {
+  struct in_addr address;
   return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0
-         || (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host));
+         || (strncmp(host, "127.", 4) == 0 && inet_pton(AF_INET, host, &address) == 1);
 }
 
 static bool has_part (CURLU *url, CURLUPart part) {
@@ -103,7 +117,7 @@ static const char *check_origin (struct transport *t) {
   if (curl_url_get(t->base, CURLUPART_SCHEME, &scheme, 0) || curl_url_get(t->base, CURLUPART_HOST, &host, 0))
     why = "the base URL has no scheme or host";
   else if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0) why = "the base URL must be https://";
-  else if (strcmp(scheme, "http") == 0 && !is_loopback(host))
+  else if ((t->plain = strcmp(scheme, "http") == 0) && !is_loopback(host))
     why = "plain http:// would show the key to the network; it is for loopback addresses only, use https://";
   curl_free(scheme);
   curl_free(host);
@@ -120,23 +134,29 @@ static const char *set_base (struct transport *t, const char *base_url) {
     return "the base URL must not have a query or fragment";
   if (curl_url_get(t->base, CURLUPART_PATH, &t->base_path, 0) != CURLUE_OK) return "not enough memory";
   for (size_t n = strlen(t->base_path); n > 0 && t->base_path[n - 1] == '/';) t->base_path[--n] = '\0';
+  if (strlen(t->base_path) > BASE_PATH_MAX) return "the base URL is too long";
   return check_origin(t);
 }
 
-static const char *set_key (struct transport *t, const char *key) {
+static const char *set_key (struct transport *t, const char *key, size_t length) {
   static const char prefix[] = "Authorization: Bearer ";
-  size_t length = strlen(key);
   for (size_t i = 0; i < length; i++)
     if ((unsigned char)key[i] <= ' ' || (unsigned char)key[i] >= 0x7F) return "the key has a space or control character in it";
   if (length == 0) return "the key is empty";
   char *header = (char *)malloc(sizeof prefix + length);
   if (header == NULL) return "not enough memory";
   memcpy(header, prefix, sizeof prefix - 1);
-  memcpy(header + sizeof prefix - 1, key, length + 1);
+  memcpy(header + sizeof prefix - 1, key, length);
+  header[sizeof prefix - 1 + length] = '\0';
   t->headers = curl_slist_append(NULL, header);
   memset(header, 0, sizeof prefix + length);
   free(header);
   return t->headers ? NULL : "not enough memory";
+}
+
+/* For libcurl, to which 0 would mean its own default. */
+static long milliseconds (double seconds) {
+  return seconds < 0.001 ? 1 : seconds > 1e6 ? 1000000000L : (long)(seconds * 1000);
 }
 
 static bool set_options (struct transfer *x, const struct transport_options *o) {
@@ -153,9 +173,9 @@ static bool set_options (struct transfer *x, const struct transport_options *o) 
   SET(CURLOPT_HTTPHEADER, x->owner->headers);
   SET(CURLOPT_USERAGENT, o->user_agent);
   SET(CURLOPT_NOSIGNAL, 1L);
-  SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_timeout * 1000));
+  SET(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(o->connect_timeout));
   if (o->ca_file) SET(CURLOPT_CAINFO, o->ca_file);
-  if (strncmp(o->base_url, "https", 5) != 0) SET(CURLOPT_PROXY, "");  /* a key sent to loopback must stay there */
+  if (x->owner->plain) SET(CURLOPT_PROXY, "");  /* a key sent to loopback must stay there */
 #undef SET
   return ok;
 }
@@ -175,7 +195,7 @@ struct transport *transport_new (const struct transport_options *o, const char *
   if (t == NULL) return NULL;
   t->done_end = &t->done;
   t->max_body = o->max_body;
-  if ((*why = set_base(t, o->base_url)) == NULL && (*why = set_key(t, o->api_key)) == NULL) {
+  if ((*why = set_base(t, o->base_url)) == NULL && (*why = set_key(t, o->api_key, o->key_length)) == NULL) {
     *why = "not enough memory";
     t->multi = curl_multi_init();
     t->transfer = (struct transfer *)calloc(o->slots, sizeof *t->transfer);
@@ -227,8 +247,8 @@ static bool set_target (struct transfer *x, const char *target) {
 }
 
 static void clear (struct transfer *x) {
-  x->length = 0;
-  x->too_large = false;
+  x->length = x->header_bytes = 0;
+  x->too_large = x->whole_head = false;
   x->error[0] = x->retry_after[0] = x->retry_after_ms[0] = '\0';
 }
 
@@ -237,8 +257,7 @@ bool transport_start (struct transport *t, const char *target, double timeout, s
   while (x < end && x->busy) x++;
   if (x == end) return false;
   clear(x);
-  long ms = timeout * 1000 < 1 ? 1 : (long)(timeout * 1000);
-  if (!set_target(x, target) || curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, ms) != CURLE_OK) return false;
+  if (!set_target(x, target) || curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, milliseconds(timeout)) != CURLE_OK) return false;
   if (curl_multi_add_handle(t->multi, x->easy) != CURLM_OK) return false;
   x->busy = true;
   *slot = x->slot;
@@ -267,23 +286,28 @@ void transport_wait (struct transport *t, double seconds) {
   curl_multi_perform(t->multi, &running);
   collect_done(t);
   if (t->done != NULL || seconds <= 0) return;
-  int ms = seconds > 1e6 ? 1000000000 : (int)(seconds * 1000) + 1;
-  curl_multi_poll(t->multi, NULL, 0, ms, NULL);
+  curl_multi_poll(t->multi, NULL, 0, (int)milliseconds(seconds) + 1, NULL);
   curl_multi_perform(t->multi, &running);
   collect_done(t);
+}
+
+/* What OpenSSL and GnuTLS say when the connection ends within the handshake; libcurl has no code of its own for it. */
+static bool says_ended (const char *message) {
+  return strstr(message, "SSL_ERROR_SYSCALL") || strstr(message, "unexpected eof") || strstr(message, "terminated");
 }
 
 /* A handshake that the peer broke off is a matter of the network; one that libcurl refused is one of trust. */
 static enum transport_fault tls_fault (struct transfer *x) {
   long os_error = 0;
   curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &os_error);
-  return os_error != 0 && x->result == CURLE_SSL_CONNECT_ERROR ? TRANSPORT_NETWORK : TRANSPORT_TLS;
+  bool broken_off = x->result == CURLE_SSL_CONNECT_ERROR && (os_error != 0 || says_ended(x->error));
+  return broken_off ? TRANSPORT_NETWORK : TRANSPORT_TLS;
 }
 
 static enum transport_fault fault_of (struct transfer *x) {
   if (x->too_large) return TRANSPORT_TOO_LARGE;
   switch (x->result) {
-    case CURLE_OK: return TRANSPORT_OK;
+    case CURLE_OK: return x->whole_head ? TRANSPORT_OK : TRANSPORT_NETWORK;
     case CURLE_OPERATION_TIMEDOUT: return TRANSPORT_TIMEOUT;
     case CURLE_SSL_CONNECT_ERROR: case CURLE_PEER_FAILED_VERIFICATION: case CURLE_SSL_CERTPROBLEM: case CURLE_SSL_CIPHER:
     case CURLE_SSL_CACERT_BADFILE: case CURLE_SSL_ISSUER_ERROR: case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
@@ -299,7 +323,7 @@ bool transport_finished (struct transport *t, struct transport_answer *a) {
   curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
   a->slot = x->slot;
   a->fault = fault_of(x);
-  a->message = x->error[0] ? x->error : curl_easy_strerror(x->result);
+  a->message = x->error[0] ? x->error : x->result != CURLE_OK ? curl_easy_strerror(x->result) : "the headers were cut short";
   a->status = (int)status;
   a->retry_after = x->retry_after[0] ? x->retry_after : NULL;
   a->retry_after_ms = x->retry_after_ms[0] ? x->retry_after_ms : NULL;

@@ -13,7 +13,8 @@
 
 struct transport_options {
   const char *base_url;      /* scheme, host, perhaps port and path */
-  const char *api_key;
+  const char *api_key;       /* with `key_length` bytes */
+  size_t key_length;
   const char *user_agent;
   const char *ca_file;       /* NULL: the system's */
   double connect_timeout;    /* seconds */

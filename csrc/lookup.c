@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define NOT_IN_HEAP SIZE_MAX
+#define LEAST_TIME 1.0  /* seconds that an attempt gets, where the deadline is not very near */
 #define OLD_ID 3600.0  /* seconds after which a missing record is not "not written yet" any more */
 
 struct entry {
@@ -12,7 +13,7 @@ struct entry {
   double submitted, due, wait_until, deadline;
   uint64_t order;         /* ids due at the same time go in the order they came */
   size_t heap_index;      /* NOT_IN_HEAP: on the wire */
-  int attempts;
+  int attempts, brief;    /* requests sent; failures of kinds that are asked again briefly */
   uint32_t hash;
   uint32_t length;
   char id[1];
@@ -133,7 +134,7 @@ struct lookup *lookup_new (const struct lookup_config *config) {
   if (l == NULL) return NULL;
   while (buckets < config->window) buckets *= 2;
   l->config = *config;
-  l->random = config->seed * 2 + 1;
+  l->random = config->seed;
   l->bucket_mask = buckets - 1;
   l->bucket = (struct entry **)calloc(buckets, sizeof *l->bucket);
   l->heap = (struct entry **)calloc(config->window, sizeof *l->heap);
@@ -165,9 +166,11 @@ static double default_wait (const struct lookup *l, const char *id, size_t lengt
 enum lookup_status lookup_submit (struct lookup *l, const char *id, size_t length, double now, double wait, double deadline) {
   if (!lookup_id_valid(id, length)) return LOOKUP_BAD_ID;
   double wait_until = now + (wait >= 0 ? wait : default_wait(l, id, length, now));
+  double until = now + (deadline >= 0 ? deadline : l->config.deadline);
   struct entry **at = find(l, id, length);
-  if (*at != NULL) {
+  if (*at != NULL) {  /* the more patient one decides */
     if ((*at)->wait_until < wait_until) (*at)->wait_until = wait_until;
+    if ((*at)->deadline < until) (*at)->deadline = until;
     return LOOKUP_SHARED;
   }
   if (l->open >= l->config.window) return LOOKUP_FULL;
@@ -179,7 +182,7 @@ enum lookup_status lookup_submit (struct lookup *l, const char *id, size_t lengt
   e->hash = hash_id(id, length);
   e->submitted = now;
   e->wait_until = wait_until;
-  e->deadline = now + (deadline >= 0 ? deadline : l->config.deadline);
+  e->deadline = until;
   *at = e;
   heap_add(l, e, now);
   return LOOKUP_ACCEPTED;
@@ -213,12 +216,12 @@ double lookup_due (const struct lookup *l) {
   return blocked ? HUGE_VAL : l->heap[0]->due;
 }
 
-/* [0, 1), from a xorshift generator: good enough to spread delays, and the same on every machine. */
+/* [0, 1), from SplitMix64: the same on every machine, and as good from the seeds 0 and 1 as from any other. */
 static double next_random (struct lookup *l) {
-  l->random ^= l->random << 13;
-  l->random ^= l->random >> 7;
-  l->random ^= l->random << 17;
-  return (double)(l->random >> 11) / 9007199254740992.0;
+  uint64_t z = l->random += 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return (double)((z ^ (z >> 31)) >> 11) / 9007199254740992.0;
 }
 
 static void fill_verdict (struct lookup_verdict *v, const struct entry *e, enum lookup_action action, enum kind kind, double now) {
@@ -229,14 +232,21 @@ static void fill_verdict (struct lookup_verdict *v, const struct entry *e, enum 
   v->elapsed = now - e->submitted;
 }
 
+/* An attempt needs some time of its own: cut off at once, it would say "timeout" instead of what is wrong. */
+static double last_start (const struct entry *e) {
+  double share = (e->deadline - e->submitted) / 8;
+  return e->deadline - (share < LEAST_TIME ? share : LEAST_TIME);
+}
+
 bool lookup_answer (struct lookup *l, const char *id, size_t length, enum kind kind, double retry_after, double now,
                     struct lookup_verdict *verdict) {
   struct entry **at = find(l, id, length), *e = *at;
   if (e == NULL || e->heap_index != NOT_IN_HEAP) return false;
   l->on_wire--;
   if (kind_rule(kind) == RETRY_STOP) l->stopped = true;
+  int failures = kind_rule(kind) == RETRY_BRIEFLY ? ++e->brief : e->attempts;
   double delay = kind == KIND_settled ? -1
-      : retry_delay(&l->config.retry, kind, e->attempts, retry_after, next_random(l), now, e->wait_until, e->deadline);
+      : retry_delay(&l->config.retry, kind, failures, retry_after, next_random(l), now, e->wait_until, last_start(e));
   if (delay >= 0) {
     fill_verdict(verdict, e, LOOKUP_RETRY, kind, now);
     verdict->delay = delay;

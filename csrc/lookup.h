@@ -1,6 +1,6 @@
 /*
 ** lookup: the engine. It holds a window of ids, says which to ask for next and when, and decides what an answer means for
-** its id. It does no I/O and knows no clock: `now` is any clock in seconds that does not go back, the seed an argument,
+** its id. It does no I/O and knows no clock: `now` is any clock in finite seconds that does not go back, the seed an argument,
 ** so that the same calls always give the same schedule. libcurl and nginx drive it alike.
 **
 ** An id is WAITING (in the heap, until its due time) or ON THE WIRE (from lookup_take until lookup_answer),
@@ -56,8 +56,8 @@ void lookup_free (struct lookup *l);
    URL's query or a header. */
 bool lookup_id_valid (const char *id, size_t length);
 
-/* Take an id into the window. SHARED: it is there already and will be answered once. A negative `wait` or `deadline`
-   means the configured one. */
+/* Take an id into the window. SHARED: it is there already and will be answered once, after the longer `wait` and `deadline`
+   of the two. A negative `wait` or `deadline` means the configured one. */
 enum lookup_status lookup_submit (struct lookup *l, const char *id, size_t length, double now, double wait, double deadline);
 
 /* The next id to ask for now, if any. Nothing has happened until lookup_take, so that a caller can get ready first. */

@@ -17,8 +17,13 @@
 #include "lua_compat.h"
 
 #include <curl/curl.h>
+#include <string.h>
 
 #define TRANSPORT_METATABLE "openrouter.transport"
+
+#define LONGEST_TIME 1e12          /* seconds */
+#define LARGEST_BODY 67108864.0    /* bytes; what decodes at most, see record.h */
+#define MOST_SLOTS 10000.0
 
 struct handle {
   struct transport *transport;
@@ -39,14 +44,19 @@ static int transport_close (lua_State *L) {
 
 /* Fields of the table at index 1; strings stay on the stack, and so alive, until the transport is made. */
 static const char *string_option (lua_State *L, const char *name) {
+  size_t length;
   lua_getfield(L, 1, name);
-  return lua_tostring(L, -1);
+  const char *value = lua_tolstring(L, -1, &length);
+  if (value && strlen(value) != length) luaL_error(L, "transport: %s has a NUL byte in it", name);
+  return value;
 }
 
-static double number_option (lua_State *L, const char *name) {
+static double number_option (lua_State *L, const char *name, double most) {
   lua_getfield(L, 1, name);
-  if (lua_type(L, -1) != LUA_TNUMBER || lua_tonumber(L, -1) < 0) luaL_error(L, "transport: %s must be a number", name);
-  return lua_tonumber(L, -1);
+  double value = lua_tonumber(L, -1);
+  if (lua_type(L, -1) != LUA_TNUMBER || !(value >= 0 && value <= most))
+    luaL_error(L, "transport: %s must be a number from 0 to %f", name, most);
+  return value;
 }
 
 static int transport_make (lua_State *L) {
@@ -55,12 +65,14 @@ static int transport_make (lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   o.base_url = string_option(L, "base_url");
-  o.api_key = string_option(L, "api_key");
+  lua_getfield(L, 1, "api_key");
+  o.api_key = lua_tolstring(L, -1, &o.key_length);
   o.user_agent = string_option(L, "user_agent");
   o.ca_file = string_option(L, "ca_file");
-  o.connect_timeout = number_option(L, "connect_timeout");
-  o.max_body = (size_t)number_option(L, "max_body");
-  o.slots = (size_t)number_option(L, "slots");
+  o.connect_timeout = number_option(L, "connect_timeout", LONGEST_TIME);
+  double max_body = number_option(L, "max_body", LARGEST_BODY), slots = number_option(L, "slots", MOST_SLOTS);
+  o.max_body = (size_t)max_body;
+  o.slots = (size_t)slots;
   if (o.base_url == NULL || o.api_key == NULL || o.user_agent == NULL)
     return luaL_error(L, "transport: base_url, api_key and user_agent must be strings");
   struct handle *h = (struct handle *)compat_newuserdata(L, sizeof *h);

@@ -9,7 +9,22 @@ void error_push_metatable (lua_State *L) {
   luaL_newmetatable(L, ERROR_METATABLE);
 }
 
+/* Whether the message of the table on top says no more than the kind it has so far. */
+static bool says_its_kind (lua_State *L) {
+  lua_getfield(L, -1, "message");
+  lua_getfield(L, -2, "kind");
+  const char *message = lua_tostring(L, -2), *name = lua_tostring(L, -1);
+  int kind = name ? kind_find(name) : -1;
+  bool same = message && kind >= 0 && strcmp(message, kind_meaning((enum kind)kind)) == 0;
+  lua_pop(L, 2);
+  return same;
+}
+
 void error_set_kind (lua_State *L, enum kind kind) {
+  if (says_its_kind(L)) {
+    lua_pushstring(L, kind_meaning(kind));
+    lua_setfield(L, -2, "message");
+  }
   lua_pushstring(L, kind_name(kind));
   lua_setfield(L, -2, "kind");
   lua_pushboolean(L, kind_retryable(kind));

@@ -13,7 +13,7 @@
    its __tostring from lua/openrouter/errors.lua. */
 void error_push (lua_State *L, enum kind kind, const char *message);
 
-/* Change what kind of error the table on top of the stack is. */
+/* Change what kind of error the table on top of the stack is, and its message where that was only the kind's meaning. */
 void error_set_kind (lua_State *L, enum kind kind);
 
 /* Fill code, message and metadata of the error table on top of the stack from the error object of an API answer. */

@@ -80,6 +80,7 @@ static int push_minified (lua_State *L, const char *p) {
   const char *end = json_skip(p);
   char *out = (char *)compat_newuserdata(L, (size_t)(end - p));
   lua_pushlstring(L, out, json_minify(out, p, end));
+  lua_remove(L, -2);
   return 1;
 }
 
@@ -127,6 +128,8 @@ static struct place find_place (lua_State *L, const struct record *r) {
   struct place place = { r->text + r->object, NULL };
   int last = lua_gettop(L);
   luaL_checkany(L, 2);
+  for (int arg = 2; arg <= last; arg++)
+    if (lua_type(L, arg) != LUA_TNUMBER) luaL_checkstring(L, arg);
   for (int arg = 2; arg <= last && place.value != NULL; arg++) place.value = step(L, place.value, arg);
   if (last == 2 || lua_type(L, 2) == LUA_TSTRING) {
     size_t length;
@@ -251,17 +254,17 @@ static void add_finding (struct findings *f, const char *name, const char *expec
   lua_rawseti(L, f->list, ++f->count);
 }
 
-/* Push the value as spelt, cut to a length that fits a line. */
+/* Push the value as spelt, without white space and cut to a length that fits a line. */
 static const char *push_shown (lua_State *L, const char *value) {
-  size_t length = (size_t)(json_skip(value) - value);
-  if (length <= QUOTED_MAX) {
-    lua_pushlstring(L, value, length);
-  } else {
-    for (length = QUOTED_MAX; length > 0 && ((unsigned char)value[length] & 0xC0) == 0x80;) length--;
-    lua_pushlstring(L, value, length);
-    lua_pushliteral(L, "…");
-    lua_concat(L, 2);
-  }
+  size_t length;
+  push_minified(L, value);
+  const char *text = lua_tolstring(L, -1, &length);
+  if (length <= QUOTED_MAX) return text;
+  for (length = QUOTED_MAX; length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80;) length--;
+  lua_pushlstring(L, text, length);
+  lua_remove(L, -2);
+  lua_pushliteral(L, "…");
+  lua_concat(L, 2);
   return lua_tostring(L, -1);
 }
 

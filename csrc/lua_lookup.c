@@ -10,14 +10,19 @@
 /* Upvalues of every function here: 1 the records' metatable, 2 the engines' own. */
 #define ENGINE_UPVALUE lua_upvalueindex(2)
 
+#define LARGEST_COUNT 1e6
+#define LONGEST_TIME 1e12  /* seconds */
+#define LARGEST_SEED 9007199254740992.0
+
 struct engine {
   struct lookup *lookup;
 };
 
 static struct lookup *check_engine (lua_State *L) {
   struct engine *e = (struct engine *)compat_test(L, 1, ENGINE_UPVALUE);
-  if (e == NULL || e->lookup == NULL) compat_type_error(L, 1, "engine");
-  return e->lookup;
+  struct lookup *l = e ? e->lookup : NULL;
+  if (l == NULL) compat_type_error(L, 1, "engine");
+  return l;
 }
 
 static int engine_gc (lua_State *L) {
@@ -28,31 +33,37 @@ static int engine_gc (lua_State *L) {
   return 0;
 }
 
+/* `now`: NaN or infinity would put the heap out of order for good. */
+static double check_now (lua_State *L, int index) {
+  double now = luaL_checknumber(L, index);
+  luaL_argcheck(L, now >= -LONGEST_TIME && now <= LONGEST_TIME, index, "no point in time");
+  return now;
+}
+
 /* ---- making one ------------------------------------------------------------------------------------------------ */
 
-/* The number called `name` in the table on top of the stack, at least `least`. */
-static double number_field (lua_State *L, const char *name, double least) {
+/* The number called `name` in the table on top of the stack. */
+static double number_field (lua_State *L, const char *name, double least, double most) {
   lua_getfield(L, -1, name);
   double value = lua_tonumber(L, -1);
-  if (lua_type(L, -1) != LUA_TNUMBER || !(value >= least))
-    luaL_error(L, "engine: %s must be a number, %f at least", name, least);
+  if (lua_type(L, -1) != LUA_TNUMBER || !(value >= least && value <= most))
+    luaL_error(L, "engine: %s must be a number from %f to %f", name, least, most);
   lua_pop(L, 1);
   return value;
 }
 
 static size_t count_field (lua_State *L, const char *name) {
-  double value = number_field(L, name, 1);
-  if (value > 1e6) luaL_error(L, "engine: %s must be 1000000 at most", name);
-  return (size_t)value;
+  double count = number_field(L, name, 1, LARGEST_COUNT);
+  return (size_t)count;
 }
 
 static void read_retry (lua_State *L, struct retry_policy *policy) {
   lua_getfield(L, -1, "retry");
   policy->enabled = lua_istable(L, -1);
   if (policy->enabled) {
-    policy->base = number_field(L, "base", 0);
-    policy->factor = number_field(L, "factor", 1);
-    policy->cap = number_field(L, "cap", 0);
+    policy->base = number_field(L, "base", 0, LONGEST_TIME);
+    policy->factor = number_field(L, "factor", 1, LARGEST_COUNT);
+    policy->cap = number_field(L, "cap", 0, LONGEST_TIME);
   }
   lua_pop(L, 1);
 }
@@ -63,11 +74,12 @@ static int engine_new (lua_State *L) {
   lua_settop(L, 1);
   c.window = count_field(L, "window");
   c.concurrency = count_field(L, "concurrency");
-  c.timeout = number_field(L, "timeout", 0);
-  c.deadline = number_field(L, "deadline", 0);
-  c.wait = number_field(L, "wait", 0);
-  c.epoch = number_field(L, "epoch", -HUGE_VAL);
-  c.seed = (uint64_t)number_field(L, "seed", 0);
+  c.timeout = number_field(L, "timeout", 0, LONGEST_TIME);
+  c.deadline = number_field(L, "deadline", 0, LONGEST_TIME);
+  c.wait = number_field(L, "wait", 0, LONGEST_TIME);
+  c.epoch = number_field(L, "epoch", -LONGEST_TIME, LONGEST_TIME);
+  double seed = number_field(L, "seed", 0, LARGEST_SEED);
+  c.seed = (uint64_t)seed;
   read_retry(L, &c.retry);
   struct engine *e = (struct engine *)compat_newuserdata(L, sizeof *e);
   e->lookup = NULL;
@@ -92,7 +104,7 @@ static int engine_submit (lua_State *L) {
   size_t length;
   luaL_checktype(L, 2, LUA_TSTRING);
   const char *id = lua_tolstring(L, 2, &length);
-  double now = luaL_checknumber(L, 3), wait = luaL_optnumber(L, 4, -1), deadline = luaL_optnumber(L, 5, -1);
+  double now = check_now(L, 3), wait = luaL_optnumber(L, 4, -1), deadline = luaL_optnumber(L, 5, -1);
   switch (lookup_submit(l, id, length, now, wait, deadline)) {
     case LOOKUP_ACCEPTED: lua_pushboolean(L, 1); return 1;
     case LOOKUP_SHARED: lua_pushboolean(L, 0); return 1;
@@ -117,7 +129,7 @@ static int engine_next (lua_State *L) {
   struct lookup_request request;
   char target[LOOKUP_TARGET_SIZE];
   luaL_checkstack(L, 4, "no room");
-  if (!lookup_next(l, luaL_checknumber(L, 2), &request)) return 0;
+  if (!lookup_next(l, check_now(L, 2), &request)) return 0;
   lua_pushlstring(L, request.id, request.length);
   lua_pushlstring(L, target, lookup_target(target, request.id, request.length));
   lua_pushnumber(L, request.timeout);
@@ -234,7 +246,7 @@ static int engine_answer (lua_State *L) {
   const char *id = luaL_checklstring(L, 2, &id_length);
   int status = (int)luaL_checkinteger(L, 3);
   const char *body = luaL_checklstring(L, 5, &body_length);
-  double now = luaL_checknumber(L, 6), retry_after = -1;
+  double now = check_now(L, 6), retry_after = -1;
   lua_settop(L, 6);
   luaL_checkstack(L, 20, "no room");
   if (status == 200) return conclude(L, l, id, id_length, judge_record(L, id, id_length, body, body_length), -1, now);
@@ -251,7 +263,7 @@ static int engine_fault (lua_State *L) {
   const char *id = luaL_checklstring(L, 2, &length);
   int kind = kind_find(luaL_checkstring(L, 3));
   const char *message = luaL_optstring(L, 4, NULL);
-  double now = luaL_checknumber(L, 5);
+  double now = check_now(L, 5);
   luaL_argcheck(L, kind > KIND_settled, 3, "unknown kind");
   luaL_checkstack(L, 20, "no room");
   error_push(L, (enum kind)kind, message);
@@ -260,7 +272,7 @@ static int engine_fault (lua_State *L) {
 
 static int engine_unresolved (lua_State *L) {
   struct lookup *l = check_engine(L);
-  double now = luaL_checknumber(L, 2);
+  double now = check_now(L, 2);
   struct lookup_verdict v;
   struct lookup_request id;
   if (!lookup_unresolved(l, now, &id, &v)) return 0;

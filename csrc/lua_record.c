@@ -17,10 +17,14 @@ struct record *record_check (lua_State *L, int index) {
 
 /* ---- members --------------------------------------------------------------------------------------------------- */
 
+/* Key of the table below in the uservalue: an address, which no table that others fill can have (on 5.1 the environment
+   a record starts with is `package`, or the globals). */
+static char decoded_key;
+
 /* Push the table of the record's decoded lists and objects, by name. Made on first use: most records never need one. */
 static void push_decoded (lua_State *L, int index) {
   compat_getuservalue(L, index);
-  lua_pushliteral(L, "decoded");
+  lua_pushlightuserdata(L, &decoded_key);
   if (lua_istable(L, -2)) {
     lua_rawget(L, -2);
     if (lua_istable(L, -1)) {
@@ -34,8 +38,9 @@ static void push_decoded (lua_State *L, int index) {
   lua_pop(L, 1);
   lua_newtable(L);  /* the uservalue; before 5.2 it replaces an environment shared with other userdata */
   lua_newtable(L);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, "decoded");
+  lua_pushlightuserdata(L, &decoded_key);
+  lua_pushvalue(L, -2);
+  lua_rawset(L, -4);
   lua_insert(L, -2);
   compat_setuservalue(L, index);
 }

@@ -4,13 +4,13 @@
 
 /* Members of the outermost object that say what the text is. */
 enum mark { MARK_settled, MARK_data, MARK_answer, MARK_error, MARK_pending, MARK_note, MARK_failed, MARK_context,
-            MARK_at, MARK_COUNT };
+            MARK_at, MARK_NAMES, MARK_answer_data = MARK_NAMES, MARK_COUNT };
 
-static const char *const mark_name[MARK_COUNT] = { "settled", "data", "answer", "error", "pending", "note", "failed",
+static const char *const mark_name[MARK_NAMES] = { "settled", "data", "answer", "error", "pending", "note", "failed",
                                                    "context", "at" };
 
 static int find_mark (const char *raw, size_t length) {
-  for (int i = 0; i < MARK_COUNT; i++)
+  for (int i = 0; i < MARK_NAMES; i++)
     if (json_string_is(raw, length, mark_name[i], strlen(mark_name[i]))) return i;
   return -1;
 }
@@ -23,10 +23,15 @@ static int find_field (const char *raw, size_t length, int guess) {
   return field_find(name, json_unescape(name, raw, length), guess);
 }
 
-/* Check the object at p and note where the known members' values are. */
+static uint32_t offset_of (const struct record *r, const char *p) { return p ? (uint32_t)(p - r->text) : 0; }
+
+#define NOT_INDEXED UINT32_MAX  /* as `object`: none yet; no text is that long */
+
+/* Check the object at p and note where its known members' values are. */
 static const char *index_members (struct record *r, const char *p, int depth, struct json_error *error) {
   struct json_walk walk = { NULL, 0, false };
   int field = -1;
+  r->object = offset_of(r, p);
   memset(r->member, 0, sizeof r->member);
   for (p++; json_check_member(&p, &walk, error);) {
     const char *value = p;
@@ -34,41 +39,43 @@ static const char *index_members (struct record *r, const char *p, int depth, st
     int found = find_field(walk.name, walk.name_length, field + 1);
     if (found < 0) continue;
     field = found;
-    r->member[field] = (uint32_t)(value - r->text);
+    r->member[field] = offset_of(r, value);
   }
   return p;
 }
 
-/* Check the outermost object at p. The members of `data`, where it is an object, are indexed on the way. */
-static const char *scan_outer (struct record *r, const char *p, const char *mark[], struct json_error *error) {
+/* Check the object at p and mark its members. A `data` object is indexed on the way, as it is nearly always the record;
+   so is that of a ledger line's `answer`, one level down. */
+static const char *scan (struct record *r, const char *p, int depth, const char *mark[], struct json_error *error) {
   struct json_walk walk = { NULL, 0, false };
   for (p++; json_check_member(&p, &walk, error);) {
     int found = find_mark(walk.name, walk.name_length);
-    if (found >= 0) mark[found] = p;
-    p = found == MARK_data && *p == '{' ? index_members(r, p, 2, error) : json_check_value(p, 1, error);
+    if (depth > 1 && found != MARK_data) found = -1;
+    if (found == MARK_answer) mark[MARK_answer_data] = NULL;  /* that of an answer before this one */
+    if (found >= 0) mark[depth > 1 ? MARK_answer_data : found] = p;
+    if (found == MARK_data && *p == '{') p = index_members(r, p, depth + 1, error);
+    else if (found == MARK_answer && *p == '{') p = scan(r, p, depth + 1, mark, error);
+    else p = json_check_value(p, depth, error);
     if (p == NULL) return NULL;
   }
   return p;
 }
 
-static uint32_t offset_of (const struct record *r, const char *p) { return p ? (uint32_t)(p - r->text) : 0; }
-
 static bool is_object (const char *p) { return p != NULL && *p == '{'; }
 
-/* The text has passed the check already; indexing the chosen object again cannot fail. */
-static void choose_object (struct record *r, const char *answer, const char *object, bool indexed) {
+/* The text has passed the check already, so indexing an object of it that is not the one indexed last cannot fail. */
+static void choose_object (struct record *r, const char *answer, const char *object) {
   struct json_error none;
   r->answer = offset_of(r, answer);
-  r->object = offset_of(r, object);
-  if (!indexed) index_members(r, object, 1, &none);
+  if (r->object != offset_of(r, object)) index_members(r, object, 1, &none);
 }
 
 /* A settled line: its answer holds the record, in a `data` object or bare. */
 static void choose_answer (struct record *r, const char *mark[]) {
-  const char *data = json_member(mark[MARK_answer], "data", 4);
+  const char *data = mark[MARK_answer_data];
   r->context = is_object(mark[MARK_context]) ? offset_of(r, mark[MARK_context]) : 0;
   r->at = offset_of(r, mark[MARK_at]);
-  choose_object(r, mark[MARK_answer], is_object(data) ? data : mark[MARK_answer], false);
+  choose_object(r, mark[MARK_answer], is_object(data) ? data : mark[MARK_answer]);
 }
 
 static enum record_kind choose (struct record *r, const char *outer, const char *mark[], const char **part) {
@@ -77,7 +84,7 @@ static enum record_kind choose (struct record *r, const char *outer, const char 
     return RECORD_GENERATION;
   }
   if (is_object(mark[MARK_data])) {
-    choose_object(r, outer, mark[MARK_data], true);
+    choose_object(r, outer, mark[MARK_data]);
     return RECORD_GENERATION;
   }
   if (mark[MARK_failed]) {
@@ -92,16 +99,17 @@ static enum record_kind choose (struct record *r, const char *outer, const char 
     *part = mark[MARK_pending] ? mark[MARK_pending] : mark[MARK_note];
     return RECORD_OPEN;
   }
-  choose_object(r, outer, outer, false);
+  choose_object(r, outer, outer);
   return RECORD_GENERATION;
 }
 
 enum record_kind record_index (struct record *r, const char **part, struct json_error *error) {
   const char *mark[MARK_COUNT] = { NULL };
-  r->object = r->answer = r->context = r->at = 0;
+  r->object = NOT_INDEXED;
+  r->answer = r->context = r->at = 0;
   const char *outer = json_space(r->text), *p = NULL;
   if (outer == r->text + r->length) json_fail(error, "the text is empty", outer);
-  else if (*outer == '{') p = scan_outer(r, outer, mark, error);
+  else if (*outer == '{') p = scan(r, outer, 1, mark, error);
   else if ((p = json_check_value(outer, 0, error)) != NULL) p = json_fail(error, "not an object", outer);
   if (p == NULL) return RECORD_INVALID;
   p = json_space(p);

@@ -23,7 +23,7 @@ static const struct {
 #include "kinds.def"
 };
 
-#define BRIEF_ATTEMPTS 3
+#define BRIEF_FAILURES 3
 
 /* A record is usually written within a second, so "not yet" is asked again faster than a failure. */
 static const struct retry_policy not_yet = { true, 0.4, 1.6, 8.0 };
@@ -51,24 +51,24 @@ enum kind kind_of_status (int status) {
 }
 
 /* Full jitter: anywhere between nothing and the step, so that ids that failed together do not come back together. */
-static double backoff (const struct retry_policy *policy, int attempts, double random) {
-  double step = policy->base * pow(policy->factor, attempts - 1);
+static double backoff (const struct retry_policy *policy, int failures, double random) {
+  double step = policy->base > 0 ? policy->base * pow(policy->factor, failures - 1) : 0;
   return random * (step < policy->cap ? step : policy->cap);
 }
 
-double retry_delay (const struct retry_policy *policy, enum kind kind, int attempts, double retry_after, double random,
-                    double now, double wait_until, double deadline) {
+double retry_delay (const struct retry_policy *policy, enum kind kind, int failures, double retry_after, double random,
+                    double now, double wait_until, double last_start) {
   enum retry_rule rule = kind_rule(kind);
-  double delay, limit = deadline;
+  double delay, limit = last_start;
   if (!policy->enabled || rule == RETRY_NEVER || rule == RETRY_STOP) return -1;
-  if (rule == RETRY_BRIEFLY && attempts >= BRIEF_ATTEMPTS) return -1;
+  if (rule == RETRY_BRIEFLY && failures >= BRIEF_FAILURES) return -1;
   if (rule == RETRY_WAIT) {
-    delay = not_yet.base / 2 + backoff(&not_yet, attempts, random);
-    /* the last look is at the very end of the wait, not somewhere before it */
-    if (now < wait_until && now + delay > wait_until) delay = wait_until - now;
+    delay = not_yet.base / 2 + backoff(&not_yet, failures, random);
     if (wait_until < limit) limit = wait_until;
+    /* the last look is at the very end of the wait, not somewhere before it */
+    if (now < limit && now + delay > limit) delay = limit - now;
   } else {
-    delay = backoff(policy, attempts, random);
+    delay = backoff(policy, failures, random);
   }
   /* what the server asks for is the least; a little more spreads those it asked at the same time */
   if (retry_after >= 0) delay = retry_after + delay / 4;

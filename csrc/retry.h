@@ -34,12 +34,13 @@ struct retry_policy {
 };
 
 /*
-** Seconds from `now` to the next attempt after `attempts` failed ones, or a negative number: give up. All times are on
-** one clock, in seconds. `random` is in [0, 1). `retry_after` is what the server asked for, in seconds, negative for nothing.
-** `wait_until` is until when a 404 means "not written yet". A delay that would pass `deadline` gives up at once.
+** Seconds from `now` to the next attempt after `failures` failed ones (of kinds asked again briefly: failures of such kinds
+** alone), or a negative number: give up. All times are on one clock, in seconds. `random` is in [0, 1). `retry_after` is what the server asked for, in seconds, negative for nothing.
+** `wait_until` is until when a 404 means "not written yet". No attempt starts after `last_start`:
+** a longer delay gives up at once.
 */
-double retry_delay (const struct retry_policy *policy, enum kind kind, int attempts, double retry_after, double random,
-                    double now, double wait_until, double deadline);
+double retry_delay (const struct retry_policy *policy, enum kind kind, int failures, double retry_after, double random,
+                    double now, double wait_until, double last_start);
 
 /* Seconds a server asks for in `retry-after-ms` or `retry-after` (a number of seconds, or an HTTP date, which is compared
    with `unix_now`); negative when neither can be read. Either may be NULL. */

@@ -19,7 +19,8 @@
 ** 11   none              none         any                 any                       unknown
 ** 12   beyond the range of money.h in any figure used, or in the sum              unknown
 **
-** "none" is null, absent or mismatched. Source: OpenRouter's usage accounting and BYOK pages, 2026-08.
+** "none" is null, absent or mismatched. 4 to 8 hold for usage too where it stands in for total_cost. Source: OpenRouter's
+** usage accounting and BYOK pages, 2026-08.
 */
 #ifndef spend_h
 #define spend_h

@@ -21,7 +21,8 @@ describe("ledger", function()
 
   it("keeps the server's answer, less the white space between its tokens", function()
     local writer = assert(ledger.open(path))
-    assert.is_true(writer:settled("gen-1", record '{ "data": { "id": "gen-1", "x": "a  b", "total_cost": 4.20e-7 } , "more": [ 1 ] }'))
+    local gen = record '{ "data": { "id": "gen-1", "x": "a  b", "total_cost": 4.20e-7 } , "more": [ 1 ] }'
+    assert.is_true(writer:settled("gen-1", gen))
     assert.is_true(writer:close())
     local at, answer = shell.read(path):match '^{"settled":"gen%-1","at":"([^"]+)","answer":(.*)}\n$'
     assert.matches("^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ$", at)

@@ -43,7 +43,7 @@ class Gone(Exception):
 class Connection:
     def __init__(self, name, sock):
         self.name, self.sock, self.number, self.buffer = name, sock, next(connections), b""
-        self.id = self.head = ""
+        self.id = self.head = self.path = ""
 
     def event(self, what, *more):
         os.write(events, " ".join([what, self.name, str(self.number), *more]).encode() + b"\n")
@@ -63,7 +63,7 @@ class Connection:
         head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
         self.head = head.decode("latin-1") + "\r\n"
         target = self.head.split(" ")[1]
-        query = urllib.parse.urlsplit(target).query
+        self.path, query = urllib.parse.urlsplit(target)[2:4]
         self.id = urllib.parse.parse_qs(query).get("id", ["?"])[0]
         self.event("ask", self.id)
 
@@ -322,6 +322,11 @@ def on_cuthead(c):
     c.leave()
 
 
+def on_hintcut(c):
+    c.send("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Le")
+    c.leave()
+
+
 def on_garbage(c):
     c.send(b"\x00\xff\x80 SSH-2.0-OpenSSH_9.2\r\n\r\n" + record(c.id).encode())
     c.leave()
@@ -363,7 +368,8 @@ BEHAVIOURS = {name[3:]: function for name, function in globals().items() if name
 def talk(c):
     while True:
         c.request()
-        BEHAVIOURS.get(c.id.split(".")[0], on_unknown)(c)
+        known = c.path in ("/api/v1/generation", "/generation")
+        BEHAVIOURS.get(c.id.split(".")[0] if known else "", on_unknown)(c)
 
 
 def silent(c):

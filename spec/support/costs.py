@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Amounts of money and what they come to, worked out with Python's decimals, for spec/spend_spec.lua.
+
+    costs.py COUNT  ->  lines of five columns, apart by tabs:
+      total_cost   upstream_inference_cost   both as JSON numbers
+      total        the first one in units of 10^-27 USD, ties to even, as plain text; "-" beyond 128 bits
+      sum          of both, each rounded by itself; "-" where one of them or the sum is beyond 128 bits
+      rounded      1 where the first one has more than 27 decimals, else 0
+"""
+import random
+import sys
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+CONTEXT = Context(prec=5000, Emin=-999999, Emax=999999, rounding=ROUND_HALF_EVEN)
+PLACES = 27
+LIMIT = 2**127
+rng = random.Random(20261121)
+
+
+def units(text):
+    """(rounded units, whether anything was lost)"""
+    exact = CONTEXT.scaleb(Decimal(text), PLACES)
+    whole = int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
+    return whole, exact != whole
+
+
+def plain(count):
+    digits = str(abs(count)).rjust(PLACES + 1, "0")
+    text = (digits[:-PLACES] + "." + digits[-PLACES:]).rstrip("0").rstrip(".")
+    return "-" + text if count < 0 else text
+
+
+def javascript(number):
+    """How JSON.stringify spells a double."""
+    shortest = repr(number)
+    mantissa, _, exponent = shortest.partition("e")
+    sign = "-" if mantissa.startswith("-") else ""
+    digits, _, fraction = mantissa.lstrip("-").partition(".")
+    point = len(digits) + (int(exponent) if exponent else 0)
+    all_digits = (digits + ("" if fraction == "0" else fraction)).lstrip("0")
+    point -= len(digits + ("" if fraction == "0" else fraction)) - len(all_digits)
+    all_digits = all_digits.rstrip("0")
+    if not all_digits:
+        return "0"
+    n, k = point, len(all_digits)
+    if k <= n <= 21:
+        body = all_digits + "0" * (n - k)
+    elif 0 < n <= 21:
+        body = all_digits[:n] + "." + all_digits[n:]
+    elif -6 < n <= 0:
+        body = "0." + "0" * -n + all_digits
+    else:
+        body = all_digits[0] + ("." + all_digits[1:] if k > 1 else "") + "e" + ("+" if n > 0 else "-") + str(abs(n - 1))
+    assert float(sign + body) == number
+    return sign + body
+
+
+def digits(count):
+    return "".join(rng.choice("0123456789") for _ in range(count))
+
+
+def signed(text):
+    return "-" + text if rng.random() < 0.2 else text
+
+
+def bill():
+    """Tokens times the price of a token, as a server adds it up in doubles."""
+    price = rng.choice([3e-6, 1.5e-5, 2.5e-7, 8e-8, 1.1e-6, 6e-7, 7.5e-5, 1e-9]) * rng.choice([1, 0.1, 0.25, 0.5, 1.25])
+    return rng.randrange(1, 200000) * price + rng.randrange(0, 5000) * price * 5
+
+
+def spelt_double():
+    number = rng.choice([bill, lambda: rng.random() * 10 ** rng.randrange(-12, 6), lambda: rng.uniform(-1, 1)])()
+    return rng.choice([repr, javascript])(number)
+
+
+def many_digits():
+    return signed(str(rng.randrange(0, 10**rng.randrange(1, 11))) + "." + digits(rng.randrange(1, 60)))
+
+
+def scientific():
+    mantissa = str(rng.randrange(1, 10)) + rng.choice(["", "." + digits(rng.randrange(1, 40))])
+    return signed(mantissa + rng.choice("eE") + rng.choice(["", "-", "-", "-"]) + str(rng.randrange(0, 34)))
+
+
+def tie():
+    """Around half a unit of the last place, with digits before it, as one number or with an exponent."""
+    kept = digits(rng.randrange(1, 28)).rjust(27, "0")
+    rest = rng.choice(["5", "50", "500000", "5" + "0" * 60 + "1", "4" + "9" * 60, "5" + digits(5), "4" + digits(5), "25", "75"])
+    whole = str(rng.choice([0, 0, 1, 7, 170141183459]))
+    if rng.random() < 0.5:
+        return signed(whole + "." + kept + rest)
+    return signed((whole + kept).lstrip("0") + "." + rest + "e-27") if (whole + kept).strip("0") else signed("0." + rest + "e-27")
+
+
+def edge():
+    """Around the largest amount there is."""
+    count = LIMIT - 1 + rng.randrange(-3, 4)
+    text = plain(count) if rng.random() < 0.4 else plain(count) + rng.choice(["4", "5", "50", "500001", "6", "9" * 30])
+    if "." in text and rng.random() < 0.3:
+        text = text.replace(".", "") + "e-" + str(len(text) - text.index(".") - 1)
+    return signed(text)
+
+
+FIXED = (
+    "0 -0 0.0 -0.0 0e5 0E-999 0.000e999999 1 -1 10 1e0 1E+2 100000000000 170141183460 1.7e11 1.8e11 1e12 -1e12 1e30 1e300 1e308"
+    " 1e-27 -1e-27 1e-28 5e-28 -5e-28 5.000001e-28 4.999999e-28 1.5e-27 2.5e-27 -2.5e-27 9.5e-28 9.99e-28 1e-300 1e-400 -1e-400"
+    " 0.1 0.2 0.3 0.00003452 3.452e-05 3.452e-5 4.2e-7 0.000000000000000000000000001"
+    " 1000000000000000000000000000000000000000e-39 0.00000000000000000000000000000000000000000000000000000001e56"
+).split()
+MAKERS = [spelt_double, spelt_double, many_digits, scientific, tie, tie, edge]
+
+
+def line(total, upstream):
+    one, lost = units(total)
+    other, _ = units(upstream)
+    fits = -LIMIT < one < LIMIT
+    both = fits and -LIMIT < other < LIMIT and -LIMIT <= one + other < LIMIT
+    return "\t".join([total, upstream, plain(one) if fits else "-", plain(one + other) if both else "-", "1" if lost else "0"])
+
+
+count = int(sys.argv[1])
+largest = plain(LIMIT - 1)
+lines = [line(text, rng.choice(FIXED)) for text in FIXED]
+lines += [line("-" + largest, upstream) for upstream in ("-1e-27", "-2e-27", "1e-27")]
+lines += [line(largest, upstream) for upstream in ("1e-27", "-1e-27", "5e-28")]
+while len(lines) < count:
+    lines.append(line(rng.choice(MAKERS)(), rng.choice(MAKERS)()))
+print("\n".join(lines))

@@ -48,11 +48,16 @@ static void copy_member (lua_State *L, const char *object, const char *name, con
   lua_setfield(L, -2, name);
 }
 
-void error_fill_from_api (lua_State *L, const char *error_object) {
-  copy_member(L, error_object, "message", "string");
-  copy_member(L, error_object, "code", "number");
-  copy_member(L, error_object, "code", "string");
-  copy_member(L, error_object, "metadata", "object");
+void error_fill_from_api (lua_State *L, const char *error) {
+  if (*error == '"') {
+    value_push(L, error, false);
+    lua_setfield(L, -2, "message");
+    return;
+  }
+  copy_member(L, error, "message", "string");
+  copy_member(L, error, "code", "number");
+  copy_member(L, error, "code", "string");
+  copy_member(L, error, "metadata", "object");
 }
 
 void error_fill_from_ledger (lua_State *L, const char *error_object) {

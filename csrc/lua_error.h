@@ -16,8 +16,9 @@ void error_push (lua_State *L, enum kind kind, const char *message);
 /* Change what kind of error the table on top of the stack is, and its message where that was only the kind's meaning. */
 void error_set_kind (lua_State *L, enum kind kind);
 
-/* Fill code, message and metadata of the error table on top of the stack from the error object of an API answer. */
-void error_fill_from_api (lua_State *L, const char *error_object);
+/* Fill code, message and metadata of the error table on top of the stack from the `error` of an API answer: an object, or
+   a string, which is the message. */
+void error_fill_from_api (lua_State *L, const char *error);
 
 /* The same from the error object of a failed ledger line: kind, retryable, status, message,
    attempts. */

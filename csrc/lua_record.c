@@ -95,11 +95,18 @@ static int record_new_index (lua_State *L) {
   return luaL_error(L, "a generation record cannot be changed (generation.totable gives a copy that can)");
 }
 
+/* The id as spelt in JSON, where no control character stands for itself. */
 static int record_tostring (lua_State *L) {
   const struct record *r = record_check(L, 1);
-  record_push_member(L, 1, r, FIELD_id);
-  const char *id = lua_tostring(L, -1);
-  lua_pushfstring(L, "generation %s", id ? id : "without id");
+  size_t length;
+  if (record_state(r, FIELD_id) != VALUE_PRESENT) {
+    lua_pushliteral(L, "generation without id");
+    return 1;
+  }
+  const char *id = json_string(record_member(r, FIELD_id), &length);
+  lua_pushliteral(L, "generation ");
+  lua_pushlstring(L, id, length);
+  lua_concat(L, 2);
   return 1;
 }
 
@@ -117,7 +124,7 @@ static void push_invalid (lua_State *L, const struct record *r, const struct jso
 }
 
 static void push_api_error (lua_State *L, const char *part) {
-  const char *code = json_member(part, "code", 4);
+  const char *code = *part == '{' ? json_member(part, "code", 4) : NULL;
   int64_t status = 0;
   if (code == NULL || !json_is_number(code) || !json_integer(code, &status) || status < 400 || status > 599) status = 0;
   enum kind kind = kind_of_status((int)status);

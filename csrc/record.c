@@ -91,7 +91,7 @@ static enum record_kind choose (struct record *r, const char *outer, const char 
     *part = is_object(mark[MARK_error]) ? mark[MARK_error] : mark[MARK_failed];
     return RECORD_FAILED;
   }
-  if (is_object(mark[MARK_error])) {
+  if (is_object(mark[MARK_error]) || (mark[MARK_error] && *mark[MARK_error] == '"')) {
     *part = mark[MARK_error];
     return RECORD_API_ERROR;
   }

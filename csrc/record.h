@@ -28,14 +28,14 @@ struct record {
 enum record_kind {
   RECORD_GENERATION,
   RECORD_INVALID,    /* not JSON, or no object: see the json_error */
-  RECORD_API_ERROR,  /* {"error":{…}}: `part` is that object */
+  RECORD_API_ERROR,  /* {"error":{…}}, or "error":"…" as gateways write it: `part` is that object or string */
   RECORD_OPEN,       /* a pending or note line of a ledger: `part` is the id */
   RECORD_FAILED      /* a failed line of a ledger: `part` is its error object (or the id where it has none) */
 };
 
 /*
 ** Index record->text (length and text are set, the rest is filled in). Taken in this order: a settled line's answer; a
-** `data` object; a failed line (its `error` is ours, not the server's); an `error` object; pending and note lines; else
+** `data` object; a failed line (its `error` is ours, not the server's); an `error`; pending and note lines; else
 ** the object itself. `part` and `error` are set as the kind says.
 */
 enum record_kind record_index (struct record *record, const char **part, struct json_error *error);

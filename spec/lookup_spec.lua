@@ -343,6 +343,8 @@ describe("engine", function()
         { err.kind, err.status, err.code, err.message, err.metadata })
       assert.is_nil(delay)
       assert.is_false(err.retryable)
+      _, err = answer(502, '{"error":"upstream is down"}')
+      assert.same({ "server", "upstream is down" }, { err.kind, err.message })
       _, err = answer(404, '{"error":{"code":"no_such","message":"caf\\u00e9\\n"}}')
       assert.same({ "not_found", "no_such", "café\n" }, { err.kind, err.code, err.message })
     end)
@@ -358,7 +360,7 @@ describe("engine", function()
     end)
 
     it("may be refusals in nobody's words", function()
-      for _, body in ipairs { "", "<html>Bad Gateway</html>", "no", "[]", "{}", '{"error":"text"}', '{"error":null}',
+      for _, body in ipairs { "", "<html>Bad Gateway</html>", "no", "[]", "{}", '{"error":null}',
         '{"error":[]}', '{"message":"not here"}', RECORD, '{"error":{"message":"cut', '{"pending":"x"}',
         '{"failed":"x","error":{"kind":"auth","retryable":false}}' } do
         local gen, err = answer(502, body)

@@ -104,6 +104,13 @@ describe("decode gives nil and an error for", function()
     assert.same({ error_type = "rate_limit_exceeded" }, err.metadata)
   end)
 
+  it("an error that is a text, as gateways write it", function()
+    local gen, err = openrouter.decode '{"error":"No route\\u001b"}'
+    assert.is_nil(gen)
+    assert.same({ "bad_answer", "No route\27" }, { err.kind, err.message })
+    assert.equal("bad_answer: No route\\x1B", tostring(err))
+  end)
+
   it("an API error without a usable code", function()
     for _, code in ipairs { "", '"code":null', '"code":"x"', '"code":200', '"code":404.5', '"code":-404', '"code":1e400' } do
       local gen, err = openrouter.decode('{"error":{' .. code .. "}}")

@@ -99,12 +99,13 @@ static bool make_room (struct file_reader *r) {
   return true;
 }
 
-/* Read some more; false on an error. */
+static enum file_line failure (void) { return errno == EINTR ? FILE_INTERRUPTED : FILE_ERROR; }
+
+/* Read some more; false on an error, or a signal. */
 static bool fill (struct file_reader *r) {
   ssize_t n;
   if (!make_room(r)) return false;
-  do n = read(r->fd, r->buffer + r->end, READ_SIZE);
-  while (n < 0 && errno == EINTR);
+  n = read(r->fd, r->buffer + r->end, READ_SIZE);
   if (n < 0) return false;
   if (n == 0) r->at_end = true;
   r->end += (size_t)n;
@@ -122,18 +123,21 @@ static enum file_line hand_out (struct file_reader *r, const char **line, size_t
 
 /* Drop everything up to the next line end. */
 static enum file_line pass_over (struct file_reader *r) {
+  r->passing_over = true;
   for (;;) {
     char *end = (char *)memchr(r->buffer + r->start, '\n', r->end - r->start);
     r->start = end ? (size_t)(end - r->buffer) + 1 : r->end;
     if (end != NULL || r->at_end) break;
-    if (!fill(r)) return FILE_ERROR;
+    if (!fill(r)) return failure();
   }
+  r->passing_over = false;
   r->number++;
   return FILE_TOO_LONG;
 }
 
 enum file_line file_reader_next (struct file_reader *r, const char **line, size_t *length) {
   size_t seen = 0;
+  if (r->passing_over) return pass_over(r);
   for (;;) {
     size_t have = r->end - r->start;
     char *end = have > seen ? (char *)memchr(r->buffer + r->start + seen, '\n', have - seen) : NULL;
@@ -141,6 +145,6 @@ enum file_line file_reader_next (struct file_reader *r, const char **line, size_
     if (r->at_end) return have > 0 ? hand_out(r, line, length, have, FILE_LAST_LINE) : FILE_END;
     if (have > FILE_MAX_LINE) return pass_over(r);
     seen = have;
-    if (!fill(r)) return FILE_ERROR;
+    if (!fill(r)) return failure();
   }
 }

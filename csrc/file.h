@@ -29,19 +29,20 @@ int file_close (int fd);
 struct file_reader {
   int fd;
   bool at_end;
+  bool passing_over;            /* in the middle of a line that is too long */
   char *buffer;
   size_t capacity, start, end;  /* bytes read and not handed out are buffer[start..end) */
   uint64_t number;              /* lines handed out */
 };
 
-enum file_line { FILE_LINE, FILE_LAST_LINE, FILE_TOO_LONG, FILE_END, FILE_ERROR };
+enum file_line { FILE_LINE, FILE_LAST_LINE, FILE_TOO_LONG, FILE_END, FILE_ERROR, FILE_INTERRUPTED };
 
 /* path "-" is standard input */
 int file_reader_open (struct file_reader *r, const char *path);
 void file_reader_close (struct file_reader *r);
 
 /* The next line without its end, followed by a NUL, valid until the next call. FILE_LAST_LINE: it has no line end, as if
-   cut short. FILE_TOO_LONG: passed over, nothing to read. */
+   cut short. FILE_TOO_LONG: passed over, nothing to read. FILE_INTERRUPTED: by a signal; nothing is lost, call again. */
 enum file_line file_reader_next (struct file_reader *r, const char **line, size_t *length);
 
 #endif

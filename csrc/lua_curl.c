@@ -9,7 +9,7 @@
 **                                      | slot, nil, kind of fault, message
 **                                      | nil            nothing is finished
 **   transport:close()
-**   curl.VERSION                      -> libcurl's own name and version
+**   curl.VERSION                      -> libcurl's version and that of its TLS library
 **
 ** libcurl never calls Lua: answers are gathered in C and picked up here, so no Lua error can cross it.
 */
@@ -151,7 +151,8 @@ MODULE_EXPORT int luaopen_openrouter_curl (lua_State *L) {
   }
   lua_newtable(L);
   compat_setfuncs(L, functions, 0);
-  lua_pushstring(L, curl_version());
+  const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);  /* curl_version() would start up LDAP, too */
+  lua_pushfstring(L, "libcurl/%s %s", info->version, info->ssl_version ? info->ssl_version : "without TLS");
   lua_setfield(L, -2, "VERSION");
   return 1;
 }

@@ -62,7 +62,10 @@ void error_fill_from_api (lua_State *L, const char *error) {
 
 void error_fill_from_ledger (lua_State *L, const char *error_object) {
   copy_member(L, error_object, "kind", "string");
-  copy_member(L, error_object, "retryable", "boolean");
+  lua_getfield(L, -1, "kind");
+  int kind = kind_find(lua_tostring(L, -1));
+  lua_pop(L, 1);
+  if (kind > KIND_settled) error_set_kind(L, (enum kind)kind);
   copy_member(L, error_object, "message", "string");
   copy_member(L, error_object, "status", "number");
   copy_member(L, error_object, "attempts", "number");

@@ -20,8 +20,7 @@ void error_set_kind (lua_State *L, enum kind kind);
    a string, which is the message. */
 void error_fill_from_api (lua_State *L, const char *error);
 
-/* The same from the error object of a failed ledger line: kind, retryable, status, message,
-   attempts. */
+/* The same from the error object of a failed ledger line: kind, status, message, attempts. */
 void error_fill_from_ledger (lua_State *L, const char *error_object);
 
 /* core.error_metatable */

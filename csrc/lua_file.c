@@ -27,13 +27,28 @@ static int reader_gc (lua_State *L) {
   return 0;
 }
 
+static int nothing (lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+/* The next line. Ctrl-C makes Lua raise an error at its next call, so after a signal there has to be one. */
+static enum file_line next_line (lua_State *L, struct file_reader *r, const char **line, size_t *length) {
+  enum file_line what;
+  while ((what = file_reader_next(r, line, length)) == FILE_INTERRUPTED) {
+    lua_pushcfunction(L, nothing);
+    lua_call(L, 0, 0);
+  }
+  return what;
+}
+
 /* The iterator. A line too long to be read comes as false. A read error is raised: the file was there a moment ago. */
 static int reader_next (lua_State *L) {
   struct file_reader *r = (struct file_reader *)lua_touserdata(L, lua_upvalueindex(1));
   const char *line = NULL;
   size_t length = 0;
   if (r->fd < 0) return 0;
-  enum file_line what = file_reader_next(r, &line, &length);
+  enum file_line what = next_line(L, r, &line, &length);
   if (what == FILE_ERROR) return luaL_error(L, "%s: %s", lua_tostring(L, lua_upvalueindex(2)), strerror(errno));
   if (what == FILE_END) {
     file_reader_close(r);

@@ -99,6 +99,12 @@ describe("openrouter-cost", function()
     end
   end)
 
+  it("runs through a symbolic link, and says its version", function()
+    os.execute(("ln -s \"$PWD/bin/openrouter-cost\" %s/cost"):format(directory))
+    local status, out, err = shell.run(("env -u LUA_PATH -u LUA_CPATH %s %s/cost --version"):format(os.getenv "LUA", directory))
+    assert.same({ 0, "openrouter-cost scm\n", "" }, { status, out, err })
+  end)
+
   it("explains itself", function()
     for _, command in ipairs { "", "get", "fetch", "report" } do
       local status, out = shell.run(cost(command .. " --help"))
@@ -113,7 +119,7 @@ describe("openrouter-cost", function()
       local _
       local status, out, err = run("fetch examples/app.log --ledger " .. ledger)
       assert.same({ 3, "" }, { status, out }) -- 3: one of the log's ids has no record
-      assert.matches("13 ids in 15 lines of examples/app%.log %(1 repeated or unusable, 1 line has no id%)", err)
+      assert.matches("13 ids in 15 lines of examples/app%.log %(1 repeated, 1 line has no id%)", err)
       assert.matches("12 records fetched in [%d.]+ s, now in ", err)
       assert.matches("1 not_found, such as gen%-%d+%-status%-404%-%w+: not_found %(HTTP 404%)", err)
       assert.equal(13, lines_of(ledger))
@@ -123,6 +129,33 @@ describe("openrouter-cost", function()
       assert.matches("12 of them are in .*costs%.jsonl already", err)
       assert.matches("0 records fetched", err)
       assert.equal(14, lines_of(ledger)) -- the missing one was asked for again
+    end)
+
+    it("asks again with the right key for what the wrong one was refused", function()
+      local ledger, ids = directory .. "/costs.jsonl", file("ids", "gen-1\ngen-2\n")
+      local command = cost(("fetch %s --ledger %s"):format(ids, ledger))
+      local status, _, err = shell.run(env .. "OPENROUTER_API_KEY=sk-or-sandbox-other " .. command)
+      assert.equal(3, status)
+      assert.matches("2 ids are without a record; run the same command again", err)
+      assert.equal(0, (shell.run(env .. command)))
+      assert.equal(0, (shell.run(cost("report " .. ledger))))
+    end)
+
+    it("does not write to a log that was given as the ledger by mistake", function()
+      local log = file("app.log", shell.read "examples/app.log")
+      local status, _, err = run(("fetch %s --ledger %s"):format(log, log))
+      assert.equal(1, status)
+      assert.matches("app%.log: not a ledger", err)
+      assert.equal(shell.read "examples/app.log", shell.read(log))
+    end)
+
+    it("ends at the first Ctrl-C while it waits for standard input", function()
+      local ready = file("ready", "")
+      local status, _, err = shell.run(("%s python3 spec/support/interrupt.py %s 1 sh -c %s"):format(env, ready, shell.quote(
+        ("mkfifo %s/pipe; (sleep 0.3; echo >%s; exec sleep 5) >%s/pipe & %s <%s/pipe"):format(
+          directory, ready, directory, cost("fetch --ledger " .. directory .. "/c"), directory))))
+      assert.equal(130, status)
+      assert.matches("interrupted\n$", err)
     end)
 
     it("reads ids from a pipe", function()
@@ -158,7 +191,7 @@ describe("openrouter-cost", function()
         .. cost("fetch examples/app.log --ledger " .. ledger))
       assert.equal(4, status)
       assert.matches("payment, such as gen%-", err)
-      assert.matches("13 ids are still to be fetched; run the same command again", err)
+      assert.matches("13 ids are without a record; add credits and run the same command again", err)
       assert.equal(0, lines_of(ledger))
     end)
 
@@ -241,6 +274,16 @@ describe("openrouter-cost", function()
       local status, out, err = run("report " .. ledger .. " --by modle,day")
       assert.same({ 2, "" }, { status, out })
       assert.matches("unknown dimension 'modle'.*did you mean 'model'", err)
+    end)
+
+    it("has the columns that are asked for", function()
+      local _, out = run("report " .. ledger .. " --measures generations,usage")
+      assert.matches("^ +usage\nmodel +generations +USD\n", out)
+      local status, _, err = run("report " .. ledger .. " --by user,nonsense")
+      assert.equal(2, status)
+      assert.matches("unknown dimension 'user'; did you mean 'external_user'", err)
+      _, _, err = run("report " .. ledger .. " --by nonsense")
+      assert.matches("unknown dimension 'nonsense'; there are model, provider_name", err)
     end)
 
     it("says which file cannot be read or written", function()

@@ -310,16 +310,16 @@ local openrouter = require "openrouter"
     end
 
     it("gets the time it may take to connect", function()
-      local client = new { base_url = url("silent", "https"), connect_timeout = 0.2, retry = false }
+      local client = new { base_url = url("silent", "https"), connect_timeout = 0.2, timeout = 5, retry = false }
       local seconds, _, err = timed(client.get, client, "good.1")
       assert.equal("timeout", err.kind)
-      assert.is_true(seconds > 0.15 and seconds < 0.9)
+      assert.is_true(seconds > 0.15 and seconds < 1.5)
     end)
   end)
 
   describe("TLS", function()
     local function kind_of(options)
-      options.retry = false
+      options.retry, options.timeout = false, 5
       local client = new(options)
       local gen, err = client:get "good.1"
       if err then assert_no_key(err) end
@@ -351,7 +351,7 @@ local openrouter = require "openrouter"
     end)
 
     it("fails at once, not again and again", function()
-      local client = new { base_url = url("tls", "https") }
+      local client = new { base_url = url("tls", "https"), timeout = 5, deadline = 5 }
       local _, err = client:get "good.1"
       assert.same({ "tls", 1, false }, { err.kind, err.attempts, err.retryable })
     end)
@@ -385,7 +385,9 @@ local openrouter = require "openrouter"
 
     it("a long time where the wait is long", function()
       local client = new { deadline = 0.1 }
-      assert.equal("fresh.3", client:get("fresh.3", { wait = 5 }).id)
+      local seconds, _, err = timed(client.get, client, "status.404.2", { wait = 0.3 })
+      assert.equal("not_found", err.kind) -- and not "timeout"
+      assert.is_true(seconds >= 0.3 and seconds < 0.9)
     end)
 
     it("when the server wants it to", function()
@@ -452,7 +454,7 @@ local openrouter = require "openrouter"
       table.insert(list, 1, "nap.1")
       local results, count = gather(new():each(list))
       assert.equal(201, count)
-      assert.equal(201, results["nap.1"].order)
+      assert.is_true(results["nap.1"].order > 1)
     end)
 
     it("takes an iterator, with context", function()
@@ -525,11 +527,11 @@ local openrouter = require "openrouter"
     end)
 
     it("keeps to the concurrency, and to its connections", function()
-      local _, count = gather(new { concurrency = 4 }:each(ids("held", 60)))
-      assert.equal(60, count)
+      local _, count = gather(new { concurrency = 4 }:each(ids("held", 24)))
+      assert.equal(24, count)
       assert.equal(4, server:most_at_once())
       assert.equal(4, server:count "accept")
-      assert.equal(60, server:count "ask")
+      assert.equal(24, server:count "ask")
     end)
 
     it("holds no connection for an id that waits", function()
@@ -573,18 +575,21 @@ local openrouter = require "openrouter"
 
     it("stops where another call finds that the key is no good", function()
       local client, list = new { window = 10, deadline = 20 }, ids("good", 50)
-      for i = 2, 9 do list[i] = "again.Retry-After.1." .. i end
+      for i = 2, 10 do list[i] = "again.Retry-After.1." .. i end
       local unresolved, first = 0, true
       for _, _, err in client:each(list) do
         if err then
           assert.equal("unresolved", err.kind)
           unresolved = unresolved + 1
         end
-        if first then assert.equal("auth", select(2, client:get "status.401.other").kind) end
+        if first then
+          assert.equal("nap.1", client:get("nap.1").id) -- until the others have been told to come again
+          assert.equal("auth", select(2, client:get "status.401.other").kind)
+        end
         first = false
       end
-      assert.is_true(unresolved >= 48)
-      assert.is_true(server:count "ask" <= 11)
+      assert.equal(49, unresolved)
+      assert.equal(12, server:count "ask")
     end)
 
     it("can be left, and started again", function()
@@ -694,6 +699,7 @@ local openrouter = require "openrouter"
     it("do not wait for the ids of others", function()
       local client = new { timeout = 5, deadline = 5 }
       assert.equal("good.1", (client:each { "good.1", "slow.1" }()))
+      assert.equal("nap.1", client:get("nap.1").id) -- long enough for libcurl to have no timers of its own left
       local seconds, results = timed(function() return gather(client:poll()) end)
       assert.same({}, results)
       assert.is_true(seconds < 0.9)
@@ -858,7 +864,7 @@ local openrouter = require "openrouter"
     it("fetches many records", function()
       local list = {}
       for i = 1, 500 do list[i] = ("gen-1790000%03d-example"):format(i) end
-      local results, count = gather(new { base_url = sandbox.url }:each(list))
+      local results, count = gather(new { base_url = sandbox.url, timeout = 10, deadline = 10 }:each(list))
       assert.equal(500, count)
       for _, id in ipairs(list) do
         assert.is_nil(results[id].err)

@@ -103,6 +103,19 @@ describe("ledger", function()
     assert.equal("gen-2", all[2].id)
   end)
 
+  it("is not taken for one when its first line is none of a ledger", function()
+    for _, text in ipairs { "2026-11-20 INFO generation=gen-1\n", '{"generation":"gen-1"}\n', ("x"):rep(5000) } do
+      shell.write(path, text)
+      local writer, err = ledger.open(path)
+      assert.is_nil(writer)
+      assert.equal("io", err.kind)
+      assert.matches("not a ledger", err.message)
+      assert.equal(text, shell.read(path))
+    end
+    shell.write(path, '{"sett') -- a disk that was full from the start
+    assert(assert(ledger.open(path)):close())
+  end)
+
   it("is written by one at a time", function()
     local writer = assert(ledger.open(path))
     local other, err = ledger.open(path)

@@ -205,14 +205,16 @@ describe("report", function()
     end
 
     it("that are unknown raise, with the near name", function()
+      local dimensions = "; there are model, provider_name, external_user and other members of a record; day; context.<name>"
+      local measures = "; there are generations, spend, native_tokens_prompt, latency_p95 and more; docs/reports.md lists them"
       refused("unknown dimension 'modle'; did you mean 'model'?", { by = "modle" })
-      refused("unknown dimension 'week'", { by = { "week" } })
+      refused("unknown dimension 'week'" .. dimensions, { by = { "week" } })
       refused("unknown dimension 'context.'; did you mean 'context.<name>'?", { by = "context." })
-      refused("unknown dimension 'provider_responses'", { by = "provider_responses" })
-      refused("unknown dimension ''", { by = "model,,day" })
+      refused("unknown dimension 'provider_responses'" .. dimensions, { by = "provider_responses" })
+      refused("unknown dimension ''" .. dimensions, { by = "model,,day" })
       refused("unknown measure 'spent'; did you mean 'spend'?", { measures = "spent" })
       refused("unknown measure 'latency'; did you mean 'latency_p50'?", { measures = "latency" })
-      refused("unknown measure 'model\\x0A'", { measures = { "model\n" } })
+      refused("unknown measure 'model\\x0A'" .. measures, { measures = { "model\n" } })
       refused("unknown option 'mesures'; did you mean 'measures'?", { mesures = {} })
       refused("unknown option 'since'", { since = "2026-11-01" })
       refused("tz must be 'UTC', not 'Europe/Berlin'", { tz = "Europe/Berlin" })

@@ -12,14 +12,20 @@ local function looks_like_id(id)
   return id:find "%d" ~= nil or #id >= 24
 end
 
---- The ids in a piece of text, in order: whatever starts with gen- where a word can start.
+-- With a Unix time in it, an id is one wherever it stands: behind the colour code of a terminal, an escaped line end, a name.
+local function is_timed(id)
+  return id:find "^gen%-%d%d%d%d%d%d%d%d%d%d%-" ~= nil
+end
+
+--- The ids in a piece of text, in order: whatever starts with gen- where a word can start, or has a time in it.
 ---@param text string
 ---@return fun(): string?
 function batch.ids_in(text)
-  local words = text:gmatch "%f[%w_%-]gen%-[%w_%-]+"
+  local words = text:gmatch "()(gen%-[%w_%-]+)"
   return function()
-    for id in words do
-      if looks_like_id(id) then return id end
+    for at, id in words do
+      local starts = not text:find("^[%w_%-]", at - 1) or at == 1
+      if starts and looks_like_id(id) or is_timed(id) then return id end
     end
   end
 end
@@ -28,6 +34,7 @@ end
 ---@field ids string[] each once, in the order found
 ---@field lines integer lines read
 ---@field found integer ids found, repeated ones included
+---@field unusable integer of these, the ones that are no id after all
 ---@field without integer lines that are not empty and have no id in them
 ---@field problems string[] what could not be used, by file and line
 
@@ -37,6 +44,7 @@ local function scan_line(result, seen, path, number, text)
     any = true
     result.found = result.found + 1
     if not core.id_valid(id) then
+      result.unusable = result.unusable + 1
       result.problems[#result.problems + 1] =
         ("%s:%d: %s… is no id: it has %d bytes, 128 at most"):format(path, number, id:sub(1, 24), #id)
     elseif not seen[id] then
@@ -69,7 +77,7 @@ end
 ---@param paths string[] "-" is standard input
 ---@return openrouter.Ids?, openrouter.Error? kind "io" for a file that cannot be read
 function batch.collect(paths)
-  local result, seen = { ids = {}, lines = 0, found = 0, without = 0, problems = {} }, {}
+  local result, seen = { ids = {}, lines = 0, found = 0, unusable = 0, without = 0, problems = {} }, {}
   for _, path in ipairs(paths) do
     local ok, err = scan_file(result, seen, path)
     if not ok then return nil, err end
@@ -79,32 +87,31 @@ end
 
 -- ---- what a ledger has already --------------------------------------------------------------------------------------
 
--- Ids of the ledger that need not be asked for again: settled ones, and failures that asking again cannot mend.
-local function finished_ids(path)
-  local finished, skipped = {}, {}
+local function settled_ids(path)
+  local settled, skipped = {}, {}
   local lines, err = ledger.read(path)
   if not lines then return nil, err end
   for number, id, gen, line_error in lines do
-    if not id then
+    if id and gen then
+      settled[id] = true
+    elseif not id and line_error then
       skipped[#skipped + 1] = ("%s:%d: skipped: %s"):format(path, number, errors.printable(line_error.message))
-    elseif gen or not line_error.retryable then
-      finished[id] = true
     end
   end
-  return finished, skipped
+  return settled, skipped
 end
 
---- The ids a ledger does not have yet. Failures that may pass (network, not found yet, …) are asked for again.
+--- The ids a ledger has no record of yet. What failed before is asked for again: the next run may have another key.
 ---@param ids string[]
 ---@param writer openrouter.LedgerWriter of the ledger
 ---@return string[]? open, string[]|openrouter.Error skipped lines of the ledger that cannot be read
 function batch.remaining(ids, writer)
   if writer:empty() then return ids, {} end
-  local finished, skipped = finished_ids(writer.path)
-  if not finished then return nil, skipped end
+  local settled, skipped = settled_ids(writer.path)
+  if not settled then return nil, skipped end
   local open = {}
   for _, id in ipairs(ids) do
-    if not finished[id] then open[#open + 1] = id end
+    if not settled[id] then open[#open + 1] = id end
   end
   return open, skipped
 end

@@ -123,13 +123,26 @@ local function say_all(lines)
   for _, line in ipairs(lines) do say("%s", line) end
 end
 
+local function file_names(paths)
+  local names = {}
+  for i, path in ipairs(paths) do names[i] = path == "-" and "standard input" or path end
+  return table.concat(names, ", ")
+end
+
 local function describe_ids(found, files)
   local notes = {}
-  local repeated = found.found - #found.ids
-  if repeated > 0 then notes[#notes + 1] = count(repeated) .. " repeated or unusable" end
+  local repeated = found.found - #found.ids - found.unusable
+  if repeated > 0 then notes[#notes + 1] = count(repeated) .. " repeated" end
   if found.without > 0 then notes[#notes + 1] = plural(found.without, "line has no id", "lines have no id") end
-  say("%s in %s of %s%s", plural(#found.ids, "id", "ids"), plural(found.lines, "line", "lines"), table.concat(files, ", "),
+  say("%s in %s of %s%s", plural(#found.ids, "id", "ids"), plural(found.lines, "line", "lines"), file_names(files),
     #notes > 0 and (" (%s)"):format(table.concat(notes, ", ")) or "")
+end
+
+-- What to do before the same command can go on.
+local function advice(outcome)
+  if outcome.kinds.auth then return "; set OPENROUTER_API_KEY to a valid key and run the same command again" end
+  if outcome.kinds.payment then return "; add credits and run the same command again" end
+  return "; run the same command again to ask once more"
 end
 
 local function describe_outcome(outcome, path, seconds)
@@ -140,8 +153,8 @@ local function describe_outcome(outcome, path, seconds)
   for _, kind in ipairs(kinds) do
     say("%s %s, such as %s", count(outcome.kinds[kind]), kind, tostring(outcome.errors[kind]))
   end
-  local left = outcome.total - outcome.done + outcome.unresolved
-  if left > 0 then say("%s still to be fetched; run the same command again", plural(left, "id is", "ids are")) end
+  local left = outcome.total - outcome.settled
+  if left > 0 then say("%s without a record%s", plural(left, "id is", "ids are"), advice(outcome)) end
 end
 
 local function fetch_status(outcome, problems)
@@ -159,6 +172,7 @@ end
 local function run_fetch(client, ids, writer, path, problems)
   local bar = progress.new(#ids, "ids")
   local start, latest = core.now(), { settled = 0, done = 0, total = #ids }
+  bar:show(0)
   local ok, outcome, trouble = pcall(batch.fetch, client, ids, writer, function(so_far)
     latest = so_far
     bar:show(so_far.done, so_far.failed > 0 and count(so_far.failed) .. " failed" or nil)
@@ -188,7 +202,7 @@ local function fetch(args)
   say_all(found.problems)
   if #found.ids == 0 then
     say("no generation id in %s (%s read); one looks like gen-1771967973-0hZ8J5kY7qLMOKbPx0u3",
-      table.concat(args.file, ", "), plural(found.lines, "line", "lines"))
+      file_names(args.file), plural(found.lines, "line", "lines"))
     return FAILURE
   end
   describe_ids(found, args.file)
@@ -226,7 +240,7 @@ local function write_output(path, text)
 end
 
 local function run_report(args)
-  local options = { by = args.by }
+  local options = { by = args.by, measures = args.measures }
   local fine, why = report.check(options)
   if not fine then
     say("%s", why)
@@ -263,6 +277,11 @@ local function make_parser()
     .. "Exit status: 0 done, 1 failure, 2 usage, 3 incomplete, 4 key or credits, 130 interrupted.")
   parser:command_target "command"
   parser:require_command(true)
+  parser:flag("--version", "Show the version."):action(function()
+    put("openrouter-cost ", openrouter._VERSION, "\n")
+    io.stdout:flush()
+    os.exit(OK, true)
+  end)
 
   local get_command = parser:command("get", "Show records.")
   get_command:argument("id", "Generation id."):args "+"
@@ -278,6 +297,7 @@ local function make_parser()
   local report_command = parser:command("report", "Add up ledgers.")
   report_command:argument("file", "Ledgers, or any JSON Lines of records; - is standard input."):args "+"
   report_command:option("--by", "Dimensions, such as model,day or external_user.", "model")
+  report_command:option("--measures", "Columns, such as generations,spend,latency_p95 (docs/reports.md).")
   report_command:option("--format", "text or json.", "text"):choices { "text", "json" }
   report_command:option("-o --output", "Write to this file.")
   return parser
@@ -292,6 +312,9 @@ local function run(arguments)
     return USAGE
   end
   if args.file and #args.file == 0 then args.file = { "-" } end
+  for _, path in ipairs(args.file or {}) do
+    if path == "-" and core.is_terminal(0) then say "reading standard input, until its end (Ctrl-D)" end
+  end
   return COMMANDS[args.command](args)
 end
 

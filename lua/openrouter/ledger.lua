@@ -81,7 +81,7 @@ end
 ---@param context? table<string, string|boolean|number>
 ---@return true?, openrouter.Error? kind "io"
 function Writer:failed(id, err, context)
-  local parts = { '"kind":' .. core.quote(err.kind), '"retryable":' .. tostring(err.retryable or false) }
+  local parts = { '"kind":' .. core.quote(err.kind) }
   if err.status then parts[#parts + 1] = '"status":' .. core.number_text(err.status) end
   parts[#parts + 1] = '"message":' .. core.quote(errors.printable(err.message))
   if err.attempts then parts[#parts + 1] = '"attempts":' .. core.number_text(err.attempts) end
@@ -102,10 +102,31 @@ function Writer:close()
   return true
 end
 
+local KINDS = { settled = true, failed = true, pending = true, note = true }
+
+-- What a line says it is, and the id it is about: the first member of our lines.
+local function line_head(text)
+  local kind, id = text:match '^%s*{%s*"(%a+)"%s*:%s*"([^"\\]*)"'
+  if KINDS[kind] then return kind, id end
+end
+
+-- Somebody's log given as the ledger by mistake must not be written to.
+local function check_first_line(path)
+  local file = io.open(path, "rb")
+  local size = file and file:seek "end" -- 0 or nil for what is no file on a disk
+  local head = size and size > 0 and file:seek "set" and file:read(1024)
+  if file then file:close() end
+  local torn = size and size < 64 and head and head:find "^%s*{[^\n]*$" -- the very first write may have failed half-way
+  if not head or torn or line_head(head) then return true end
+  return nil, errors.new("io", path .. ": not a ledger, since its first line is none of a ledger; nothing was written to it")
+end
+
 --- Open a ledger for appending, made with mode 0600 where there is none. One process at a time.
 ---@param path string
 ---@return openrouter.LedgerWriter?, openrouter.Error? kind "io"
 function ledger.open(path)
+  local fine, err = check_first_line(path)
+  if not fine then return nil, err end
   local file, why, what = core.append_file(path)
   if what == "locked" then why = path .. ": another process is writing to it" end
   if not file then return nil, errors.new("io", why) end
@@ -113,11 +134,6 @@ function ledger.open(path)
 end
 
 -- ---- reading --------------------------------------------------------------------------------------------------------
-
--- The id a line is about: our lines start with it.
-local function line_id(text)
-  return text:match '^%s*{%s*"%a+"%s*:%s*"([^"\\]*)"'
-end
 
 --- Every line: `for number, id, gen, err in ledger.read(path)`. A settled line gives its record; a failed one gives its
 --- error; one that cannot be read gives no id, and an error that says why. Empty lines are passed over.
@@ -136,12 +152,13 @@ function ledger.read(path)
       end
       if text:find "%S" then
         local gen, err = core.decode(text)
-        if gen then return number, line_id(text) or gen.id, gen end
+        local _, id = line_head(text)
+        if gen then return number, id or gen.id, gen end
         if err.byte then
           if not whole then err.message = "the line is cut short: " .. err.message end
           return number, nil, nil, err
         end
-        return number, line_id(text), nil, err
+        return number, id, nil, err
       end
     end
   end

@@ -23,9 +23,18 @@ local function distance(a, b)
   return row[#b]
 end
 
+-- "user" for external_user
+local function containing(name, candidates)
+  if #name < 4 then return nil end
+  for _, candidate in ipairs(candidates) do
+    if ("_" .. candidate .. "_"):find("_" .. plain(name) .. "_", 1, true) then return candidate end
+  end
+end
+
 local LONGEST = 64 -- bytes; nobody mistypes a longer name
 
---- The candidate nearest to the name: at most one letter in three may be wrong. The first one where several are as near.
+--- The candidate nearest to the name: at most one letter in three may be wrong, or the name is one of
+--- its words. The first one where several are as near.
 ---@param name string
 ---@param candidates string[]
 ---@return string? candidate nil where none is near
@@ -36,7 +45,7 @@ local function nearest(name, candidates)
     local far = distance(plain(name), plain(candidate))
     if far < least then best, least = candidate, far end
   end
-  return best
+  return best or containing(name, candidates)
 end
 
 return nearest

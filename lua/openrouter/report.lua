@@ -67,9 +67,15 @@ DIMENSIONS.day = true
 ---  native_tokens_completion, latency_p50, latency_p95, cancelled, failed_attempts and unpriced
 ---@field tz? "UTC"
 
+local KNOWN = {
+  dimension = "model, provider_name, external_user and other members of a record; day; context.<name>",
+  measure = "generations, spend, native_tokens_prompt, latency_p95 and more; docs/reports.md lists them",
+}
+
 local function unknown(what, name, candidates, meant)
   local near = meant or nearest(name, candidates)
-  return ("unknown %s '%s'%s"):format(what, errors.printable(name), near and ("; did you mean '%s'?"):format(near) or "")
+  local hint = near and ("; did you mean '%s'?"):format(near) or KNOWN[what] and "; there are " .. KNOWN[what] or ""
+  return ("unknown %s '%s'%s"):format(what, errors.printable(name), hint)
 end
 
 -- A list of names from one, or from "a,b"; nil and what is wrong.

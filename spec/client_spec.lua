@@ -482,6 +482,19 @@ local openrouter = require "openrouter"
       assert.is_true(seconds < 0.1)
     end)
 
+    it("asks while its source is still at work", function()
+      local client, given = new { concurrency = 4 }, 0
+      local function source()
+        given = given + 1
+        -- long before a whole window of 1,024 is full
+        if given == 300 then assert.is_true(servers.wait_for(function() return server:count "ask" > 0 end, 5)) end
+        return given <= 400 and "gen-slow-source." .. given or nil
+      end
+      local _, count = gather(client:each(source))
+      assert.equal(400, count)
+      client:close()
+    end)
+
     it("gives a result for each time an id is given", function()
       local seen = {}
       for id, gen, _, context in new():each(function(_, last)

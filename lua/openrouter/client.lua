@@ -328,7 +328,8 @@ function Client:each(ids, state, control)
 
   return function()
     while true do
-      while not exhausted and has_room(self) and queue.first > queue.last do
+      for _ = 1, self.options.concurrency do -- not a whole window at once: a slow source must hold up no request
+        if exhausted or not has_room(self) or queue.first <= queue.last then break end
         feed()
       end
       local item = pop(queue)
@@ -337,7 +338,7 @@ function Client:each(ids, state, control)
         return item.id, item.gen, item.err, item.context
       end
       if exhausted and queue.waiting == 0 then return nil end
-      pump(self, math.huge)
+      pump(self, not exhausted and has_room(self) and 0 or math.huge)
     end
   end
 end

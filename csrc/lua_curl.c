@@ -22,7 +22,7 @@
 #define TRANSPORT_METATABLE "openrouter.transport"
 
 #define LONGEST_TIME 1e12          /* seconds */
-#define LARGEST_BODY 67108864.0    /* bytes; what decodes at most, see record.h */
+#define LARGEST_BODY 33554432.0    /* bytes; half of what a line of a ledger may have, see file.h */
 #define MOST_SLOTS 10000.0
 
 struct handle {

@@ -42,14 +42,19 @@ static enum file_line next_line (lua_State *L, struct file_reader *r, const char
   return what;
 }
 
-/* The iterator. A line too long to be read comes as false. A read error is raised: the file was there a moment ago. */
+/* The iterator. A line too long to be read comes as false. A read error ends it with nil and a message. */
 static int reader_next (lua_State *L) {
   struct file_reader *r = (struct file_reader *)lua_touserdata(L, lua_upvalueindex(1));
   const char *line = NULL;
   size_t length = 0;
   if (r->fd < 0) return 0;
   enum file_line what = next_line(L, r, &line, &length);
-  if (what == FILE_ERROR) return luaL_error(L, "%s: %s", lua_tostring(L, lua_upvalueindex(2)), strerror(errno));
+  if (what == FILE_ERROR) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", lua_tostring(L, lua_upvalueindex(2)), strerror(errno));
+    file_reader_close(r);
+    return 2;
+  }
   if (what == FILE_END) {
     file_reader_close(r);
     return 0;
@@ -78,6 +83,7 @@ static int lines (lua_State *L) {
 
 struct writer {
   int fd;
+  int torn;  /* the last line is in the file in part: end it before the next one */
 };
 
 static struct writer *check_writer (lua_State *L) {
@@ -102,10 +108,12 @@ static int writer_append (lua_State *L) {
   lua_pushliteral(L, "\n");
   lua_concat(L, 2);
   const char *line = lua_tolstring(L, 2, &length);
-  if (file_append(w->fd, line, length, &written) == 0) {
+  if (w->torn && file_append(w->fd, "\n", 1, &written) == 0) w->torn = 0;
+  if (!w->torn && file_append(w->fd, line, length, &written) == 0) {
     lua_pushboolean(L, 1);
     return 1;
   }
+  if (written > 0) w->torn = 1;
   lua_pushnil(L);
   lua_pushstring(L, strerror(errno));
   return 2;
@@ -135,6 +143,7 @@ static int append_file (lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   struct writer *w = (struct writer *)compat_newuserdata(L, sizeof *w);
   w->fd = -1;
+  w->torn = 0;
   luaL_getmetatable(L, WRITER_METATABLE);
   lua_setmetatable(L, -2);
   w->fd = file_open_append(path);
@@ -143,7 +152,9 @@ static int append_file (lua_State *L) {
 
 static const luaL_Reg no_methods[] = { { NULL, NULL } };
 static const luaL_Reg functions[] = { { "lines", lines }, { "append_file", append_file }, { NULL, NULL } };
-static const luaL_Reg writer_methods[] = { { "append", writer_append }, { "size", writer_size }, { "close", writer_close }, { NULL, NULL } };
+static const luaL_Reg writer_methods[] = {
+  { "append", writer_append }, { "size", writer_size }, { "close", writer_close }, { NULL, NULL }
+};
 
 static void make_metatable (lua_State *L, const char *name, lua_CFunction gc, const luaL_Reg *methods) {
   luaL_newmetatable(L, name);

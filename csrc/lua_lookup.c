@@ -236,7 +236,8 @@ static int conclude (lua_State *L, struct lookup *l, const char *id, size_t leng
 
 static const char *header (lua_State *L, int index, const char *name) {
   if (!lua_istable(L, index)) return NULL;
-  lua_getfield(L, index, name);
+  lua_pushstring(L, name);
+  lua_rawget(L, index);  /* raw: no metamethod may run while an answer is on its way to the engine */
   return lua_tostring(L, -1);  /* stays on the stack, and so alive */
 }
 

@@ -48,7 +48,8 @@ static const char *name_at (lua_State *L, int i, size_t *length) {
 
 /* Push the list called `list` of the declaration (argument 1) and return its length, `most` at most. */
 static int push_names (lua_State *L, const char *list, int most) {
-  lua_getfield(L, 1, list);
+  lua_pushstring(L, list);
+  lua_rawget(L, 1);  /* raw, as the names in it are used while more is read */
   luaL_checktype(L, -1, LUA_TTABLE);
   if (compat_rawlen(L, -1) > (size_t)most) luaL_error(L, "tally: more than %d %s", most, list);
   return (int)compat_rawlen(L, -1);

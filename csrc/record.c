@@ -44,17 +44,20 @@ static const char *index_members (struct record *r, const char *p, int depth, st
   return p;
 }
 
+/* The depth from which a ledger line's answer is counted: less than outside, so that whatever was decoded can be read back. */
+#define INSIDE_ANSWER 0
+
 /* Check the object at p and mark its members. A `data` object is indexed on the way, as it is nearly always the record;
    so is that of a ledger line's `answer`, one level down. */
 static const char *scan (struct record *r, const char *p, int depth, const char *mark[], struct json_error *error) {
   struct json_walk walk = { NULL, 0, false };
   for (p++; json_check_member(&p, &walk, error);) {
     int found = find_mark(walk.name, walk.name_length);
-    if (depth > 1 && found != MARK_data) found = -1;
+    if (depth == INSIDE_ANSWER && found != MARK_data) found = -1;
     if (found == MARK_answer) mark[MARK_answer_data] = NULL;  /* that of an answer before this one */
-    if (found >= 0) mark[depth > 1 ? MARK_answer_data : found] = p;
+    if (found >= 0) mark[depth == INSIDE_ANSWER ? MARK_answer_data : found] = p;
     if (found == MARK_data && *p == '{') p = index_members(r, p, depth + 1, error);
-    else if (found == MARK_answer && *p == '{') p = scan(r, p, depth + 1, mark, error);
+    else if (found == MARK_answer && *p == '{') p = scan(r, p, INSIDE_ANSWER, mark, error);
     else p = json_check_value(p, depth, error);
     if (p == NULL) return NULL;
   }

@@ -99,6 +99,14 @@ describe("openrouter-cost", function()
     end
   end)
 
+  it("says that a file failed while it was read", function()
+    for _, arguments in ipairs { "fetch /proc/self/mem --ledger " .. directory .. "/c", "report /proc/self/mem" } do
+      local status, _, err = run(arguments)
+      assert.equal(1, status)
+      assert.matches("^openrouter%-cost: /proc/self/mem: Input/output error\n$", err)
+    end
+  end)
+
   it("runs through a symbolic link, and says its version", function()
     os.execute(("ln -s \"$PWD/bin/openrouter-cost\" %s/cost"):format(directory))
     local status, out, err = shell.run(("env -u LUA_PATH -u LUA_CPATH %s %s/cost --version"):format(os.getenv "LUA", directory))

@@ -482,6 +482,17 @@ local openrouter = require "openrouter"
       assert.is_true(seconds < 0.1)
     end)
 
+    it("ends the rest after a 401, also where on_retry raises meanwhile", function()
+      local client = new { concurrency = 2, on_retry = function() error("a user's mistake", 0) end }
+      local iterate, ends, raised = client:each { "status.401", "latefail.1", "good.1", "good.2" }, 0, 0
+      repeat
+        local ok, id = pcall(iterate)
+        if not ok then raised = raised + 1 elseif id then ends = ends + 1 end
+      until ok and not id
+      assert.same({ 4, 1 }, { ends, raised })
+      client:close()
+    end)
+
     it("asks while its source is still at work", function()
       local client, given = new { concurrency = 4 }, 0
       local function source()

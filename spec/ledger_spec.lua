@@ -79,6 +79,42 @@ describe("ledger", function()
     assert.equal("gen-2", all[2].id)
   end)
 
+  it("goes on behind a line that a full disk cut in two, with the same writer", function()
+    -- a process that may write 100 bytes and no more, until it may again
+    local program = shell.write(shell.directory() .. "/program.lua", [[
+      local path, decode = arg[1], require("openrouter").decode
+      local function limit(bytes) os.execute("prlimit --pid $PPID --fsize=" .. bytes .. ":unlimited") end
+      local writer = assert(require("openrouter.ledger").open(path))
+      assert(writer:settled("gen-1", decode '{"id":"gen-1"}'))
+      limit "100"
+      local ok, err = writer:settled("gen-2", decode(('{"id":"gen-2","origin":"%s"}'):format(("x"):rep(200))))
+      limit "unlimited"
+      print(ok, err)
+      assert(writer:settled("gen-3", decode '{"id":"gen-3"}'))
+      assert(writer:close())]])
+    local status, out, err = shell.run(("trap '' XFSZ; %s %s %s"):format(os.getenv "LUA", program, path))
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("^nil\t.*: File too large\n$", out)
+    local seen = {}
+    for i, line in ipairs(read_all()) do seen[i] = line.id or "?" end
+    assert.same({ "gen-1", "?", "gen-3" }, seen)
+  end)
+
+  it("gives back whatever was decoded, however deeply nested", function()
+    local writer, count = assert(ledger.open(path)), 0
+    for depth = 120, 130 do
+      local gen = openrouter.decode(('{"data":{"id":"gen-1","x":%s%s}}'):format(("["):rep(depth), ("]"):rep(depth)))
+        or openrouter.decode(('{"id":"gen-1","x":%s%s}'):format(("["):rep(depth), ("]"):rep(depth)))
+      if gen then
+        count = count + 1
+        assert(writer:settled("gen-1", gen))
+      end
+    end
+    assert(writer:close())
+    assert.is_true(count >= 7)
+    for _, line in ipairs(read_all()) do assert.equal("gen-1", line.gen and line.gen.id) end
+  end)
+
   it("says which lines it cannot read and goes on behind them", function()
     shell.write(path, 'x\n\n  \n{"settled":"gen-1","at":"t","answer":{"data":{"id":"gen-1"}}}\n[1]\n\0\0\0\n'
       .. '{"failed":"gen-3","at":"t"}\n{"settled":"gen-4","answer":{"id":"gen-4"}')

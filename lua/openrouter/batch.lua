@@ -58,7 +58,12 @@ end
 local function scan_file(result, seen, path)
   local lines, why = core.lines(path)
   if not lines then return nil, errors.new("io", why) end
-  for text, number, whole in lines do
+  while true do
+    local text, number, whole = lines()
+    if text == nil then
+      if number then return nil, errors.new("io", number) end
+      return true
+    end
     result.lines = result.lines + 1
     if text == false then
       result.problems[#result.problems + 1] = ("%s:%d: the line is longer than 64 MiB"):format(path, number)
@@ -70,7 +75,6 @@ local function scan_file(result, seen, path)
       end
     end
   end
-  return true
 end
 
 --- The ids in files of any kind: logs, lists, JSON.

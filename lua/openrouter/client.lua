@@ -207,20 +207,29 @@ local function collect(client)
       conclude(client, id, engine:fault(id, headers, body, core.now())) -- kind and message
     end
   end
+end
+
+-- After a 401 or 402: what will not be asked any more. True when there was anything.
+local function deliver_unresolved(client)
+  local any = false
   while not client.closed do
-    local id, err = engine:unresolved(core.now())
-    if not id then return end
+    local id, err = client.engine:unresolved(core.now())
+    if not id then break end
     deliver(client, id, nil, err)
+    any = true
   end
+  return any
 end
 
 -- Send what is due, then wait up to `seconds` for answers.
 local function pump(client, seconds)
   if not client.closed then start_due(client) end
-  if client.closed then return end
+  -- before the wait too: an error raised by on_retry may have cut the last round short
+  if client.closed or deliver_unresolved(client) then return end
   local due = client.engine:due() - core.now()
   client.transport:wait(math.max(0, math.min(seconds, due)))
   collect(client)
+  deliver_unresolved(client)
 end
 
 -- ---- ids in ---------------------------------------------------------------------------------------------------------

@@ -136,7 +136,8 @@ end
 -- ---- reading --------------------------------------------------------------------------------------------------------
 
 --- Every line: `for number, id, gen, err in ledger.read(path)`. A settled line gives its record; a failed one gives its
---- error; one that cannot be read gives no id, and an error that says why. Empty lines are passed over.
+--- error; one that cannot be read gives no id, and an error that says why (kind "io" and number 0: reading the file failed).
+--- Empty lines are passed over.
 ---@param path string
 ---@return (fun(): integer?, string?, openrouter.Generation?, openrouter.Error?)? iterator
 ---@return openrouter.Error? err kind "io"
@@ -146,7 +147,10 @@ function ledger.read(path)
   return function()
     while true do
       local text, number, whole = lines()
-      if text == nil then return nil end
+      if text == nil then
+        if not number then return nil end
+        return 0, nil, nil, errors.new("io", number) -- a read error, once; then the end
+      end
       if text == false then
         return number, nil, nil, errors.new("too_large", "the line is longer than 64 MiB")
       end

@@ -282,12 +282,11 @@ function Report:add_file(path)
   if not lines then return nil, errors.new("io", why) end
   local records = 0
   while true do
-    local ok, line, number, whole = pcall(lines)
-    if not ok then
-      if line:sub(1, #path + 2) ~= path .. ": " then error(line, 0) end -- not the reader's: an interrupt
-      return nil, errors.new("io", line)
+    local line, number, whole = lines()
+    if line == nil then
+      if number then return nil, errors.new("io", number) end
+      return records
     end
-    if line == nil then return records end
     records = records + add_line(self, path, line, number, whole)
   end
 end

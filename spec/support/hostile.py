@@ -209,6 +209,12 @@ def on_status(c):
     c.answer(status + " So", '{"error":{"code":%s,"message":"told so"}}' % status)
 
 
+def on_latefail(c):
+    """500, after others have had time to be answered"""
+    c.pause(0.25)
+    c.answer("500 So", '{"error":{"code":500,"message":"told so"}}')
+
+
 def on_unknown(c):
     c.answer("404 Not Found", '{"error":{"code":404,"message":"no such behaviour"}}')
 

@@ -8,42 +8,46 @@
 
 /* ---- members in wire order ------------------------------------------------------------------------------------- */
 
-/* Push a list of the members' names, each once, in the order they first appear; returns how many. */
-static int push_names (lua_State *L, const struct record *r) {
+/* Push a list of the members' names, each once, in the order they first appear, and a table of where the last value of each
+   is: so that going through all of them takes time in proportion to their number. */
+static void push_names (lua_State *L, const struct record *r) {
   const char *p = r->text + r->object, *name, *value;
   size_t length;
   int count = 0;
   lua_newtable(L);
-  lua_newtable(L);  /* seen */
+  lua_newtable(L);
   while (json_next_member(&p, &name, &length, &value)) {
     value_push_string(L, name, length);
     lua_pushvalue(L, -1);
     lua_rawget(L, -3);
     bool seen = !lua_isnil(L, -1);
     lua_pop(L, 1);
-    if (seen) {
-      lua_pop(L, 1);
-      continue;
+    if (!seen) {
+      lua_pushvalue(L, -1);
+      lua_rawseti(L, -4, ++count);
     }
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, -4, ++count);
-    lua_pushboolean(L, 1);
+    lua_pushnumber(L, (lua_Number)(value - r->text));
     lua_rawset(L, -3);
   }
-  lua_pop(L, 1);
-  return count;
 }
 
-/* The iterator: upvalues are the record, the names and the next one's place. */
+/* The iterator: upvalues are the record, the names, where the values are, and the next one's place. */
 static int next_member (lua_State *L) {
-  int i = (int)lua_tointeger(L, lua_upvalueindex(3));
+  int i = (int)lua_tointeger(L, lua_upvalueindex(4));
   lua_settop(L, 0);
   lua_pushinteger(L, i + 1);
-  lua_replace(L, lua_upvalueindex(3));
+  lua_replace(L, lua_upvalueindex(4));
   lua_rawgeti(L, lua_upvalueindex(2), i);
   if (lua_isnil(L, 1)) return 1;
+  lua_pushvalue(L, lua_upvalueindex(1));
+  const struct record *r = (const struct record *)lua_touserdata(L, 2);
   lua_pushvalue(L, 1);
-  lua_gettable(L, lua_upvalueindex(1));
+  lua_rawget(L, lua_upvalueindex(3));
+  size_t length, at = (size_t)lua_tonumber(L, -1);
+  const char *name = lua_tolstring(L, 1, &length);
+  record_push_value(L, 2, r, name, length, r->text + at);
+  lua_pushvalue(L, 1);
+  lua_insert(L, -2);
   return 2;
 }
 
@@ -52,7 +56,7 @@ static int generation_pairs (lua_State *L) {
   lua_pushvalue(L, 1);
   push_names(L, r);
   lua_pushinteger(L, 1);
-  lua_pushcclosure(L, next_member, 3);
+  lua_pushcclosure(L, next_member, 4);
   return 1;
 }
 

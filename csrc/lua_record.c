@@ -71,11 +71,16 @@ void record_push_member (lua_State *L, int index, const struct record *r, int fi
   else value_push_typed(L, info->type, value);
 }
 
-static void push_unknown (lua_State *L, int index, const struct record *r, const char *name, size_t length) {
-  const char *value = json_member(r->text + r->object, name, length);
+static void push_unknown (lua_State *L, int index, const char *name, size_t length, const char *value) {
   if (value == NULL) lua_pushnil(L);
   else if (*value == '{' || *value == '[') push_kept(L, index, name, length, value, false);
   else value_push(L, value, false);
+}
+
+void record_push_value (lua_State *L, int index, const struct record *r, const char *name, size_t length, const char *value) {
+  int field = field_find(name, length, -1);
+  if (field >= 0) record_push_member(L, index, r, field);
+  else push_unknown(L, index, name, length, value);
 }
 
 /* record[name] */
@@ -86,7 +91,7 @@ static int record_index_name (lua_State *L) {
   const char *name = lua_tolstring(L, 2, &length);
   int field = field_find(name, length, -1);
   if (field >= 0) record_push_member(L, 1, r, field);
-  else push_unknown(L, 1, r, name, length);
+  else push_unknown(L, 1, name, length, json_member(r->text + r->object, name, length));
   return 1;
 }
 

@@ -23,6 +23,9 @@ enum record_kind record_decode (lua_State *L, const char *text, size_t length, i
    which is decoded once and kept). */
 void record_push_member (lua_State *L, int index, const struct record *r, int field);
 
+/* The same for any member, of which `value` is the (last) value. */
+void record_push_value (lua_State *L, int index, const struct record *r, const char *name, size_t length, const char *value);
+
 /* Push the metatable, making it when needed. */
 void record_push_metatable (lua_State *L);
 

@@ -66,11 +66,12 @@ static const char *scan (struct record *r, const char *p, int depth, const char 
 
 static bool is_object (const char *p) { return p != NULL && *p == '{'; }
 
-/* The text has passed the check already, so indexing an object of it that is not the one indexed last cannot fail. */
+/* The text has passed the check already, so indexing an object of it that is not the one indexed last cannot fail,
+   with the depth counted from the least it was checked with. */
 static void choose_object (struct record *r, const char *answer, const char *object) {
   struct json_error none;
   r->answer = offset_of(r, answer);
-  if (r->object != offset_of(r, object)) index_members(r, object, 1, &none);
+  if (r->object != offset_of(r, object)) index_members(r, object, INSIDE_ANSWER, &none);
 }
 
 /* A settled line: its answer holds the record, in a `data` object or bare. */

@@ -6,6 +6,7 @@
 #   test     every spec under both Luas; SPEC=spec/money_spec.lua and LUAS=5.4 (or 5.1) choose
 #   lint     what machines can see without running it
 #   bench    every bench/*/run
+#   soak     200,000 lookups with faults among them, through one client; IDS= says how many
 #   install  into PREFIX, below DESTDIR
 #   deps     the Debian packages that are missing, by apt; demo and test do it first
 
@@ -21,12 +22,15 @@ PREFIX        = /usr/local
 DESTDIR       =
 SPEC          = spec
 LUAS          = 5.4 5.1
+IDS           = 200000
 
 # "a|b" is content with either and installs a. luajit2, because the Lua module of Debian 12's nginx excludes plain luajit,
 # which serves as well where it goes with nginx.
 PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev luajit2|luajit libluajit2-5.1-dev|libluajit-5.1-dev \
   libcurl4-openssl-dev|libcurl4-gnutls-dev lua-argparse ca-certificates nginx libnginx-mod-http-lua
-TEST_PACKAGES = lua-busted lua-cjson procps lua-check lua5.1 luarocks clang python3 curl openssl
+TEST_PACKAGES = lua-busted lua-cjson procps lua-check lua5.1 luarocks clang python3 curl openssl valgrind libc6-dbg \
+  lua-cqueues lua-luv lua-posix
+BENCH_PACKAGES = curl openssl nghttp2-client nodejs npm|nodejs lua-socket lua-cjson
 
 # LPeg's warnings, less three that forbid ordinary C99: a declaration where it is needed, a small struct as a result, a call's
 # result cast on the spot.
@@ -37,8 +41,11 @@ STRICT   = -std=c99 $(WARNINGS) $(WERROR)
 COMPILE  = $(CC) $(STRICT) $(CFLAGS) $(CURL_CFLAGS) -fPIC -fvisibility=hidden -pthread -MMD -MP
 
 SOURCES      = $(wildcard csrc/*.c)
-CURL_OBJECTS = lua_curl.o curl_transport.o
+CURL_OBJECTS = lua_curl.o $(patsubst csrc/%.c,%.o,$(wildcard csrc/curl_*.c))
 CORE_OBJECTS = $(filter-out $(CURL_OBJECTS),$(SOURCES:csrc/%.c=%.o))
+# the engine, which curl.so drives in C, so that it has a copy of it
+ENGINE_OBJECTS = $(addsuffix .o,fields histogram instant json lookup lua_error lua_lookup lua_record lua_value lua_verdict \
+  money pace record retry)
 OBJECTS      = $(foreach abi,5.4 5.1,$(addprefix build/$(abi)/,$(CORE_OBJECTS) $(CURL_OBJECTS)))
 MODULES      = $(foreach abi,5.4 5.1,build/$(abi)/openrouter/core.so build/$(abi)/openrouter/curl.so)
 
@@ -48,7 +55,7 @@ LINT_LUA  = $(wildcard lua spec bin/openrouter-cost examples bench .ci/check-roc
 LINT_SH   = $(shell grep -lE '^\#!(/bin/sh|/usr/bin/env bash)' -r $(wildcard .ci bin spec/support examples bench))
 LINTS     = lint-lua lint-clang lint-analyzer lint-sh lint-rock lint-modules
 
-.PHONY: all demo test bench lint install clean deps test-deps sandbox $(LINTS)
+.PHONY: all demo test bench soak lint install clean deps test-deps bench-deps sandbox $(LINTS)
 all: $(MODULES)
 
 build/5.4/%.o: csrc/%.c Makefile
@@ -63,9 +70,9 @@ build/%/openrouter/core.so: $(addprefix build/%/,$(CORE_OBJECTS))
 	@echo 'ld $@'; mkdir -p $(@D)
 	@$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ -lm
 
-build/%/openrouter/curl.so: $(addprefix build/%/,$(CURL_OBJECTS))
+build/%/openrouter/curl.so: $(addprefix build/%/,$(CURL_OBJECTS) $(ENGINE_OBJECTS))
 	@echo 'ld $@'; mkdir -p $(@D)
-	@$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ $(CURL_LIBS)
+	@$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ $(CURL_LIBS) -lm
 
 -include $(OBJECTS:.o=.d)
 
@@ -75,10 +82,14 @@ deps:
 test-deps:
 	@sh .ci/deps '$(PACKAGES) $(TEST_PACKAGES)'
 
+bench-deps:
+	@sh .ci/deps '$(PACKAGES) $(BENCH_PACKAGES)'
+
 # Under -j too, nothing is compiled before the compiler is there.
-demo bench sandbox: deps all
+demo sandbox soak: deps all
+bench: bench-deps all
 test: test-deps all
-$(OBJECTS): | $(if $(filter demo bench sandbox,$(MAKECMDGOALS)),deps) $(if $(filter test lint%,$(MAKECMDGOALS)),test-deps)
+$(OBJECTS): | $(if $(filter demo sandbox soak,$(MAKECMDGOALS)),deps) $(if $(filter bench,$(MAKECMDGOALS)),bench-deps) $(if $(filter test lint%,$(MAKECMDGOALS)),test-deps)
 
 demo:
 	@examples/demo
@@ -92,6 +103,10 @@ test:
 bench:
 	@echo 'benchmarks: $(or $(BENCHES:bench/%/run=%),none yet)'
 	@set -e; for run in $(BENCHES); do echo; echo "== $$run"; "$$run"; done
+
+soak:
+	@LUA_PATH="$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/?.lua;;" LUA_CPATH="$(CURDIR)/build/5.4/?.so;;" \
+	  $(LUA) spec/support/soak.lua --ids $(IDS)
 
 lint: $(LINTS)
 $(LINTS): | test-deps

@@ -27,6 +27,7 @@ build = {
     ["openrouter.generation"] = "lua/openrouter/generation.lua",
     ["openrouter.ledger"] = "lua/openrouter/ledger.lua",
     ["openrouter.nearest"] = "lua/openrouter/nearest.lua",
+    ["openrouter.options"] = "lua/openrouter/options.lua",
     ["openrouter.progress"] = "lua/openrouter/progress.lua",
     ["openrouter.report"] = "lua/openrouter/report.lua",
     ["openrouter.format.json"] = "lua/openrouter/format/json.lua",
@@ -35,14 +36,21 @@ build = {
       sources = {
         "csrc/fields.c", "csrc/file.c", "csrc/hash.c", "csrc/histogram.c", "csrc/instant.c", "csrc/json.c",
         "csrc/lookup.c", "csrc/lua_core.c", "csrc/lua_error.c", "csrc/lua_file.c", "csrc/lua_generation.c",
-        "csrc/lua_lookup.c", "csrc/lua_record.c", "csrc/lua_tally.c", "csrc/lua_value.c", "csrc/money.c",
+        "csrc/lua_lookup.c", "csrc/lua_record.c", "csrc/lua_tally.c", "csrc/lua_value.c",
+        "csrc/lua_verdict.c", "csrc/money.c", "csrc/pace.c",
         "csrc/record.c", "csrc/retry.c", "csrc/spend.c", "csrc/tally.c",
       },
       libraries = { "m", "pthread" },
     },
     ["openrouter.curl"] = {
-      sources = { "csrc/curl_transport.c", "csrc/lua_curl.c" },
-      libraries = { "curl" }, incdirs = { "$(CURL_INCDIR)" }, libdirs = { "$(CURL_LIBDIR)" },
+      sources = {
+        "csrc/curl_events.c", "csrc/curl_origin.c", "csrc/curl_transport.c", "csrc/lua_curl.c",
+        -- the engine, which it drives in C
+        "csrc/fields.c", "csrc/histogram.c", "csrc/instant.c", "csrc/json.c", "csrc/lookup.c", "csrc/lua_error.c",
+        "csrc/lua_lookup.c", "csrc/lua_record.c", "csrc/lua_value.c", "csrc/lua_verdict.c", "csrc/money.c", "csrc/pace.c",
+        "csrc/record.c", "csrc/retry.c",
+      },
+      libraries = { "curl", "m" }, incdirs = { "$(CURL_INCDIR)" }, libdirs = { "$(CURL_LIBDIR)" },
     },
   },
   install = { bin = { "bin/openrouter-cost" } },

@@ -1,47 +1,45 @@
 #include "curl_transport.h"
 
-#if defined(__has_include)
-#if !__has_include(<curl/curl.h>)
-#error "libcurl's headers are missing: install libcurl4-openssl-dev (Debian, Ubuntu), libcurl-devel (Fedora) or curl (Homebrew)"
-#endif
-#endif
-#include <arpa/inet.h>
-#include <curl/curl.h>
-#include <stdio.h>
+#include "curl_events.h"
+#include "curl_origin.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define HEADER_VALUE_MAX 64  /* of Retry-After; anything longer is none */
 #define HEADERS_MAX 65536    /* bytes of all headers of an answer */
-#define BASE_PATH_MAX 512    /* bytes of the base URL's path */
 #define BODY_FIRST_SIZE 4096
+#define TARGET_SIZE 2048     /* bytes */
+#define EVENTS_FROM 100      /* slots */
 
 struct transfer {
   struct transport *owner;
   CURL *easy;
-  CURLU *url;
-  struct transfer *next_done;
-  size_t slot;
-  bool busy, too_large;
+  struct transfer *next;     /* of those that are done, or of those that are free */
+  bool busy, done, too_large;
+  bool posts;                /* is set up for POST */
   bool whole_head;           /* all headers of the last answer came; before it there may be 1xx answers */
   CURLcode result;
   char *body;
   size_t length, capacity, header_bytes;
   char retry_after[HEADER_VALUE_MAX], retry_after_ms[HEADER_VALUE_MAX];
   char error[CURL_ERROR_SIZE];
-  char path[64];             /* set in url already */
+  size_t tag_length;
+  char tag[TRANSPORT_TAG_SIZE];
 };
 
 struct transport {
   CURLM *multi;
-  CURLU *base;
-  char *base_path;           /* without a slash at its end */
-  bool plain;                /* http, not https */
-  struct curl_slist *headers;
+  struct events events;
+  struct origin origin;
+  struct curl_slist *headers, *json_headers;  /* of GET and of POST */
   size_t max_body, slots;
   struct transfer *transfer;
+  struct transfer *free;
   struct transfer *done, **done_end;
+  pid_t owner;               /* the process that made it */
 };
 
 /* ---- what libcurl calls ---------------------------------------------------------------------------------------- */
@@ -97,61 +95,42 @@ static size_t on_header (char *line, size_t one, size_t size, void *context) {
 
 /* ---- making one ------------------------------------------------------------------------------------------------ */
 
-/* An address, not a name that a resolver might know better; libcurl itself looks after "localhost". */
-static bool is_loopback (const char *host) {
-  struct in_addr address;
-  return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0
-         || (strncmp(host, "127.", 4) == 0 && inet_pton(AF_INET, host, &address) == 1);
+static bool append (struct curl_slist **list, const char *header) {
+  struct curl_slist *longer = curl_slist_append(*list, header);
+  if (longer != NULL) *list = longer;
+  return longer != NULL;
 }
 
-static bool has_part (CURLU *url, CURLUPart part) {
-  char *value = NULL;
-  bool there = curl_url_get(url, part, &value, 0) == CURLUE_OK;
-  curl_free(value);
-  return there;
+/* All headers but Host, in a list, and no "Accept: anything": libcurl puts those it makes itself together twice, byte by byte. */
+static bool set_headers (struct curl_slist **list, const char *authorization, const char *user_agent) {
+  return append(list, authorization) && append(list, user_agent) && append(list, "Accept-Encoding: gzip")
+         && append(list, "Accept:");
 }
 
-static const char *check_origin (struct transport *t) {
-  char *scheme = NULL, *host = NULL;
-  const char *why = NULL;
-  if (curl_url_get(t->base, CURLUPART_SCHEME, &scheme, 0) || curl_url_get(t->base, CURLUPART_HOST, &host, 0))
-    why = "the base URL has no scheme or host";
-  else if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0) why = "the base URL must be https://";
-  else if ((t->plain = strcmp(scheme, "http") == 0) && !is_loopback(host))
-    why = "plain http:// would show the key to the network; it is for loopback addresses only, use https://";
-  curl_free(scheme);
-  curl_free(host);
-  return why;
+static char *join (const char *a, const char *b, size_t b_length) {
+  size_t a_length = strlen(a);
+  char *both = (char *)malloc(a_length + b_length + 1);
+  if (both == NULL) return NULL;
+  memcpy(both, a, a_length);
+  memcpy(both + a_length, b, b_length);
+  both[a_length + b_length] = '\0';
+  return both;
 }
 
-static const char *set_base (struct transport *t, const char *base_url) {
-  if ((t->base = curl_url()) == NULL) return "not enough memory";
-  if (curl_url_set(t->base, CURLUPART_URL, base_url, 0) != CURLUE_OK)
-    return "the base URL is not a URL such as https://openrouter.ai/api/v1";
-  if (has_part(t->base, CURLUPART_USER) || has_part(t->base, CURLUPART_PASSWORD))
-    return "the base URL must not have a user name or password in it";
-  if (has_part(t->base, CURLUPART_QUERY) || has_part(t->base, CURLUPART_FRAGMENT))
-    return "the base URL must not have a query or fragment";
-  if (curl_url_get(t->base, CURLUPART_PATH, &t->base_path, 0) != CURLUE_OK) return "not enough memory";
-  for (size_t n = strlen(t->base_path); n > 0 && t->base_path[n - 1] == '/';) t->base_path[--n] = '\0';
-  if (strlen(t->base_path) > BASE_PATH_MAX) return "the base URL is too long";
-  return check_origin(t);
-}
-
-static const char *set_key (struct transport *t, const char *key, size_t length) {
-  static const char prefix[] = "Authorization: Bearer ";
-  for (size_t i = 0; i < length; i++)
+static const char *set_key (struct transport *t, const struct transport_options *o) {
+  const char *key = o->api_key, *why = "not enough memory";
+  for (size_t i = 0; i < o->key_length; i++)
     if ((unsigned char)key[i] <= ' ' || (unsigned char)key[i] >= 0x7F) return "the key has a space or control character in it";
-  if (length == 0) return "the key is empty";
-  char *header = (char *)malloc(sizeof prefix + length);
-  if (header == NULL) return "not enough memory";
-  memcpy(header, prefix, sizeof prefix - 1);
-  memcpy(header + sizeof prefix - 1, key, length);
-  header[sizeof prefix - 1 + length] = '\0';
-  t->headers = curl_slist_append(NULL, header);
-  memset(header, 0, sizeof prefix + length);
-  free(header);
-  return t->headers ? NULL : "not enough memory";
+  if (o->key_length == 0) return "the key is empty";
+  char *authorization = join("Authorization: Bearer ", key, o->key_length);
+  char *user_agent = join("User-Agent: ", o->user_agent, strlen(o->user_agent));
+  if (authorization && user_agent && set_headers(&t->headers, authorization, user_agent)
+      && set_headers(&t->json_headers, authorization, user_agent)
+      && append(&t->json_headers, "Content-Type: application/json"))
+    why = NULL;
+  free(authorization);
+  free(user_agent);
+  return why;
 }
 
 /* For libcurl, to which 0 would mean its own default. */
@@ -159,34 +138,71 @@ static long milliseconds (double seconds) {
   return seconds < 0.001 ? 1 : seconds > 1e6 ? 1000000000L : (long)(seconds * 1000);
 }
 
+/* libcurl would look into the environment for each request again. */
+static bool environment_has_proxy (void) {
+  static const char *const names[] = { "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (getenv(names[i]) != NULL) return true;
+  return false;
+}
+
 static bool set_options (struct transfer *x, const struct transport_options *o) {
+  const struct origin *origin = &x->owner->origin;
   CURL *e = x->easy;
   bool ok = true;
 #define SET(option, value) ok = curl_easy_setopt(e, option, value) == CURLE_OK && ok
-  SET(CURLOPT_CURLU, x->url);
+  SET(CURLOPT_CURLU, origin->url);
   SET(CURLOPT_PRIVATE, x);
   SET(CURLOPT_ERRORBUFFER, x->error);
   SET(CURLOPT_WRITEFUNCTION, on_body);
   SET(CURLOPT_WRITEDATA, x);
   SET(CURLOPT_HEADERFUNCTION, on_header);
   SET(CURLOPT_HEADERDATA, x);
+  SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   SET(CURLOPT_HTTPHEADER, x->owner->headers);
-  SET(CURLOPT_USERAGENT, o->user_agent);
+  SET(CURLOPT_ACCEPT_ENCODING, "gzip");  /* every server has it; the body is counted as it is unpacked */
   SET(CURLOPT_NOSIGNAL, 1L);
   SET(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(o->connect_timeout));
+  SET(CURLOPT_HTTP_VERSION, o->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+  /* Wait for a connection that is being made, instead of making one for each request. Of plain HTTP libcurl would know only
+     after the first answer that it cannot share. */
+  if (o->http2 && origin->tls) SET(CURLOPT_PIPEWAIT, 1L);
   if (o->ca_file) SET(CURLOPT_CAINFO, o->ca_file);
-  if (x->owner->plain) SET(CURLOPT_PROXY, "");  /* a key sent to loopback must stay there */
+  if (origin->unix_socket) SET(CURLOPT_UNIX_SOCKET_PATH, origin->unix_socket);
+  if (o->proxy != NULL) {
+    SET(CURLOPT_PROXY, o->proxy);
+    SET(CURLOPT_NOPROXY, "");  /* what was asked for explicitly, $no_proxy does not switch off */
+  } else if (origin->local || !environment_has_proxy()) {
+    SET(CURLOPT_PROXY, "");    /* a key sent to this machine stays there */
+    SET(CURLOPT_NOPROXY, "*");
+  }
 #undef SET
   return ok;
 }
 
-static bool make_transfer (struct transport *t, size_t slot, const struct transport_options *o) {
-  struct transfer *x = &t->transfer[slot];
+static bool make_transfer (struct transport *t, struct transfer *x, const struct transport_options *o) {
   x->owner = t;
-  x->slot = slot;
   x->easy = curl_easy_init();
-  x->url = curl_url_dup(t->base);
-  return x->easy != NULL && x->url != NULL && set_options(x, o);
+  x->next = t->free;
+  t->free = x;
+  return x->easy != NULL && set_options(x, o);
+}
+
+static bool make_multi (struct transport *t) {
+  t->multi = curl_multi_init();
+  return t->multi != NULL && curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)t->slots) == CURLM_OK
+         && curl_multi_setopt(t->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)t->slots + 1) == CURLM_OK;
+}
+
+static bool make_transfers (struct transport *t, const struct transport_options *o) {
+  t->transfer = (struct transfer *)calloc(o->slots, sizeof *t->transfer);
+  if (t->transfer == NULL) return false;
+  t->slots = o->slots;
+  if (!make_multi(t)) return false;
+  for (size_t i = o->slots; i-- > 0;)  /* so that the first slot is the first that is free */
+    if (!make_transfer(t, &t->transfer[i], o)) return false;
+  if (o->slots >= EVENTS_FROM) events_on(&t->events, t->multi);
+  return true;
 }
 
 struct transport *transport_new (const struct transport_options *o, const char **why) {
@@ -195,55 +211,48 @@ struct transport *transport_new (const struct transport_options *o, const char *
   if (t == NULL) return NULL;
   t->done_end = &t->done;
   t->max_body = o->max_body;
-  if ((*why = set_base(t, o->base_url)) == NULL && (*why = set_key(t, o->api_key, o->key_length)) == NULL) {
+  t->owner = getpid();
+  t->events.epoll = -1;
+  if ((*why = origin_set(&t->origin, o->base_url, o->proxy, o->insecure)) == NULL
+      && (*why = set_key(t, o)) == NULL) {
+    if (make_transfers(t, o)) return t;
     *why = "not enough memory";
-    t->multi = curl_multi_init();
-    t->transfer = (struct transfer *)calloc(o->slots, sizeof *t->transfer);
-    t->slots = t->transfer ? o->slots : 0;
-    bool ok = t->multi != NULL && t->transfer != NULL
-              && curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)o->slots) == CURLM_OK;
-    for (size_t i = 0; ok && i < t->slots; i++) ok = make_transfer(t, i, o);
-    if (ok) {
-      *why = NULL;
-      return t;
-    }
   }
   transport_free(t);
   return NULL;
 }
 
+bool transport_foreign (const struct transport *t) { return getpid() != t->owner; }
+
+static void free_transfer (struct transfer *x, CURLM *multi) {
+  if (x->easy && multi) curl_multi_remove_handle(multi, x->easy);
+  curl_easy_cleanup(x->easy);
+  free(x->body);
+}
+
+/* In another process even saying goodbye would do harm: TLS and HTTP/2 would say it on the parent's connections. */
 void transport_free (struct transport *t) {
-  if (t == NULL) return;
-  for (size_t i = 0; i < t->slots; i++) {
-    struct transfer *x = &t->transfer[i];
-    if (x->easy && t->multi) curl_multi_remove_handle(t->multi, x->easy);
-    curl_easy_cleanup(x->easy);
-    curl_url_cleanup(x->url);
-    free(x->body);
-  }
+  if (t == NULL || transport_foreign(t)) return;
+  for (struct transfer *x = t->transfer; x < t->transfer + t->slots; x++) free_transfer(x, t->multi);
   curl_multi_cleanup(t->multi);
+  events_off(&t->events);
   curl_slist_free_all(t->headers);
-  curl_url_cleanup(t->base);
-  curl_free(t->base_path);
+  curl_slist_free_all(t->json_headers);
+  origin_free(&t->origin);
   free(t->transfer);
   free(t);
 }
 
 /* ---- a request's life ------------------------------------------------------------------------------------------ */
 
-/* Where the path ends and the query starts differs from base URL to base URL only; usually nothing but the query has to be set. */
+/* The URL stays the same, so that libcurl need not take it apart each time in full. */
 static bool set_target (struct transfer *x, const char *target) {
-  const char *question = strchr(target, '?');
-  size_t length = question ? (size_t)(question - target) : strlen(target);
-  if (length >= sizeof x->path) return false;
-  if (strncmp(x->path, target, length) != 0 || x->path[length] != '\0') {
-    char full[1024];
-    if (snprintf(full, sizeof full, "%s%.*s", x->owner->base_path, (int)length, target) >= (int)sizeof full) return false;
-    if (curl_url_set(x->url, CURLUPART_PATH, full, 0) != CURLUE_OK) return false;
-    memcpy(x->path, target, length);
-    x->path[length] = '\0';
-  }
-  return curl_url_set(x->url, CURLUPART_QUERY, question ? question + 1 : NULL, 0) == CURLUE_OK;
+  char full[TARGET_SIZE];
+  size_t prefix = strlen(x->owner->origin.prefix), length = strlen(target);
+  if (prefix + length >= sizeof full) return false;
+  memcpy(full, x->owner->origin.prefix, prefix);
+  memcpy(full + prefix, target, length + 1);
+  return curl_easy_setopt(x->easy, CURLOPT_REQUEST_TARGET, full) == CURLE_OK;
 }
 
 static void clear (struct transfer *x) {
@@ -252,19 +261,67 @@ static void clear (struct transfer *x) {
   x->error[0] = x->retry_after[0] = x->retry_after_ms[0] = '\0';
 }
 
-bool transport_start (struct transport *t, const char *target, double timeout, size_t *slot) {
-  struct transfer *x = t->transfer, *end = t->transfer + t->slots;
-  while (x < end && x->busy) x++;
-  if (x == end) return false;
-  clear(x);
-  if (!set_target(x, target) || curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, milliseconds(timeout)) != CURLE_OK) return false;
-  if (curl_multi_add_handle(t->multi, x->easy) != CURLM_OK) return false;
-  x->busy = true;
-  *slot = x->slot;
+/* A slot goes on asking as it did last. */
+static bool set_method (struct transfer *x, const char *body) {
+  bool ok = true;
+  if (body == NULL && !x->posts) return true;
+#define SET(option, value) ok = curl_easy_setopt(x->easy, option, value) == CURLE_OK && ok
+  SET(CURLOPT_COPYPOSTFIELDS, body);
+  if (body == NULL) SET(CURLOPT_HTTPGET, 1L);
+  SET(CURLOPT_HTTPHEADER, body ? x->owner->json_headers : x->owner->headers);
+  SET(CURLOPT_FRESH_CONNECT, body ? 1L : 0L);  /* where an old connection ends, libcurl would send it once more */
+#undef SET
+  x->posts = body != NULL || !ok;
+  return ok;
+}
+
+static void add_done (struct transport *t, struct transfer *x, CURLcode result) {
+  x->result = result;
+  x->done = true;
+  x->next = NULL;
+  *t->done_end = x;
+  t->done_end = &x->next;
+}
+
+/* libcurl 7.88 without memory may forget sockets and timers, or divide by the size of a table that it has freed: what is under
+   way ends as that, and libcurl gets a new start. */
+static bool start_over (struct transport *t) {
+  for (struct transfer *x = t->transfer; t->multi != NULL && x < t->transfer + t->slots; x++)
+    if (x->busy && !x->done) {
+      curl_multi_remove_handle(t->multi, x->easy);
+      add_done(t, x, CURLE_OUT_OF_MEMORY);
+    }
+  curl_multi_cleanup(t->multi);
+  if (!make_multi(t)) return false;
+  if (t->events.epoll >= 0) events_on(&t->events, t->multi);
   return true;
 }
 
-static void collect_done (struct transport *t) {
+bool transport_start (struct transport *t, const char *tag, size_t tag_length, const char *target, const char *body,
+                      double timeout) {
+  struct transfer *x = t->free;
+  if (x == NULL || tag_length >= TRANSPORT_TAG_SIZE || (t->multi == NULL && !start_over(t))) return false;
+  clear(x);
+  memcpy(x->tag, tag, tag_length);
+  x->tag[tag_length] = '\0';
+  x->tag_length = tag_length;
+  if (!set_target(x, target) || !set_method(x, body)) return false;
+  if (curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, milliseconds(timeout)) != CURLE_OK) return false;
+  if (curl_multi_add_handle(t->multi, x->easy) != CURLM_OK) return false;
+  t->free = x->next;
+  x->busy = true;
+  return true;
+}
+
+static void free_slot (struct transport *t, struct transfer *x) {
+  x->busy = x->done = false;
+  x->next = t->free;
+  t->free = x;
+}
+
+/* Whether libcurl had memory enough. */
+static bool collect_done (struct transport *t) {
+  bool enough = true;
   int left;
   for (CURLMsg *m; (m = curl_multi_info_read(t->multi, &left)) != NULL;) {
     char *private_pointer = NULL;
@@ -274,21 +331,40 @@ static void collect_done (struct transport *t) {
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private_pointer);
     struct transfer *x = (struct transfer *)(void *)private_pointer;
     curl_multi_remove_handle(t->multi, easy);
-    x->result = result;
-    x->next_done = NULL;
-    *t->done_end = x;
-    t->done_end = &x->next_done;
+    add_done(t, x, result);
+    enough = enough && result != CURLE_OUT_OF_MEMORY;
   }
+  return enough;
+}
+
+static void go_on (struct transport *t, double seconds) {
+  int running;
+  bool enough = t->multi != NULL;
+  if (enough && t->events.epoll >= 0) {
+    enough = events_wait(&t->events, seconds);
+  } else if (enough) {
+    if (seconds > 0) curl_multi_poll(t->multi, NULL, 0, (int)milliseconds(seconds) + 1, NULL);
+    enough = curl_multi_perform(t->multi, &running) == CURLM_OK;
+  }
+  if (t->multi != NULL) enough = collect_done(t) && enough;
+  if (!enough) start_over(t);
 }
 
 void transport_wait (struct transport *t, double seconds) {
-  int running;
-  curl_multi_perform(t->multi, &running);
-  collect_done(t);
-  if (t->done != NULL || seconds <= 0) return;
-  curl_multi_poll(t->multi, NULL, 0, (int)milliseconds(seconds) + 1, NULL);
-  curl_multi_perform(t->multi, &running);
-  collect_done(t);
+  go_on(t, 0);
+  if (t->done == NULL && seconds > 0) go_on(t, seconds);
+}
+
+int transport_fd (struct transport *t) {
+  return events_on(&t->events, t->multi) ? t->events.epoll : -1;
+}
+
+double transport_timeout (struct transport *t) {
+  long milliseconds_left = -1;
+  if (t->done != NULL) return 0;
+  if (t->events.epoll >= 0) return events_timeout(&t->events);
+  curl_multi_timeout(t->multi, &milliseconds_left);
+  return milliseconds_left < 0 ? -1 : (double)milliseconds_left / 1000;
 }
 
 /* What OpenSSL and GnuTLS say when the connection ends within the handshake; libcurl has no code of its own for it. */
@@ -304,7 +380,7 @@ static enum transport_fault tls_fault (struct transfer *x) {
   return broken_off ? TRANSPORT_NETWORK : TRANSPORT_TLS;
 }
 
-static enum transport_fault fault_of (struct transfer *x) {
+static enum transport_fault fault_of (struct transfer *x, long status) {
   if (x->too_large) return TRANSPORT_TOO_LARGE;
   switch (x->result) {
     case CURLE_OK: return x->whole_head ? TRANSPORT_OK : TRANSPORT_NETWORK;
@@ -312,18 +388,23 @@ static enum transport_fault fault_of (struct transfer *x) {
     case CURLE_SSL_CONNECT_ERROR: case CURLE_PEER_FAILED_VERIFICATION: case CURLE_SSL_CERTPROBLEM: case CURLE_SSL_CIPHER:
     case CURLE_SSL_CACERT_BADFILE: case CURLE_SSL_ISSUER_ERROR: case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
       return tls_fault(x);
+    case CURLE_BAD_CONTENT_ENCODING: return status == 200 ? TRANSPORT_BAD_ANSWER : TRANSPORT_OK;  /* without its body */
     default: return TRANSPORT_NETWORK;
   }
 }
 
 bool transport_finished (struct transport *t, struct transport_answer *a) {
   struct transfer *x = t->done;
-  long status = 0;
+  long status = 0, connects = 0;
   if (x == NULL) return false;
   curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
-  a->slot = x->slot;
-  a->fault = fault_of(x);
+  curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &connects);
+  a->tag = x->tag;
+  a->tag_length = x->tag_length;
+  if (x->result == CURLE_BAD_CONTENT_ENCODING) x->length = 0;
+  a->fault = fault_of(x, status);
   a->message = x->error[0] ? x->error : x->result != CURLE_OK ? curl_easy_strerror(x->result) : "the headers were cut short";
+  a->reused = connects == 0;
   a->status = (int)status;
   a->retry_after = x->retry_after[0] ? x->retry_after : NULL;
   a->retry_after_ms = x->retry_after_ms[0] ? x->retry_after_ms : NULL;
@@ -332,10 +413,26 @@ bool transport_finished (struct transport *t, struct transport_answer *a) {
   return true;
 }
 
-void transport_release (struct transport *t, size_t slot) {
+void transport_release (struct transport *t) {
   struct transfer *x = t->done;
-  if (x == NULL || x->slot != slot) return;
-  t->done = x->next_done;
+  if (x == NULL) return;
+  t->done = x->next;
   if (t->done == NULL) t->done_end = &t->done;
-  x->busy = false;
+  free_slot(t, x);
+}
+
+static void forget_done (struct transport *t, struct transfer *x) {
+  struct transfer **at = &t->done;
+  while (*at != x) at = &(*at)->next;
+  *at = x->next;
+  if (x->next == NULL) t->done_end = at;
+}
+
+void transport_cancel (struct transport *t, const char *tag) {
+  struct transfer *x = t->transfer, *end = t->transfer + t->slots;
+  while (x < end && !(x->busy && strcmp(x->tag, tag) == 0)) x++;
+  if (x == end) return;
+  if (x->done) forget_done(t, x);
+  else curl_multi_remove_handle(t->multi, x->easy);
+  free_slot(t, x);
 }

@@ -1,9 +1,13 @@
 /*
-** curl_transport: GET requests over libcurl's multi interface. Requests in; status, two headers and the body out. Knows
+** curl_transport: requests over libcurl's multi interface. Requests in; status, two headers and the body out. Knows
 ** neither JSON nor Lua nor what the answers mean, and calls nobody back.
 **
-** A request takes a slot until transport_release; a slot keeps its easy handle, so connections and settings are reused.
-** The key goes to the base URL's origin only: redirects are not followed, and plain http is for loopback addresses.
+** A request has a tag of the caller's and takes a slot until transport_release; a slot keeps its easy handle, so connections
+** and settings are reused.
+** The key goes to the base URL's origin only: redirects are not followed. See curl_origin.h for what an origin may be.
+**
+** Up to EVENTS_FROM slots libcurl looks at all its sockets each time, which is the fastest where most of them are busy; from
+** there on, or once somebody wants the descriptor, at those that epoll names.
 */
 #ifndef curl_transport_h
 #define curl_transport_h
@@ -12,22 +16,29 @@
 #include <stddef.h>
 
 struct transport_options {
-  const char *base_url;      /* scheme, host, perhaps port and path */
+  const char *base_url;      /* scheme, host, perhaps port and path; or a unix socket */
   const char *api_key;       /* with `key_length` bytes */
   size_t key_length;
   const char *user_agent;
   const char *ca_file;       /* NULL: the system's */
+  const char *proxy;         /* NULL: what the environment says, unless the base URL is on this machine; "": none */
+  bool insecure;             /* plain http to any host */
+  bool http2;                /* offer HTTP/2 to https servers */
   double connect_timeout;    /* seconds */
   size_t max_body;           /* bytes */
   size_t slots;              /* requests at once */
 };
 
-enum transport_fault { TRANSPORT_OK, TRANSPORT_NETWORK, TRANSPORT_TIMEOUT, TRANSPORT_TLS, TRANSPORT_TOO_LARGE };
+enum transport_fault { TRANSPORT_OK, TRANSPORT_NETWORK, TRANSPORT_TIMEOUT, TRANSPORT_TLS, TRANSPORT_TOO_LARGE, TRANSPORT_BAD_ANSWER };
+
+#define TRANSPORT_TAG_SIZE 160
 
 struct transport_answer {
-  size_t slot;
+  const char *tag;             /* of the request, with a NUL at its end */
+  size_t tag_length;
   enum transport_fault fault;
   const char *message;         /* of a fault */
+  bool reused;                 /* a connection that was there before */
   int status;
   const char *retry_after, *retry_after_ms;  /* headers of these names, NULL where there was none */
   const char *body;
@@ -40,14 +51,28 @@ struct transport;
 struct transport *transport_new (const struct transport_options *options, const char **why);
 void transport_free (struct transport *t);  /* gives up what is under way */
 
-/* Send a request for base URL + target ("/path?query", encoded) to *slot; false when libcurl has no memory for it. */
-bool transport_start (struct transport *t, const char *target, double timeout, size_t *slot);
+/* A process that forked since has the parent's connections: to use or close them would disturb the parent. All functions
+   but this one and transport_free (which then frees nothing) are forbidden. */
+bool transport_foreign (const struct transport *t);
+
+/* Send a request for base URL + target ("/path?query", encoded), a POST of `body` (JSON) unless that is NULL; false when all
+   slots are taken or libcurl has no memory for it. */
+bool transport_start (struct transport *t, const char *tag, size_t tag_length, const char *target, const char *body,
+                      double timeout);
+
+/* Break the request with this tag off, if there is one; its slot is free. */
+void transport_cancel (struct transport *t, const char *tag);
 
 /* Move bytes, waiting up to `seconds` for something to happen. */
 void transport_wait (struct transport *t, double seconds);
 
-/* A request that is over; the same one until its slot is released. */
+/* A descriptor that is readable when transport_wait(t, 0) has work, and the seconds after which it has anyway (negative:
+   never). -1 where there is none. */
+int transport_fd (struct transport *t);
+double transport_timeout (struct transport *t);
+
+/* A request that is over; the same one until it is released. */
 bool transport_finished (struct transport *t, struct transport_answer *answer);
-void transport_release (struct transport *t, size_t slot);
+void transport_release (struct transport *t);  /* the one that transport_finished gave last */
 
 #endif

@@ -39,11 +39,11 @@ static bool named (const struct field_info *info, const char *name, size_t lengt
 }
 
 int field_find (const char *name, size_t length, int guess) {
-  if (guess >= 0 && guess < FIELD_COUNT && named(&field_info[guess], name, length))
-    return guess;
-  for (int i = 0; i < FIELD_COUNT; i++)
-    if (named(&field_info[i], name, length))
-      return i;
+  int start = guess >= 0 && guess < FIELD_COUNT ? guess : 0, i = start;
+  do {
+    if (named(&field_info[i], name, length)) return i;
+    if (++i == FIELD_COUNT) i = 0;
+  } while (i != start);
   return -1;
 }
 

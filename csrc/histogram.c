@@ -26,6 +26,12 @@ double histogram_value (int bucket, bool integers) {
   return integers ? floor(middle) : middle;
 }
 
+void histogram_octave (int bucket, double *from, double *to) {
+  int octave = (bucket - 1) / SUB_BUCKETS;
+  *from = bucket == 0 ? 0 : ldexp(1, octave + LOWEST_EXPONENT);
+  *to = bucket == 0 ? ldexp(1, LOWEST_EXPONENT) : *from * 2;
+}
+
 bool histogram_reserve (struct histogram *h, int bucket) {
   int first = bucket / GROWTH * GROWTH, end = first + GROWTH;
   if (h->size > 0 && first >= h->first && end <= h->first + h->size) return true;

@@ -33,6 +33,9 @@ int histogram_rank (const struct histogram *h, uint64_t rank);
 /* What stands for the values of a bucket. */
 double histogram_value (int bucket, bool integers);
 
+/* The power of two that a bucket is part of: values from *from to less than *to. */
+void histogram_octave (int bucket, double *from, double *to);
+
 void histogram_free (struct histogram *h);
 
 #endif

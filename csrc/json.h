@@ -34,12 +34,15 @@ const char *json_check_string (const char *p, struct json_error *error);
 /*
 ** For callers that walk an object's members themselves while checking it. Start with p behind '{'. Returns true at a
 ** member: name (raw, without quotes) is set and *p is at its value, which the caller must check, leaving *p behind it.
-** Returns false at the end (*p behind '}') or on an error (*p is NULL).
+** Returns false at the end (*p behind '}') or on an error (*p is NULL). All zero at the start.
 */
 struct json_walk {
   const char *name;
   size_t name_length;
-  bool inside;  /* zero at the start */
+  const char *expected;    /* the name that is likely to come next, of plain characters; NULL: no idea */
+  size_t expected_length;
+  bool as_expected;        /* it came */
+  bool inside;
 };
 bool json_check_member (const char **p, struct json_walk *walk, struct json_error *error);
 

@@ -4,29 +4,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NOT_IN_HEAP SIZE_MAX
+#define NOWHERE SIZE_MAX
 #define LEAST_TIME 1.0  /* seconds that an attempt gets, where the deadline is not very near */
 #define OLD_ID 3600.0  /* seconds after which a missing record is not "not written yet" any more */
 
+enum order { BY_DUE, BY_DEADLINE, ORDERS };
+
 struct entry {
   struct entry *next;     /* in its hash bucket */
-  double submitted, due, wait_until, deadline;
+  double submitted, wait_until, started;
+  double at[ORDERS];      /* when it is due, and its deadline */
+  size_t place[ORDERS];   /* in the heaps; NOWHERE while it is on the wire */
   uint64_t order;         /* ids due at the same time go in the order they came */
-  size_t heap_index;      /* NOT_IN_HEAP: on the wire */
+  uint64_t start;         /* number of its last request */
+  size_t slot;
   int attempts, brief;    /* requests sent; failures of kinds that are asked again briefly */
+  enum kind kind;         /* of its last failure */
+  enum resource resource;
   uint32_t hash;
   uint32_t length;
   char id[1];
 };
 
+/* A heap of the waiting ids. It has room for the whole window, so that nothing but a submit can run out of memory. */
+struct heap {
+  struct entry **entry;
+  size_t count;
+  enum order by;
+};
+
 struct lookup {
   struct lookup_config config;
-  size_t open, on_wire, waiting;
+  struct pace pace;
+  struct lookup_stats stats;
+  size_t open, on_wire;
   uint64_t order, random;
   bool stopped;           /* the key is no good: nothing more is asked until the window is empty */
+  struct entry *ended;    /* what lookup_drop removes */
+  size_t *free_slot;      /* those from `open` on are free */
   size_t bucket_mask;
   struct entry **bucket;
-  struct entry **heap;    /* room for the whole window, so that nothing but a submit can run out of memory */
+  struct heap heap[ORDERS];
 };
 
 /* ---- ids ------------------------------------------------------------------------------------------------------- */
@@ -43,11 +61,29 @@ bool lookup_id_valid (const char *id, size_t length) {
   return true;
 }
 
-size_t lookup_target (char out[LOOKUP_TARGET_SIZE], const char *id, size_t length) {
-  static const char path[] = "/generation?id=", hex[] = "0123456789ABCDEF";
+static const struct {
+  const char *prefix, *path;
+} resources[] = { [RESOURCE_RECORD] = { "", "/generation?id=" },
+                  [RESOURCE_CONTENT] = { "content ", "/generation/content?id=" },
+                  [RESOURCE_FEEDBACK] = { "feedback ", "/generation/feedback" } };
+
+enum resource lookup_resource (const char *key, size_t length, const char **id, size_t *id_length) {
+  int r = RESOURCE_FEEDBACK;
+  size_t n = strlen(resources[r].prefix);
+  while (length < n || memcmp(key, resources[r].prefix, n) != 0) n = strlen(resources[--r].prefix);
+  *id = key + n;
+  *id_length = length - n;
+  return (enum resource)r;
+}
+
+enum resource lookup_target (char out[LOOKUP_TARGET_SIZE], const char *key, size_t key_length) {
+  static const char hex[] = "0123456789ABCDEF";
+  const char *id;
+  size_t length;
+  enum resource r = lookup_resource(key, key_length, &id, &length);
   char *p = out;
-  memcpy(p, path, sizeof path - 1);
-  p += sizeof path - 1;
+  for (const char *c = resources[r].path; *c; c++) *p++ = *c;
+  if (r == RESOURCE_FEEDBACK) length = 0;  /* its id is in the body */
   for (size_t i = 0; i < length && i < LOOKUP_ID_MAX; i++) {
     if (unreserved(id[i])) {
       *p++ = id[i];
@@ -58,7 +94,7 @@ size_t lookup_target (char out[LOOKUP_TARGET_SIZE], const char *id, size_t lengt
     *p++ = hex[(unsigned char)id[i] & 15];
   }
   *p = '\0';
-  return (size_t)(p - out);
+  return r;
 }
 
 /* The Unix time in gen-<ten digits>-…, or a negative number. */
@@ -88,42 +124,56 @@ static struct entry **find (const struct lookup *l, const char *id, size_t lengt
   return at;
 }
 
-/* ---- heap of the waiting ids, the next one due first ----------------------------------------------------------- */
+/* ---- heaps of the waiting ids: the next one due first, and the next deadline first ------------------------------- */
 
-static bool before (const struct entry *a, const struct entry *b) {
-  return a->due < b->due || (a->due <= b->due && a->order < b->order);
+static bool before (const struct heap *h, const struct entry *a, const struct entry *b) {
+  double x = a->at[h->by], y = b->at[h->by];
+  return x < y || (x <= y && a->order < b->order);
 }
 
-static void heap_put (struct lookup *l, size_t i, struct entry *e) {
-  l->heap[i] = e;
-  e->heap_index = i;
+static void heap_put (struct heap *h, size_t i, struct entry *e) {
+  h->entry[i] = e;
+  e->place[h->by] = i;
 }
 
-static void heap_up (struct lookup *l, size_t i, struct entry *e) {
-  for (; i > 0 && before(e, l->heap[(i - 1) / 2]); i = (i - 1) / 2) heap_put(l, i, l->heap[(i - 1) / 2]);
-  heap_put(l, i, e);
+static void heap_up (struct heap *h, size_t i, struct entry *e) {
+  for (; i > 0 && before(h, e, h->entry[(i - 1) / 2]); i = (i - 1) / 2) heap_put(h, i, h->entry[(i - 1) / 2]);
+  heap_put(h, i, e);
 }
 
-static void heap_down (struct lookup *l, size_t i, struct entry *e) {
-  for (size_t child; (child = 2 * i + 1) < l->waiting; i = child) {
-    if (child + 1 < l->waiting && before(l->heap[child + 1], l->heap[child])) child++;
-    if (!before(l->heap[child], e)) break;
-    heap_put(l, i, l->heap[child]);
+static void heap_down (struct heap *h, size_t i, struct entry *e) {
+  for (size_t child; (child = 2 * i + 1) < h->count; i = child) {
+    if (child + 1 < h->count && before(h, h->entry[child + 1], h->entry[child])) child++;
+    if (!before(h, h->entry[child], e)) break;
+    heap_put(h, i, h->entry[child]);
   }
-  heap_put(l, i, e);
+  heap_put(h, i, e);
 }
 
-static void heap_add (struct lookup *l, struct entry *e, double due) {
-  e->due = due;
+static void heap_remove (struct heap *h, struct entry *e) {
+  size_t i = e->place[h->by];
+  struct entry *last = h->entry[--h->count];
+  e->place[h->by] = NOWHERE;
+  if (last == e) return;
+  if (i > 0 && before(h, last, h->entry[(i - 1) / 2])) heap_up(h, i, last);
+  else heap_down(h, i, last);
+}
+
+static bool waits (const struct entry *e) { return e->place[BY_DUE] != NOWHERE; }
+
+static void start_waiting (struct lookup *l, struct entry *e, double due) {
+  e->at[BY_DUE] = due;
   e->order = l->order++;
-  heap_up(l, l->waiting++, e);
+  for (int by = 0; by < ORDERS; by++) heap_up(&l->heap[by], l->heap[by].count++, e);
 }
 
-static struct entry *heap_take (struct lookup *l) {
-  struct entry *first = l->heap[0], *last = l->heap[--l->waiting];
-  if (l->waiting > 0) heap_down(l, 0, last);
-  first->heap_index = NOT_IN_HEAP;
-  return first;
+static void stop_waiting (struct lookup *l, struct entry *e) {
+  for (int by = 0; by < ORDERS; by++) heap_remove(&l->heap[by], e);
+}
+
+/* The first of those that wait. */
+static struct entry *first (const struct lookup *l, enum order by) {
+  return l->heap[by].count > 0 ? l->heap[by].entry[0] : NULL;
 }
 
 /* ---- the window ------------------------------------------------------------------------------------------------ */
@@ -135,10 +185,18 @@ struct lookup *lookup_new (const struct lookup_config *config) {
   while (buckets < config->window) buckets *= 2;
   l->config = *config;
   l->random = config->seed;
+  pace_init(&l->pace, config->concurrency, config->rate);
   l->bucket_mask = buckets - 1;
   l->bucket = (struct entry **)calloc(buckets, sizeof *l->bucket);
-  l->heap = (struct entry **)calloc(config->window, sizeof *l->heap);
-  if (l->bucket != NULL && l->heap != NULL) return l;
+  l->free_slot = (size_t *)calloc(config->window, sizeof *l->free_slot);
+  bool ok = l->bucket != NULL && l->free_slot != NULL;
+  for (size_t i = 0; ok && i < config->window; i++) l->free_slot[i] = i;
+  for (int by = 0; by < ORDERS; by++) {
+    l->heap[by].by = (enum order)by;
+    l->heap[by].entry = (struct entry **)calloc(config->window, sizeof *l->heap[by].entry);
+    ok = ok && l->heap[by].entry != NULL;
+  }
+  if (ok) return l;
   lookup_free(l);
   return NULL;
 }
@@ -151,54 +209,93 @@ void lookup_free (struct lookup *l) {
       free(e);
     }
   free(l->bucket);
-  free(l->heap);
+  free(l->free_slot);
+  for (int by = 0; by < ORDERS; by++) free(l->heap[by].entry);
+  histogram_free(&l->stats.seconds);
   free(l);
 }
 
 size_t lookup_open (const struct lookup *l) { return l->open; }
 size_t lookup_on_wire (const struct lookup *l) { return l->on_wire; }
+size_t lookup_limit (const struct lookup *l) { return pace_limit(&l->pace); }
+const struct lookup_stats *lookup_stats (const struct lookup *l) { return &l->stats; }
 
 static double default_wait (const struct lookup *l, const char *id, size_t length, double now) {
   double created = id_created(id, length);
   return created >= 0 && l->config.epoch + now - created > OLD_ID ? 0 : l->config.wait;
 }
 
-enum lookup_status lookup_submit (struct lookup *l, const char *id, size_t length, double now, double wait, double deadline) {
-  if (!lookup_id_valid(id, length)) return LOOKUP_BAD_ID;
-  double wait_until = now + (wait >= 0 ? wait : default_wait(l, id, length, now));
+/* Given once more: the more patient one decides. */
+static void share (struct lookup *l, struct entry *e, double wait_until, double deadline) {
+  if (e->wait_until < wait_until) e->wait_until = wait_until;
+  if (e->at[BY_DEADLINE] >= deadline) return;
+  e->at[BY_DEADLINE] = deadline;
+  if (waits(e)) heap_down(&l->heap[BY_DEADLINE], e->place[BY_DEADLINE], e);
+}
+
+enum lookup_status lookup_submit (struct lookup *l, const char *key, size_t length, double now, double wait, double deadline,
+                                  size_t *slot) {
+  const char *id;
+  size_t id_length;
+  enum resource resource = lookup_resource(key, length, &id, &id_length);
+  if (!lookup_id_valid(id, id_length)) return LOOKUP_BAD_ID;
+  double wait_until = now + (wait >= 0 ? wait : default_wait(l, id, id_length, now));
   double until = now + (deadline >= 0 ? deadline : l->config.deadline);
-  struct entry **at = find(l, id, length);
-  if (*at != NULL) {  /* the more patient one decides */
-    if ((*at)->wait_until < wait_until) (*at)->wait_until = wait_until;
-    if ((*at)->deadline < until) (*at)->deadline = until;
+  struct entry **at = find(l, key, length);
+  if (*at != NULL) {
+    share(l, *at, wait_until, until);
+    *slot = (*at)->slot;
     return LOOKUP_SHARED;
   }
   if (l->open >= l->config.window) return LOOKUP_FULL;
   struct entry *e = (struct entry *)calloc(1, sizeof *e + length);
   if (e == NULL) return LOOKUP_NO_MEMORY;
-  if (l->open++ == 0) l->stopped = false;
-  memcpy(e->id, id, length);
+  if (l->open == 0) l->stopped = false;
+  *slot = e->slot = l->free_slot[l->open++];
+  memcpy(e->id, key, length);
   e->length = (uint32_t)length;
-  e->hash = hash_id(id, length);
+  e->hash = hash_id(key, length);
+  e->resource = resource;
   e->submitted = now;
   e->wait_until = wait_until;
-  e->deadline = until;
+  e->at[BY_DEADLINE] = until;
   *at = e;
-  heap_add(l, e, now);
+  start_waiting(l, e, now);
   return LOOKUP_ACCEPTED;
 }
 
 static void remove_entry (struct lookup *l, struct entry **at) {
   struct entry *e = *at;
   *at = e->next;
+  l->free_slot[--l->open] = e->slot;
   free(e);
-  l->open--;
+}
+
+static double next_start (const struct lookup *l) {
+  const struct entry *e = first(l, BY_DUE);
+  if (l->stopped || e == NULL || l->on_wire >= pace_limit(&l->pace)) return HUGE_VAL;
+  double ready = pace_ready(&l->pace);
+  return ready > e->at[BY_DUE] ? ready : e->at[BY_DUE];
+}
+
+/* Whether the server wants no request before its deadline. */
+static bool is_held_too_long (const struct lookup *l, const struct entry *e) {
+  return l->pace.hold_until >= e->at[BY_DEADLINE];
+}
+
+double lookup_due (const struct lookup *l) {
+  const struct entry *e = first(l, BY_DEADLINE);
+  if (e == NULL) return HUGE_VAL;
+  if (l->stopped || is_held_too_long(l, e)) return -HUGE_VAL;
+  double start = next_start(l);
+  return e->at[BY_DEADLINE] < start ? e->at[BY_DEADLINE] : start;
 }
 
 bool lookup_next (const struct lookup *l, double now, struct lookup_request *request) {
-  if (lookup_due(l) > now) return false;
-  const struct entry *e = l->heap[0];
-  double left = e->deadline - now;
+  if (next_start(l) > now) return false;
+  const struct entry *e = first(l, BY_DUE);
+  double left = e->at[BY_DEADLINE] - now;
+  request->slot = e->slot;
   request->id = e->id;
   request->length = e->length;
   request->timeout = left < l->config.timeout ? left : l->config.timeout;
@@ -206,14 +303,13 @@ bool lookup_next (const struct lookup *l, double now, struct lookup_request *req
   return true;
 }
 
-void lookup_take (struct lookup *l) {
-  heap_take(l)->attempts++;
+void lookup_take (struct lookup *l, double now) {
+  struct entry *e = first(l, BY_DUE);
+  stop_waiting(l, e);
+  e->attempts++;
+  e->started = now;
+  e->start = pace_start(&l->pace, now);
   l->on_wire++;
-}
-
-double lookup_due (const struct lookup *l) {
-  bool blocked = l->stopped || l->waiting == 0 || l->on_wire >= l->config.concurrency;
-  return blocked ? HUGE_VAL : l->heap[0]->due;
 }
 
 /* [0, 1), from SplitMix64: the same on every machine, and as good from the seeds 0 and 1 as from any other. */
@@ -225,52 +321,125 @@ static double next_random (struct lookup *l) {
 }
 
 static void fill_verdict (struct lookup_verdict *v, const struct entry *e, enum lookup_action action, enum kind kind, double now) {
+  v->slot = e->slot;
   v->action = action;
   v->kind = kind;
+  v->why = NULL;
   v->delay = 0;
   v->attempts = e->attempts;
+  v->seconds = now - e->started;
   v->elapsed = now - e->submitted;
 }
 
 /* An attempt needs some time of its own: cut off at once, it would say "timeout" instead of what is wrong. */
 static double last_start (const struct entry *e) {
-  double share = (e->deadline - e->submitted) / 8;
-  return e->deadline - (share < LEAST_TIME ? share : LEAST_TIME);
+  double deadline = e->at[BY_DEADLINE], share_of_all = (deadline - e->submitted) / 8;
+  return deadline - (share_of_all < LEAST_TIME ? share_of_all : LEAST_TIME);
+}
+
+/* Seconds until this id is asked for again, negative: never. */
+static double next_delay (struct lookup *l, struct entry *e, enum kind kind, double retry_after, double now) {
+  const struct retry_policy *policy = &l->config.retry;
+  double random = next_random(l);
+  int failures = e->attempts;
+  if (kind_rule(kind) == RETRY_BRIEFLY) failures = ++e->brief;
+  if (kind == KIND_rate_limited) {  /* holds up everybody, whatever becomes of this id */
+    pace_refuse(&l->pace, e->start);
+    if (l->pace.strikes > failures) failures = l->pace.strikes;
+    pace_hold(&l->pace, now, retry_pause(policy, failures, retry_after, random));
+  } else if (e->resource == RESOURCE_FEEDBACK) {
+    return -1;
+  }
+  return retry_delay(policy, kind, failures, retry_after, random, now, e->wait_until, last_start(e));
+}
+
+static void count_answer (struct lookup *l, const struct entry *e, enum kind kind, double now) {
+  int bucket = histogram_bucket(now - e->started);
+  l->stats.attempts[kind]++;
+  if (bucket >= 0 && histogram_reserve(&l->stats.seconds, bucket)) histogram_add(&l->stats.seconds, bucket);
+  if (kind == KIND_settled) l->stats.settled++;
+}
+
+/* The server has answered, and not that there are too many requests. */
+static bool is_accepted (enum kind kind) {
+  switch (kind) {
+    case KIND_settled: case KIND_auth: case KIND_payment: case KIND_forbidden: case KIND_not_found: case KIND_bad_request:
+    case KIND_server: case KIND_bad_answer: case KIND_wrong_id: case KIND_too_large: return true;
+    default: return false;
+  }
+}
+
+bool lookup_is_on_wire (const struct lookup *l, const char *id, size_t length) {
+  const struct entry *e = *find(l, id, length);
+  return e != NULL && !waits(e);
 }
 
 bool lookup_answer (struct lookup *l, const char *id, size_t length, enum kind kind, double retry_after, double now,
                     struct lookup_verdict *verdict) {
   struct entry **at = find(l, id, length), *e = *at;
-  if (e == NULL || e->heap_index != NOT_IN_HEAP) return false;
+  if (e == NULL || waits(e)) return false;
   l->on_wire--;
+  count_answer(l, e, kind, now);
+  e->kind = kind;
   if (kind_rule(kind) == RETRY_STOP) l->stopped = true;
-  int failures = kind_rule(kind) == RETRY_BRIEFLY ? ++e->brief : e->attempts;
-  double delay = kind == KIND_settled ? -1
-      : retry_delay(&l->config.retry, kind, failures, retry_after, next_random(l), now, e->wait_until, last_start(e));
+  if (is_accepted(kind)) pace_accept(&l->pace);
+  double delay = kind == KIND_settled ? -1 : next_delay(l, e, kind, retry_after, now);
+  fill_verdict(verdict, e, kind == KIND_settled ? LOOKUP_SETTLED : delay >= 0 ? LOOKUP_RETRY : LOOKUP_FAILED, kind, now);
   if (delay >= 0) {
-    fill_verdict(verdict, e, LOOKUP_RETRY, kind, now);
+    l->stats.retried++;
     verdict->delay = delay;
-    heap_add(l, e, now + delay);
-    return true;
+    /* after a 429 everybody waits; whoever was refused keeps his place in the queue */
+    bool keeps_place = kind == KIND_rate_limited && now + delay <= l->pace.hold_until;
+    start_waiting(l, e, keeps_place ? e->at[BY_DUE] : now + delay);
+  } else {
+    if (kind != KIND_settled) l->stats.failed++;
+    remove_entry(l, at);
   }
-  fill_verdict(verdict, e, kind == KIND_settled ? LOOKUP_SETTLED : LOOKUP_FAILED, kind, now);
-  remove_entry(l, at);
   return true;
 }
 
-bool lookup_unresolved (const struct lookup *l, double now, struct lookup_request *id, struct lookup_verdict *verdict) {
-  if (!l->stopped || l->waiting == 0) return false;
-  const struct entry *e = l->heap[0];
+/* What becomes of the id with the next deadline if it gets no other attempt; KIND_settled: it may get one. What it was told
+   last says more than why there is no time left. */
+static enum kind kind_of_late (const struct lookup *l, const struct entry *e, double now, const char **why) {
+  bool held = is_held_too_long(l, e);
+  if (!held && e->at[BY_DEADLINE] > now) return KIND_settled;
+  if (e->attempts > 0) return e->kind;
+  *why = held ? "the server wants no request before this one's deadline" : "its turn did not come before its deadline";
+  return held ? KIND_rate_limited : KIND_timeout;
+}
+
+bool lookup_ended (struct lookup *l, double now, struct lookup_request *id, struct lookup_verdict *verdict) {
+  struct entry *e = first(l, l->stopped ? BY_DUE : BY_DEADLINE);
+  const char *why = NULL;
+  if (e == NULL) return false;
+  enum kind kind = l->stopped ? KIND_unresolved : kind_of_late(l, e, now, &why);
+  if (kind == KIND_settled) return false;
+  id->slot = e->slot;
   id->id = e->id;
   id->length = e->length;
   id->timeout = 0;
-  fill_verdict(verdict, e, LOOKUP_FAILED, KIND_unresolved, now);
+  fill_verdict(verdict, e, LOOKUP_FAILED, kind, now);
+  verdict->why = why;
+  l->ended = e;
   return true;
 }
 
 void lookup_drop (struct lookup *l) {
-  struct entry *e = heap_take(l);
+  struct entry *e = l->ended;
+  l->stats.failed++;
+  stop_waiting(l, e);
   remove_entry(l, find(l, e->id, e->length));
+}
+
+bool lookup_cancel (struct lookup *l, const char *id, size_t length, double now, struct lookup_verdict *verdict) {
+  struct entry **at = find(l, id, length), *e = *at;
+  if (e == NULL) return false;
+  fill_verdict(verdict, e, LOOKUP_FAILED, KIND_cancelled, now);
+  if (waits(e)) stop_waiting(l, e);
+  else l->on_wire--;
+  l->stats.failed++;
+  remove_entry(l, at);
+  return true;
 }
 
 double lookup_retry_after (const struct lookup *l, const char *retry_after_ms, const char *retry_after, double now) {

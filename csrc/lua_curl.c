@@ -1,22 +1,28 @@
 /*
-** lua_curl: the module openrouter.curl, requests over libcurl for Lua
+** lua_curl: the module openrouter.curl. It pairs an engine (core.engine), which decides, with libcurl, which moves bytes, in C:
+** this is the inner loop of the client.
 **
-**   transport = curl.transport { base_url =, api_key =, user_agent =, ca_file =, connect_timeout =, max_body =, slots = }
+**   transport = curl.transport { base_url =, api_key =, user_agent =, connect_timeout =, max_body =, slots =,
+**                                ca_file =, proxy =, insecure =, http2 = }       the last line may be nil
 **                                                   | nil, message
-**   transport:start(target, timeout)  -> slot | nil   nil: libcurl has no memory for it
-**   transport:wait(seconds)
-**   transport:finished()              -> slot, status, headers or nil, body
-**                                      | slot, nil, kind of fault, message
-**                                      | nil            nothing is finished
+**   transport:drive(engine, seconds, bodies)  send what is due and wait up to `seconds` for answers; bodies: what to POST, by slot
+**                              -> true: engine:ended() has something, in which case it did not wait
+**   transport:receive(engine)  -> slot, status or nil, reused, then what engine:answer returns | nil   nothing has come
+**   transport:cancel(id)
+**   transport:fd(), transport:timeout()       -> number | nil
+**   transport:check()          raises in a process that forked; so does everything above but receive
 **   transport:close()
-**   curl.VERSION                      -> libcurl's version and that of its TLS library
+**   curl.VERSION               -> libcurl's version and that of its TLS library
 **
-** libcurl never calls Lua: answers are gathered in C and picked up here, so no Lua error can cross it.
+** libcurl never calls Lua: answers are gathered in C and picked up here, so no Lua error can cross it. The sources of the
+** engine are linked into this module as well as into openrouter.core; what belongs to Lua (metatables) they share by name.
 */
+#include "curl_events.h"
 #include "curl_transport.h"
-#include "lua_compat.h"
+#include "lua_lookup.h"
+#include "lua_record.h"
+#include "lua_verdict.h"
 
-#include <curl/curl.h>
 #include <string.h>
 
 #define TRANSPORT_METATABLE "openrouter.transport"
@@ -33,6 +39,13 @@ static struct transport *check_transport (lua_State *L) {
   struct handle *h = (struct handle *)luaL_checkudata(L, 1, TRANSPORT_METATABLE);
   if (h->transport == NULL) luaL_error(L, "attempt to use a closed transport");
   return h->transport;
+}
+
+/* Before anything that touches a connection. */
+static struct transport *check_own_transport (lua_State *L) {
+  struct transport *t = check_transport(L);
+  if (transport_foreign(t)) luaL_error(L, "this client was made before the process forked; make one of its own here");
+  return t;
 }
 
 static int transport_close (lua_State *L) {
@@ -59,6 +72,11 @@ static double number_option (lua_State *L, const char *name, double most) {
   return value;
 }
 
+static bool flag_option (lua_State *L, const char *name) {
+  lua_getfield(L, 1, name);
+  return lua_toboolean(L, -1);
+}
+
 static int transport_make (lua_State *L) {
   struct transport_options o;
   const char *why = NULL;
@@ -69,6 +87,9 @@ static int transport_make (lua_State *L) {
   o.api_key = lua_tolstring(L, -1, &o.key_length);
   o.user_agent = string_option(L, "user_agent");
   o.ca_file = string_option(L, "ca_file");
+  o.proxy = string_option(L, "proxy");
+  o.insecure = flag_option(L, "insecure");
+  o.http2 = flag_option(L, "http2");
   o.connect_timeout = number_option(L, "connect_timeout", LONGEST_TIME);
   double max_body = number_option(L, "max_body", LARGEST_BODY), slots = number_option(L, "slots", MOST_SLOTS);
   o.max_body = (size_t)max_body;
@@ -86,69 +107,117 @@ static int transport_make (lua_State *L) {
   return 2;
 }
 
-static int transport_lua_start (lua_State *L) {
-  struct transport *t = check_transport(L);
-  size_t slot;
-  if (!transport_start(t, luaL_checkstring(L, 2), luaL_checknumber(L, 3), &slot)) return 0;
-  lua_pushinteger(L, (lua_Integer)slot + 1);
+/* Start what is due. An id stays where it is until its request is on its way. */
+static void start_due (lua_State *L, struct transport *t, struct lookup *l, double now) {
+  struct lookup_request request;
+  char target[LOOKUP_TARGET_SIZE];
+  while (lookup_next(l, now, &request)) {
+    const char *body = NULL;
+    if (lookup_target(target, request.id, request.length) == RESOURCE_FEEDBACK) {
+      lua_rawgeti(L, 4, (int)request.slot + 1);
+      body = lua_tostring(L, -1);
+    }
+    bool started = transport_start(t, request.id, request.length, target, body, request.timeout);
+    lua_settop(L, 4);
+    if (!started) break;
+    lookup_take(l, now);
+  }
+}
+
+static int transport_lua_drive (lua_State *L) {
+  struct transport *t = check_own_transport(L);
+  struct lookup *l = engine_check(L, 2);
+  struct lookup_request request;
+  struct lookup_verdict verdict;
+  double seconds = luaL_checknumber(L, 3), now = events_now();
+  luaL_checktype(L, 4, LUA_TTABLE);
+  lua_settop(L, 4);
+  start_due(L, t, l, now);
+  double due = lookup_due(l) - now;
+  transport_wait(t, due < seconds ? due : seconds);
+  lua_pushboolean(L, lookup_ended(l, events_now(), &request, &verdict));
   return 1;
 }
 
-static int transport_lua_wait (lua_State *L) {
-  transport_wait(check_transport(L), luaL_checknumber(L, 2));
+static enum kind kind_of_fault (enum transport_fault fault) {
+  switch (fault) {
+    case TRANSPORT_TIMEOUT: return KIND_timeout;
+    case TRANSPORT_TLS: return KIND_tls;
+    case TRANSPORT_TOO_LARGE: return KIND_too_large;
+    case TRANSPORT_BAD_ANSWER: return KIND_bad_answer;
+    default: return KIND_network;
+  }
+}
+
+/* The answer is released last: if Lua runs out of memory before, it is still there for the next call. */
+static int transport_lua_receive (lua_State *L) {
+  struct transport *t = check_transport(L);
+  struct lookup *l = engine_check(L, 2);
+  struct transport_answer a;
+  size_t slot;
+  luaL_checkstack(L, 20, "no room");
+  while (transport_finished(t, &a) && !lookup_is_on_wire(l, a.tag, a.tag_length)) transport_release(t);  /* cancelled */
+  if (!transport_finished(t, &a)) return 0;
+  struct reply reply = { 0, kind_of_fault(a.fault), a.message, a.retry_after_ms, a.retry_after, a.body, a.length };
+  if (a.fault == TRANSPORT_OK) reply.status = a.status;
+  else if (a.fault == TRANSPORT_TOO_LARGE) reply.message = NULL;  /* the kind says it all */
+  lua_settop(L, 2);
+  lua_pushnil(L);  /* for the slot */
+  if (reply.status) lua_pushinteger(L, reply.status);
+  else lua_pushnil(L);
+  lua_pushboolean(L, a.reused);
+  verdict_push(L, l, a.tag, a.tag_length, &reply, events_now(), &slot);
+  lua_pushinteger(L, (lua_Integer)slot + 1);
+  lua_replace(L, 3);
+  transport_release(t);
+  return 8;
+}
+
+static int transport_lua_check (lua_State *L) {
+  check_own_transport(L);
   return 0;
 }
 
-static void push_headers (lua_State *L, const struct transport_answer *a) {
-  if (a->retry_after == NULL && a->retry_after_ms == NULL) {
-    lua_pushnil(L);
-    return;
-  }
-  lua_newtable(L);
-  lua_pushstring(L, a->retry_after);
-  lua_setfield(L, -2, "retry-after");
-  lua_pushstring(L, a->retry_after_ms);
-  lua_setfield(L, -2, "retry-after-ms");
+static int transport_lua_cancel (lua_State *L) {
+  transport_cancel(check_own_transport(L), luaL_checkstring(L, 2));
+  return 0;
 }
 
-/* The slot is released last: if Lua runs out of memory before, the answer is still there for the next call. */
-static int transport_lua_finished (lua_State *L) {
-  static const char *const kinds[] = { NULL, "network", "timeout", "tls", "too_large" };
-  struct transport *t = check_transport(L);
-  struct transport_answer a;
-  if (!transport_finished(t, &a)) return 0;
-  lua_pushinteger(L, (lua_Integer)a.slot + 1);
-  if (a.fault == TRANSPORT_OK) {
-    lua_pushinteger(L, a.status);
-    push_headers(L, &a);
-    lua_pushlstring(L, a.body, a.length);
-  } else {
-    lua_pushnil(L);
-    lua_pushstring(L, kinds[a.fault]);
-    if (a.fault == TRANSPORT_TOO_LARGE) lua_pushnil(L);  /* the kind says it all */
-    else lua_pushstring(L, a.message);
-  }
-  transport_release(t, a.slot);
-  return 4;
+static int transport_lua_fd (lua_State *L) {
+  int fd = transport_fd(check_own_transport(L));
+  if (fd < 0) return 0;
+  lua_pushinteger(L, fd);
+  return 1;
 }
 
-static const luaL_Reg methods[] = { { "start", transport_lua_start },
-                                    { "wait", transport_lua_wait },
-                                    { "finished", transport_lua_finished },
-                                    { "close", transport_close },
+static int transport_lua_timeout (lua_State *L) {
+  double seconds = transport_timeout(check_own_transport(L));
+  if (seconds < 0) return 0;
+  lua_pushnumber(L, seconds);
+  return 1;
+}
+
+static const luaL_Reg methods[] = { { "drive", transport_lua_drive },     { "receive", transport_lua_receive },
+                                    { "cancel", transport_lua_cancel },   { "fd", transport_lua_fd },
+                                    { "timeout", transport_lua_timeout }, { "close", transport_close },
+                                    { "check", transport_lua_check },
                                     { NULL, NULL } };
 static const luaL_Reg functions[] = { { "transport", transport_make }, { NULL, NULL } };
 
 MODULE_EXPORT int luaopen_openrouter_curl (lua_State *L);
 MODULE_EXPORT int luaopen_openrouter_curl (lua_State *L) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "openrouter.core");  /* makes the metatables */
+  lua_call(L, 1, 0);
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return luaL_error(L, "libcurl cannot be initialised");
-  if (luaL_newmetatable(L, TRANSPORT_METATABLE)) {
-    lua_pushcfunction(L, transport_close);
-    lua_setfield(L, -2, "__gc");
-    lua_newtable(L);
-    compat_setfuncs(L, methods, 0);
-    lua_setfield(L, -2, "__index");
-  }
+  luaL_newmetatable(L, TRANSPORT_METATABLE);  /* if not new, perhaps half-made: memory may have run out */
+  lua_pushcfunction(L, transport_close);
+  lua_setfield(L, -2, "__gc");
+  lua_newtable(L);
+  record_push_metatable(L);
+  engine_push_metatable(L);
+  compat_setfuncs(L, methods, 2);
+  lua_setfield(L, -2, "__index");
   lua_newtable(L);
   compat_setfuncs(L, functions, 0);
   const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);  /* curl_version() would start up LDAP, too */

@@ -3,27 +3,30 @@
 #include "lookup.h"
 #include "lua_error.h"
 #include "lua_record.h"
+#include "lua_verdict.h"
 
 #include <math.h>
 #include <stdio.h>
 
-/* Upvalues of every function here: 1 the records' metatable, 2 the engines' own. */
-#define ENGINE_UPVALUE lua_upvalueindex(2)
+#define ENGINE_METATABLE "openrouter.engine"
 
 #define LARGEST_COUNT 1e6
 #define LONGEST_TIME 1e12  /* seconds */
+#define LEAST_RATE 1e-6    /* requests per second: one in a fortnight */
 #define LARGEST_SEED 9007199254740992.0
 
 struct engine {
   struct lookup *lookup;
 };
 
-static struct lookup *check_engine (lua_State *L) {
-  struct engine *e = (struct engine *)compat_test(L, 1, ENGINE_UPVALUE);
+struct lookup *engine_check (lua_State *L, int index) {
+  struct engine *e = (struct engine *)compat_test(L, index, ENGINE_UPVALUE);
   struct lookup *l = e ? e->lookup : NULL;
-  if (l == NULL) compat_type_error(L, 1, "engine");
+  if (l == NULL) compat_type_error(L, index, "engine");
   return l;
 }
+
+static struct lookup *check_engine (lua_State *L) { return engine_check(L, 1); }
 
 static int engine_gc (lua_State *L) {
   struct engine *e = (struct engine *)compat_test(L, 1, ENGINE_UPVALUE);
@@ -59,6 +62,8 @@ static size_t count_field (lua_State *L, const char *name) {
 
 static void read_retry (lua_State *L, struct retry_policy *policy) {
   lua_getfield(L, -1, "retry");
+  const struct retry_policy once = { false, 0.5, 2, 30 };  /* its pauses are for the others, after a 429 */
+  *policy = once;
   policy->enabled = lua_istable(L, -1);
   if (policy->enabled) {
     policy->base = number_field(L, "base", 0, LONGEST_TIME);
@@ -80,6 +85,10 @@ static int engine_new (lua_State *L) {
   c.epoch = number_field(L, "epoch", -LONGEST_TIME, LONGEST_TIME);
   double seed = number_field(L, "seed", 0, LARGEST_SEED);
   c.seed = (uint64_t)seed;
+  lua_getfield(L, -1, "rate");
+  bool any_rate = !lua_isnil(L, -1);
+  lua_pop(L, 1);
+  c.rate = any_rate ? number_field(L, "rate", LEAST_RATE, LONGEST_TIME) : 0;
   read_retry(L, &c.retry);
   struct engine *e = (struct engine *)compat_newuserdata(L, sizeof *e);
   e->lookup = NULL;
@@ -91,6 +100,7 @@ static int engine_new (lua_State *L) {
 
 /* ---- ids in ---------------------------------------------------------------------------------------------------- */
 
+/* The id at index 2 is not taken. */
 static int push_failure (lua_State *L, enum kind kind, const char *message) {
   lua_pushnil(L);
   error_push(L, kind, message);
@@ -99,15 +109,34 @@ static int push_failure (lua_State *L, enum kind kind, const char *message) {
   return 2;
 }
 
+/* Push the key of the id at index 2 and the resource at index 6; NULL: the id is none. Only what is put together here has a
+   prefix: an id that looks as if it had one is none. */
+static const char *push_key (lua_State *L, size_t *length) {
+  static const char *const resources[] = { "record", "content", "feedback", NULL };
+  if (!lua_isnil(L, 6)) luaL_checktype(L, 6, LUA_TSTRING);
+  int resource = luaL_checkoption(L, 6, "record", resources);
+  const char *id = lua_tolstring(L, 2, length);
+  if (!lookup_id_valid(id, *length)) return NULL;
+  if (resource == RESOURCE_RECORD) lua_pushvalue(L, 2);
+  else lua_pushfstring(L, "%s %s", resources[resource], id);
+  return lua_tolstring(L, -1, length);
+}
+
 static int engine_submit (lua_State *L) {
   struct lookup *l = check_engine(L);
-  size_t length;
+  size_t length, slot;
   luaL_checktype(L, 2, LUA_TSTRING);
-  const char *id = lua_tolstring(L, 2, &length);
   double now = check_now(L, 3), wait = luaL_optnumber(L, 4, -1), deadline = luaL_optnumber(L, 5, -1);
-  switch (lookup_submit(l, id, length, now, wait, deadline)) {
-    case LOOKUP_ACCEPTED: lua_pushboolean(L, 1); return 1;
-    case LOOKUP_SHARED: lua_pushboolean(L, 0); return 1;
+  luaL_argcheck(L, !isnan(wait), 4, "no time");
+  luaL_argcheck(L, !isnan(deadline), 5, "no time");
+  lua_settop(L, 6);
+  const char *key = push_key(L, &length);
+  enum lookup_status status = key ? lookup_submit(l, key, length, now, wait, deadline, &slot) : LOOKUP_BAD_ID;
+  switch (status) {
+    case LOOKUP_ACCEPTED: case LOOKUP_SHARED:
+      lua_pushboolean(L, status == LOOKUP_ACCEPTED);
+      lua_pushinteger(L, (lua_Integer)slot + 1);
+      return 2;
     case LOOKUP_FULL: return push_failure(L, KIND_full, NULL);
     case LOOKUP_BAD_ID:
       return push_failure(L, KIND_bad_id, "an id is 1 to 128 letters, digits and any of - _ . : ~ /");
@@ -128,12 +157,14 @@ static int engine_next (lua_State *L) {
   struct lookup *l = check_engine(L);
   struct lookup_request request;
   char target[LOOKUP_TARGET_SIZE];
+  double now = check_now(L, 2);
   luaL_checkstack(L, 4, "no room");
-  if (!lookup_next(l, check_now(L, 2), &request)) return 0;
+  if (!lookup_next(l, now, &request)) return 0;
   lua_pushlstring(L, request.id, request.length);
-  lua_pushlstring(L, target, lookup_target(target, request.id, request.length));
+  lookup_target(target, request.id, request.length);
+  lua_pushstring(L, target);
   lua_pushnumber(L, request.timeout);
-  lookup_take(l);  /* last: should Lua run out of memory before, the id is still waiting */
+  lookup_take(l, now);  /* last: should Lua run out of memory before, the id is still waiting */
   return 3;
 }
 
@@ -152,87 +183,12 @@ static int engine_on_wire (lua_State *L) {
   return 1;
 }
 
+static int engine_limit (lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)lookup_limit(check_engine(L)));
+  return 1;
+}
+
 /* ---- answers in ------------------------------------------------------------------------------------------------ */
-
-static bool has_known_member (const struct record *r) {
-  for (int i = 0; i < FIELD_COUNT; i++)
-    if (r->member[i]) return true;
-  return false;
-}
-
-/* Whether the record says it is another one than asked for. One without an id cannot say so. */
-static bool is_other (const struct record *r, const char *id, size_t length) {
-  const char *value = record_member(r, FIELD_id);
-  size_t raw_length;
-  if (value == NULL || *value == 'n') return false;
-  if (*value != '"') return true;
-  const char *raw = json_string(value, &raw_length);
-  return !json_string_is(raw, raw_length, id, length);
-}
-
-/* A 200: leaves the record or an error on the stack. */
-static enum kind judge_record (lua_State *L, const char *id, size_t id_length, const char *body, size_t length) {
-  enum kind kind = KIND_bad_answer;
-  if (record_decode(L, body, length, RECORD_UPVALUE) != RECORD_GENERATION) {
-    error_set_kind(L, kind);
-    return kind;
-  }
-  const struct record *r = (const struct record *)lua_touserdata(L, -1);
-  if (!has_known_member(r)) {
-    lua_pop(L, 1);
-    error_push(L, kind, "an object without any member of a generation record");
-    return kind;
-  }
-  if (!is_other(r, id, id_length)) return KIND_settled;
-  kind = KIND_wrong_id;
-  error_push(L, kind, NULL);
-  lua_insert(L, -2);
-  lua_setfield(L, -2, "record");
-  return kind;
-}
-
-/* Any other status: leaves an error on the stack, with the words of the body where it is the API's own. */
-static enum kind judge_status (lua_State *L, int status, const char *body, size_t length) {
-  enum kind kind = kind_of_status(status);
-  if (record_decode(L, body, length, RECORD_UPVALUE) == RECORD_API_ERROR) {
-    error_set_kind(L, kind);
-  } else {
-    lua_pop(L, 1);
-    error_push(L, kind, status >= 300 && status < 400 ? "the server redirects, which is not followed; check the base URL" : NULL);
-  }
-  lua_pushinteger(L, status);
-  lua_setfield(L, -2, "status");
-  return kind;
-}
-
-/* Fields of the error on top of the stack. They are set before the engine is told, so that filling in the figures
-   afterwards allocates nothing and no verdict can get lost. */
-static void prepare_error (lua_State *L) {
-  lua_pushvalue(L, 2);
-  lua_setfield(L, -2, "id");
-  lua_pushinteger(L, 0);
-  lua_setfield(L, -2, "attempts");
-  lua_pushinteger(L, 0);
-  lua_setfield(L, -2, "elapsed");
-}
-
-/* The record or error is on top of the stack: tell the engine and return what it says. */
-static int conclude (lua_State *L, struct lookup *l, const char *id, size_t length, enum kind kind, double retry_after,
-                     double now) {
-  struct lookup_verdict v;
-  if (kind != KIND_settled) prepare_error(L);
-  if (!lookup_answer(l, id, length, kind, retry_after, now, &v)) return luaL_error(L, "engine: %s is not on the wire", id);
-  if (v.action == LOOKUP_SETTLED) return 1;
-  lua_pushinteger(L, v.attempts);
-  lua_setfield(L, -2, "attempts");
-  lua_pushnumber(L, v.elapsed);
-  lua_setfield(L, -2, "elapsed");
-  lua_pushnil(L);
-  lua_insert(L, -2);
-  if (v.action == LOOKUP_FAILED) return 2;
-  lua_pushnumber(L, v.delay);
-  return 3;
-}
 
 static const char *header (lua_State *L, int index, const char *name) {
   if (!lua_istable(L, index)) return NULL;
@@ -243,77 +199,160 @@ static const char *header (lua_State *L, int index, const char *name) {
 
 static int engine_answer (lua_State *L) {
   struct lookup *l = check_engine(L);
-  size_t id_length, body_length;
-  const char *id = luaL_checklstring(L, 2, &id_length);
-  int status = (int)luaL_checkinteger(L, 3);
-  const char *body = luaL_checklstring(L, 5, &body_length);
-  double now = check_now(L, 6), retry_after = -1;
+  struct reply reply = { 0, KIND_settled, NULL, NULL, NULL, NULL, 0 };
+  size_t length, slot;
+  const char *key = luaL_checklstring(L, 2, &length);
+  reply.status = (int)luaL_checkinteger(L, 3);
+  reply.body = luaL_checklstring(L, 5, &reply.length);
+  double now = check_now(L, 6);
   lua_settop(L, 6);
-  luaL_checkstack(L, 20, "no room");
-  if (status == 200) return conclude(L, l, id, id_length, judge_record(L, id, id_length, body, body_length), -1, now);
-  if (lua_istable(L, 4)) {
-    const char *ms = header(L, 4, "retry-after-ms");
-    retry_after = lookup_retry_after(l, ms, header(L, 4, "retry-after"), now);
-  }
-  return conclude(L, l, id, id_length, judge_status(L, status, body, body_length), retry_after, now);
+  luaL_checkstack(L, 4, "no room");
+  reply.retry_after_ms = header(L, 4, "retry-after-ms");
+  reply.retry_after = header(L, 4, "retry-after");
+  return verdict_push(L, l, key, length, &reply, now, &slot);
 }
 
 static int engine_fault (lua_State *L) {
   struct lookup *l = check_engine(L);
-  size_t length;
-  const char *id = luaL_checklstring(L, 2, &length);
+  struct reply reply = { 0, KIND_settled, NULL, NULL, NULL, NULL, 0 };
+  size_t length, slot;
+  const char *key = luaL_checklstring(L, 2, &length);
   int kind = kind_find(luaL_checkstring(L, 3));
-  const char *message = luaL_optstring(L, 4, NULL);
+  reply.message = luaL_optstring(L, 4, NULL);
   double now = check_now(L, 5);
   luaL_argcheck(L, kind > KIND_settled, 3, "unknown kind");
-  luaL_checkstack(L, 20, "no room");
-  error_push(L, (enum kind)kind, message);
-  return conclude(L, l, id, length, (enum kind)kind, -1, now);
+  reply.fault = (enum kind)kind;
+  return verdict_push(L, l, key, length, &reply, now, &slot);
 }
 
-static int engine_unresolved (lua_State *L) {
+/* ---- ids out, without an answer -------------------------------------------------------------------------------- */
+
+static int engine_ended (lua_State *L) {
   struct lookup *l = check_engine(L);
   double now = check_now(L, 2);
   struct lookup_verdict v;
   struct lookup_request id;
-  if (!lookup_unresolved(l, now, &id, &v)) return 0;
-  lua_settop(L, 1);
+  luaL_checkstack(L, 8, "no room");
+  if (!lookup_ended(l, now, &id, &v)) return 0;
   lua_pushlstring(L, id.id, id.length);
-  error_push(L, v.kind, NULL);
-  prepare_error(L);
-  lua_pushinteger(L, v.attempts);
-  lua_setfield(L, -2, "attempts");
-  lua_pushnumber(L, v.elapsed);
-  lua_setfield(L, -2, "elapsed");
+  error_push(L, v.kind, v.why);
+  verdict_prepare(L, id.id, id.length);
+  verdict_finish(L, &v);
   lookup_drop(l);
+  lua_pushinteger(L, (lua_Integer)v.slot + 1);
+  return 3;
+}
+
+static int engine_cancel (lua_State *L) {
+  struct lookup *l = check_engine(L);
+  size_t length;
+  const char *id = luaL_checklstring(L, 2, &length);
+  double now = check_now(L, 3);
+  struct lookup_verdict v;
+  luaL_checkstack(L, 8, "no room");
+  error_push(L, KIND_cancelled, NULL);
+  verdict_prepare(L, id, length);
+  if (!lookup_cancel(l, id, length, now, &v)) return 0;
+  verdict_finish(L, &v);
+  lua_pushinteger(L, (lua_Integer)v.slot + 1);
   return 2;
 }
 
-static const luaL_Reg methods[] = { { "submit", engine_submit },   { "next", engine_next },
-                                    { "due", engine_due },         { "open", engine_open },
-                                    { "on_wire", engine_on_wire }, { "answer", engine_answer },
-                                    { "fault", engine_fault },     { "unresolved", engine_unresolved },
-                                    { NULL, NULL } };
+/* ---- figures --------------------------------------------------------------------------------------------------- */
+
+static void set_count (lua_State *L, const char *name, uint64_t count) {
+  lua_pushinteger(L, (lua_Integer)count);
+  lua_setfield(L, -2, name);
+}
+
+static void push_kinds (lua_State *L, const struct lookup_stats *s) {
+  lua_newtable(L);
+  for (int kind = 0; kind < KIND_COUNT; kind++)
+    if (s->attempts[kind] > 0) set_count(L, kind_name((enum kind)kind), s->attempts[kind]);
+}
+
+static void set_number (lua_State *L, const char *name, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
+}
+
+/* The octaves that have any values: { { from =, to =, count = }, … }, into the table on top of the stack. Returns the sum. */
+static uint64_t set_octaves (lua_State *L, const struct histogram *h) {
+  uint64_t sum = 0;
+  int rows = 0;
+  for (int i = 0; i < h->size;) {
+    double from, to, start, end;
+    uint64_t count = 0;
+    histogram_octave(h->first + i, &from, &to);
+    do {
+      count += h->count[i++];
+      histogram_octave(h->first + i, &start, &end);
+    } while (i < h->size && start <= from);
+    if (count == 0) continue;
+    sum += count;
+    lua_newtable(L);
+    set_number(L, "from", from);
+    set_number(L, "to", to);
+    set_count(L, "count", count);
+    lua_rawseti(L, -2, ++rows);
+  }
+  return sum;
+}
+
+static void push_histogram (lua_State *L, const struct histogram *h) {
+  static const struct { const char *name; double share; } quantile[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p95", 0.95 },
+                                                                          { "p99", 0.99 } };
+  lua_newtable(L);
+  uint64_t count = set_octaves(L, h);
+  set_count(L, "count", count);
+  for (size_t i = 0; count > 0 && i < sizeof quantile / sizeof quantile[0]; i++) {
+    double rank = ceil(quantile[i].share * (double)count);
+    set_number(L, quantile[i].name, histogram_value(histogram_rank(h, (uint64_t)rank), false));
+  }
+}
+
+static int engine_stats (lua_State *L) {
+  struct lookup *l = check_engine(L);
+  const struct lookup_stats *s = lookup_stats(l);
+  uint64_t attempts = 0;
+  for (int kind = 0; kind < KIND_COUNT; kind++) attempts += s->attempts[kind];
+  lua_newtable(L);
+  set_count(L, "attempts", attempts);
+  set_count(L, "settled", s->settled);
+  set_count(L, "failed", s->failed);
+  set_count(L, "retried", s->retried);
+  set_count(L, "open", lookup_open(l));
+  set_count(L, "on_wire", lookup_on_wire(l));
+  set_count(L, "limit", lookup_limit(l));
+  push_kinds(L, s);
+  lua_setfield(L, -2, "kinds");
+  push_histogram(L, &s->seconds);
+  lua_setfield(L, -2, "latency");
+  return 1;
+}
+
+static const luaL_Reg methods[] = { { "submit", engine_submit },   { "next", engine_next },     { "due", engine_due },
+                                    { "answer", engine_answer },   { "fault", engine_fault },   { "ended", engine_ended },
+                                    { "cancel", engine_cancel },   { "open", engine_open },     { "limit", engine_limit },
+                                    { "on_wire", engine_on_wire }, { "stats", engine_stats },   { NULL, NULL } };
 static const luaL_Reg metamethods[] = { { "__gc", engine_gc }, { NULL, NULL } };
 static const luaL_Reg functions[] = { { "engine", engine_new }, { "id_valid", id_valid }, { NULL, NULL } };
 
-/* Put the functions into the table at `table`, with both upvalues. */
-static void set_functions (lua_State *L, int table, const luaL_Reg *list, int records, int engines) {
-  lua_pushvalue(L, table);
-  lua_pushvalue(L, records);
-  lua_pushvalue(L, engines);
+/* Put the functions into the table on top of the stack, with both upvalues. */
+static void set_functions (lua_State *L, const luaL_Reg *list) {
+  record_push_metatable(L);
+  luaL_getmetatable(L, ENGINE_METATABLE);
   compat_setfuncs(L, list, 2);
-  lua_pop(L, 1);
 }
 
 void lookup_register (lua_State *L) {
-  int module = lua_gettop(L), records = module + 1, engines = module + 2, index = module + 3;
-  record_push_metatable(L);
+  luaL_newmetatable(L, ENGINE_METATABLE);  /* if not new, perhaps half-made: memory may have run out */
+  set_functions(L, metamethods);
   lua_newtable(L);
-  lua_newtable(L);
-  set_functions(L, index, methods, records, engines);
-  set_functions(L, engines, metamethods, records, engines);
-  set_functions(L, module, functions, records, engines);
-  lua_setfield(L, engines, "__index");
-  lua_settop(L, module);
+  set_functions(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+  set_functions(L, functions);
 }
+
+void engine_push_metatable (lua_State *L) { luaL_getmetatable(L, ENGINE_METATABLE); }

@@ -188,7 +188,7 @@ static const luaL_Reg metamethods[] = { { "__index", record_index_name },
                                         { NULL, NULL } };
 
 void record_push_metatable (lua_State *L) {
-  if (!luaL_newmetatable(L, RECORD_METATABLE)) return;
+  luaL_newmetatable(L, RECORD_METATABLE);
   lua_pushvalue(L, -1);
   compat_setfuncs(L, metamethods, 1);
   lua_pushliteral(L, "openrouter.generation");

@@ -25,18 +25,24 @@ static int find_field (const char *raw, size_t length, int guess) {
 
 static uint32_t offset_of (const struct record *r, const char *p) { return p ? (uint32_t)(p - r->text) : 0; }
 
+/* Members mostly come in the table's order. */
+static void expect_field (struct json_walk *walk, int field) {
+  walk->expected = field < FIELD_COUNT ? field_info[field].name : NULL;
+  walk->expected_length = field < FIELD_COUNT ? field_info[field].name_length : 0;
+}
+
 #define NOT_INDEXED UINT32_MAX  /* as `object`: none yet; no text is that long */
 
 /* Check the object at p and note where its known members' values are. */
 static const char *index_members (struct record *r, const char *p, int depth, struct json_error *error) {
-  struct json_walk walk = { NULL, 0, false };
+  struct json_walk walk = { NULL, 0, NULL, 0, false, false };
   int field = -1;
   r->object = offset_of(r, p);
   memset(r->member, 0, sizeof r->member);
-  for (p++; json_check_member(&p, &walk, error);) {
+  for (p++; expect_field(&walk, field + 1), json_check_member(&p, &walk, error);) {
     const char *value = p;
     if ((p = json_check_value(p, depth, error)) == NULL) return NULL;
-    int found = find_field(walk.name, walk.name_length, field + 1);
+    int found = walk.as_expected ? field + 1 : find_field(walk.name, walk.name_length, field + 1);
     if (found < 0) continue;
     field = found;
     r->member[field] = offset_of(r, value);
@@ -50,7 +56,7 @@ static const char *index_members (struct record *r, const char *p, int depth, st
 /* Check the object at p and mark its members. A `data` object is indexed on the way, as it is nearly always the record;
    so is that of a ledger line's `answer`, one level down. */
 static const char *scan (struct record *r, const char *p, int depth, const char *mark[], struct json_error *error) {
-  struct json_walk walk = { NULL, 0, false };
+  struct json_walk walk = { NULL, 0, NULL, 0, false, false };
   for (p++; json_check_member(&p, &walk, error);) {
     int found = find_mark(walk.name, walk.name_length);
     if (depth == INSIDE_ANSWER && found != MARK_data) found = -1;

@@ -56,6 +56,13 @@ static double backoff (const struct retry_policy *policy, int failures, double r
   return random * (step < policy->cap ? step : policy->cap);
 }
 
+/* What the server asks for is the least; a little more spreads those it asked at the same time. */
+static double at_least (double delay, double retry_after) { return retry_after >= 0 ? retry_after + delay / 4 : delay; }
+
+double retry_pause (const struct retry_policy *policy, int failures, double retry_after, double random) {
+  return at_least(backoff(policy, failures, random), retry_after);
+}
+
 double retry_delay (const struct retry_policy *policy, enum kind kind, int failures, double retry_after, double random,
                     double now, double wait_until, double last_start) {
   enum retry_rule rule = kind_rule(kind);
@@ -63,15 +70,13 @@ double retry_delay (const struct retry_policy *policy, enum kind kind, int failu
   if (!policy->enabled || rule == RETRY_NEVER || rule == RETRY_STOP) return -1;
   if (rule == RETRY_BRIEFLY && failures >= BRIEF_FAILURES) return -1;
   if (rule == RETRY_WAIT) {
-    delay = not_yet.base / 2 + backoff(&not_yet, failures, random);
+    delay = at_least(not_yet.base / 2 + backoff(&not_yet, failures, random), retry_after);
     if (wait_until < limit) limit = wait_until;
     /* the last look is at the very end of the wait, not somewhere before it */
     if (now < limit && now + delay > limit) delay = limit - now;
   } else {
-    delay = backoff(policy, failures, random);
+    delay = retry_pause(policy, failures, retry_after, random);
   }
-  /* what the server asks for is the least; a little more spreads those it asked at the same time */
-  if (retry_after >= 0) delay = retry_after + delay / 4;
   return now < limit && now + delay <= limit + 1e-6 ? delay : -1;
 }
 

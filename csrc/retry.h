@@ -33,10 +33,13 @@ struct retry_policy {
   double base, factor, cap;   /* delays in seconds: up to base * factor^(n-1), at most cap */
 };
 
+/* Seconds to wait after `failures` failed attempts, at least 1. `random` is in [0, 1); `retry_after` is what the server asked
+   for, in seconds, negative for nothing. */
+double retry_pause (const struct retry_policy *policy, int failures, double retry_after, double random);
+
 /*
 ** Seconds from `now` to the next attempt after `failures` failed ones (of kinds asked again briefly: failures of such kinds
-** alone), or a negative number: give up. All times are on one clock, in seconds. `random` is in [0, 1). `retry_after` is what the server asked for, in seconds, negative for nothing.
-** `wait_until` is until when a 404 means "not written yet". No attempt starts after `last_start`:
+** alone), or a negative number: give up. All times are on one clock, in seconds. `wait_until` is until when a 404 means "not written yet". No attempt starts after `last_start`:
 ** a longer delay gives up at once.
 */
 double retry_delay (const struct retry_policy *policy, enum kind kind, int failures, double retry_after, double random,

@@ -116,6 +116,18 @@ describe("batch", function()
     assert.same({ "gen-1 record", "gen-2 failed" }, lines)
   end)
 
+  it("counts refusals since the last record", function()
+    local answers, list, refused = {}, {}, {}
+    for i = 1, 6 do
+      list[i] = "gen-" .. i
+      answers[list[i]] = i == 3 and '{"id":"gen-3"}' or i == 5 and "not_found" or "forbidden"
+    end
+    local writer = assert(ledger.open(directory .. "/costs.jsonl"))
+    batch.fetch(stand_in(answers), list, writer, function(so_far) refused[#refused + 1] = so_far.refused end)
+    assert.same({ 1, 2, 0, 1, 1, 2 }, refused)
+    assert(writer:close())
+  end)
+
   it("stops when the ledger cannot be written, and counts only what is in it", function()
     local writer = assert(ledger.open "/dev/full")
     local outcome, trouble = batch.fetch(stand_in { ["gen-1"] = '{"id":"gen-1"}', ["gen-2"] = '{"id":"gen-2"}' },

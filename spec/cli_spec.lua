@@ -122,6 +122,19 @@ describe("openrouter-cost", function()
   end)
 
   describe("fetch", function()
+    it("asks whether the key is the right one when 20 ids in a row are refused", function()
+      local function refused(count)
+        local ids = {}
+        for i = 1, count do ids[i] = ("gen-1792120000-status-403-%d\n"):format(i) end
+        local path = file("ids", table.concat(ids))
+        return select(3, run(("fetch %s --ledger %s/%d.jsonl"):format(path, directory, count)))
+      end
+      assert.is_nil(refused(19):find "in a row")
+      local _, times = refused(45):gsub(
+        "20 ids in a row are refused %(403%), such as gen%-1792120000%-status%-403%-%d+; is the key", "")
+      assert.equal(1, times)
+    end)
+
     it("fetches every id of a log into a ledger, once", function()
       local ledger = directory .. "/costs.jsonl"
       local _

@@ -10,15 +10,28 @@ describe("sandbox", function()
   teardown(function() sandbox:stop() end)
   after_each(shell.clean)
 
-  local function curl(arguments, path)
-    local _, out = shell.run(("curl -s -i -m 10 -H 'Authorization: Bearer k' %s '%s%s'"):format(arguments, sandbox.url, path))
+  local function curl(arguments, path, key)
+    local _, out = shell.run(("curl -s -i -m 10 -H 'Authorization: Bearer %s' %s '%s%s'"):format(
+      key or "k", arguments, sandbox.url, path))
     return tonumber(out:match "HTTP/1.1 (%d+)"), out:match "\r\n\r\n(.*)$", out
+  end
+
+  local function content(id, key) return curl("", "/generation/content?id=" .. id, key) end
+
+  local function feedback(body, key) return curl("--data-binary " .. shell.quote(body), "/generation/feedback", key) end
+
+  --- Each line, decoded.
+  local function decoded(text)
+    local list = {}
+    for line in text:gmatch "[^\n]+" do list[#list + 1] = cjson.decode(line) end
+    return list
   end
 
   it("answers with the record that Python computes from the id", function()
     local ids = {}
     for i = 1, 300 do ids[i] = ("gen-%d-%d"):format(1790000000 + i * 7919, i * i) end
     for i = 301, 320 do ids[i] = "gen-old:" .. i .. "/x~" end
+    for i = 321, 340 do ids[i] = "gen-failed-" .. i end
     local path = shell.write(shell.directory() .. "/ids", table.concat(ids, "\n") .. "\n")
     local _, model = shell.run("python3 spec/support/sandbox_model.py <" .. path)
     local expected = {}
@@ -42,8 +55,125 @@ describe("sandbox", function()
     assert.equal(#ids, compared)
   end)
 
+  it("answers with the content that Python computes from the id, and that fits the record", function()
+    local ids, urls, seen = {}, {}, {}
+    for i = 1, 200 do ids[i] = ("gen-%d-%d%s"):format(1790000000 + i * 7919, i * i, i % 2 == 0 and "-failed-x" or "") end
+    for i, id in ipairs(ids) do
+      urls[2 * i - 1] = ("url = %s/generation?id=%s"):format(sandbox.url, id)
+      urls[2 * i] = ("url = %s/generation/content?id=%s"):format(sandbox.url, id)
+    end
+    local directory = shell.directory()
+    local config = shell.write(directory .. "/urls", table.concat(urls, "\n") .. "\n")
+    local _, model = shell.run("python3 spec/support/sandbox_model.py --content <"
+      .. shell.write(directory .. "/ids", table.concat(ids, "\n")))
+    local _, out = shell.run("curl -s -m 30 -H 'Authorization: Bearer k' -w '\\n' -K " .. config)
+    local expected, answers = decoded(model), decoded(out)
+    assert.equal(#ids, #expected)
+    assert.equal(2 * #ids, #answers)
+    for i = 1, #ids do
+      local gen, data = answers[2 * i - 1].data, answers[2 * i].data
+      assert.same({ data = expected[i] }, answers[2 * i])
+      assert.equal(gen.finish_reason == "error", data.error ~= cjson.null)
+      assert.equal(i % 2 == 0, data.error ~= cjson.null)
+      if data.error ~= cjson.null then
+        local calls = gen.provider_responses
+        assert.same({ 0, 502, gen.provider_name }, { gen.usage, data.error.status, data.error.provider_name })
+        assert.equal(calls == cjson.null and 0 or #calls - 1, #data.error.previous_errors)
+        if calls ~= cjson.null then assert.equal(502, calls[#calls].status) end
+        for j, before in ipairs(data.error.previous_errors) do
+          local status = calls[j].status
+          assert.same({ status == cjson.null and 524 or status, calls[j].provider_name }, { before.code, before.provider_name })
+          assert.equal(status == cjson.null, before.raw == cjson.null)
+          seen["earlier error"] = true
+        end
+      end
+      seen[data.input.prompt and "prompt" or "messages"] = true
+      seen[data.output.completion == cjson.null and "no completion" or "completion"] = true
+      seen[data.output.reasoning == cjson.null and "no reasoning" or "reasoning"] = true
+      local asked = data.input.prompt or data.input.messages[#data.input.messages].content
+      seen[type(asked) == "table" and "parts" or "text"] = true
+    end
+    assert.same({ prompt = true, messages = true, completion = true, ["no completion"] = true, reasoning = true,
+      ["no reasoning"] = true, parts = true, text = true, ["earlier error"] = true }, seen)
+  end)
+
+  it("gives content under the same rules as records", function()
+    assert.equal(400, (curl("", "/generation/content")))
+    assert.equal(404, (content "chatcmpl-1"))
+    assert.equal(404, (curl("-X POST", "/generation/content?id=gen-1")))
+    assert.equal(401, (content("gen-1", "sk-or-sandbox-bad")))
+    assert.equal(402, (content("gen-1", "sk-or-sandbox-broke")))
+    assert.equal(524, (content "gen-status-524-x"))
+    assert.equal(502, (content "gen-once-502-content"))
+    assert.equal(200, (content "gen-once-502-content"))
+    assert.equal(404, (content "gen-1-fresh-content"))
+    servers.wait_for(function() return content "gen-1-fresh-content" == 200 end, 5)
+    assert.equal(200, (content "gen-1-fresh-content"))
+    assert.matches("^<!DOCTYPE html>", (select(2, content "gen-html-x")))
+    local _, other = shell.run "echo gen-other-xx | python3 spec/support/sandbox_model.py --content"
+    assert.same({ data = cjson.decode(other) }, cjson.decode((select(2, content "gen-other-x"))))
+    local status, half, all = content "gen-cut-x"
+    assert.equal(200, status)
+    assert.equal(math.floor(all:match "Content%-Length: (%d+)" / 2), #half)
+  end)
+
+  it("takes feedback as documented, and no other", function()
+    local status, body = feedback [[{"generation_id":"gen-1","category":"other"}]]
+    assert.equal(200, status)
+    assert.same({ data = { success = true } }, cjson.decode(body))
+    for _, category in ipairs { "latency", "incoherence", "incorrect_response", "formatting", "billing", "api_error", "other" } do
+      assert.equal(200, (feedback(cjson.encode { generation_id = "gen-1", category = category, comment = "" })))
+    end
+    assert.equal(200, (feedback [[{"generation_id":"gen-old:1\/x~","category":"\u006fther"}]]))
+    local with_comment = [[ {"comment":"%s","more":1e-3, "category":"other","generation_id":"gen-1"} ]]
+    for _, character in ipairs { "c", "é", "🕰", [[\"]], [[\\]], [[\u00e9]], [[\ud83d\udd70]] } do
+      assert.equal(200, (feedback(with_comment:format(character:rep(1000)))), character)
+      assert.equal(400, (feedback(with_comment:format(character:rep(1001)))), character)
+    end
+    for _, wrong in ipairs {
+      "", "[]", "{}", "null",
+      [[{"generation_id":"gen-1"}]], [[{"category":"other"}]],
+      [[{"generation_id":"","category":"other"}]], [[{"generation_id":1,"category":"other"}]],
+      [[{"generation_id":"gen-1","category":"praise"}]], [[{"generation_id":"gen-1","category":null}]],
+      [[{"generation_id":"gen-1","category":"other","comment":null}]],
+      [[{"generation_id":"gen-1","category":"other","comment":"\x"}]],
+      [[{"generation_id":"gen-1","category":"other"]], [[{"generation_id":"gen-1","category":"other"},]],
+      [[{"generation_id":"gen-1" "category":"other"}]], [[{"generation_id":"gen-1","category":"other",}]],
+    } do
+      status, body = feedback(wrong)
+      assert.equal(400, status, wrong)
+      assert.same({ error = { code = 400, message = "Invalid request parameters" } }, cjson.decode(body))
+    end
+  end)
+
+  it("gives feedback the rules of the other routes", function()
+    local function on(id, key) return (feedback(([[{"generation_id":"%s","category":"other"}]]):format(id), key)) end
+    assert.equal(404, (curl("", "/generation/feedback")))
+    assert.equal(404, on "chatcmpl-1")
+    assert.equal(401, on("gen-1", "sk-or-sandbox-bad"))
+    assert.equal(529, on "gen-status-529-x")
+    assert.equal(429, on "gen-once-429-feedback")
+    assert.equal(200, on "gen-once-429-feedback")
+  end)
+
+  it("has a key that is no management key", function()
+    local plain = "sk-or-sandbox-plain"
+    assert.equal(200, (curl("", "/generation?id=gen-1", plain)))
+    local refused = { error = { code = 403, message = "Only management keys can perform this operation" } }
+    for _, ask in ipairs { content, feedback } do
+      local status, body = ask("gen-1", plain)
+      assert.equal(403, status)
+      assert.same(refused, cjson.decode(body))
+    end
+    assert.equal(400, (curl("", "/generation/content", plain)))
+  end)
+
   it("wants a key, an id and the right route", function()
     local _, out = shell.run(("curl -s -i '%s/generation?id=gen-1'"):format(sandbox.url))
+    assert.matches("HTTP/1.1 401", out)
+    _, out = shell.run(("curl -s -i '%s/generation/content?id=gen-1'"):format(sandbox.url))
+    assert.matches("HTTP/1.1 401", out)
+    _, out = shell.run(("curl -s -i -d '{}' '%s/generation/feedback'"):format(sandbox.url))
     assert.matches("HTTP/1.1 401", out)
     assert.equal(400, curl("", "/generation"))
     assert.equal(404, (curl("", "/generation?id=chatcmpl-1")))

@@ -1,5 +1,6 @@
 -- luacheck: std ngx_lua
--- What the sandbox answers: generation records, made of their ids, the faults an id can ask for, and chat completions.
+-- What the sandbox answers: generation records and contents, made of their ids, the faults an id can ask for, feedback, and
+-- chat completions.
 
 local records = require "records"
 
@@ -42,10 +43,14 @@ end
 
 local REFUSED = { ["sk-or-sandbox-bad"] = 401, ["sk-or-sandbox-broke"] = 402, ["sk-or-sandbox-other"] = 403 }
 
-local function key_refused ()
+local function key_refused (management)
   local key = match(ngx.var.http_authorization or "", "^Bearer +(%S+)")
   if not key then
     fail(401, "Missing Authentication header")
+    return true
+  end
+  if management and key == "sk-or-sandbox-plain" then
+    fail(403, "Only management keys can perform this operation")
     return true
   end
   if not REFUSED[key] then return false end
@@ -75,9 +80,13 @@ local function refusal (id)
   if find(id, "-fresh-", 1, true) and age(id) < 1 then return 404 end
 end
 
-local function record_json (id) return records.json(records.record(id, md5), md5) end
+local function failed_or_not (id)
+  local r = records.record(id, md5)
+  if find(id, "-failed-", 1, true) then records.fail(r) end
+  return r
+end
 
-local function faulty (id)
+local function faulty (id, json)
   local status = refusal(id)
   if status then return fail(status) end
   if find(id, "-slow-", 1, true) then ngx.sleep(2) end
@@ -85,19 +94,79 @@ local function faulty (id)
     ngx.header["Content-Type"] = "text/html"
     return answer(200, HTML)
   end
-  if find(id, "-cut-", 1, true) then return cut(record_json(id)) end
+  if find(id, "-cut-", 1, true) then return cut(json(failed_or_not(id), md5)) end
   if find(id, "-other-", 1, true) then id = id .. "x" end
-  answer(200, record_json(id))
+  answer(200, json(failed_or_not(id), md5))
 end
 
-function api.generation ()
+-- Answers with json(record), unless the id asks for something else.
+local function reply (id, json)
+  if not ngx.re.find(id, [[^gen-[A-Za-z0-9_.~:/-]+\z]], "jo") then return fail(404) end
+  if ngx.re.find(id, "-(?:status|once|fresh|slow|html|cut|other|failed)-", "jo") then return faulty(id, json) end
+  answer(200, json(records.record(id, md5), md5))
+end
+
+local function get (json, management)
   if ngx.req.get_method() ~= "GET" then return fail(404) end
   local id = ngx.req.get_uri_args().id
   if type(id) ~= "string" or id == "" then return answer(400, NO_ID) end    -- before the key, as the service does
-  if key_refused() then return end
-  if not ngx.re.find(id, [[^gen-[A-Za-z0-9_.~:/-]+\z]], "jo") then return fail(404) end
-  if ngx.re.find(id, "-(?:status|once|fresh|slow|html|cut|other)-", "jo") then return faulty(id) end
-  answer(200, record_json(id))
+  if key_refused(management) then return end
+  reply(id, json)
+end
+
+function api.generation () get(records.json) end
+
+function api.content () get(records.content_json, true) end
+
+local CATEGORIES = { latency = true, incoherence = true, incorrect_response = true, formatting = true, billing = true,
+  api_error = true, other = true }
+local COMMENT_LENGTH = 1000
+local RECORDED = '{"data":{"success":true}}'
+
+-- Feedback is a flat object, and so much JSON is read without a library.
+local STRING = [["((?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+)"]]
+local MEMBER = [[\s*]] .. STRING .. [[\s*:\s*(?:]] .. STRING .. [[|true|false|null|-?[0-9][-+.0-9eE]*+)\s*([,}])]]
+
+-- name -> text, still escaped, or false for other values
+local function flat_object (body)
+  local start = match(body, "^%s*{()")
+  if not start then return nil end
+  local object, place = {}, { pos = start }
+  repeat
+    local member = ngx.re.match(body, MEMBER, "ajo", place)
+    if not member then return nil end
+    object[member[1]] = member[2]
+  until member[3] == "}"
+  return find(body, "^%s*$", place.pos) and object
+end
+
+-- Any character may come as \uXXXX, and encoders do write a slash as \/.
+local function unescaped (text)
+  return (text:gsub("\\/", "/"):gsub("\\u00(%x%x)", function (hex) return string.char(tonumber(hex, 16)) end))
+end
+
+-- In characters, as JSON Schema counts them, and not in bytes or in the UTF-16 units of an escaped pair.
+local function length (text)
+  text = text:gsub("\\\\", "x"):gsub("\\u[dD][89abAB]%x%x\\u[dD][c-fC-F]%x%x", "x"):gsub("\\u%x%x%x%x", "x")
+  return select(2, text:gsub("\\?[^\128-\191]", ""))
+end
+
+-- The generation's id, if this is feedback as documented.
+local function feedback_id (body)
+  local object = flat_object(body)
+  if not object or not object.generation_id or object.generation_id == "" then return nil end
+  if not object.category or not CATEGORIES[unescaped(object.category)] then return nil end
+  if object.comment == false or object.comment and length(object.comment) > COMMENT_LENGTH then return nil end
+  return unescaped(object.generation_id)
+end
+
+function api.feedback ()
+  if ngx.req.get_method() ~= "POST" then return fail(404) end
+  if key_refused(true) then return end
+  ngx.req.read_body()
+  local id = feedback_id(ngx.req.get_body_data() or "")
+  if not id then return fail(400, "Invalid request parameters") end
+  reply(id, function () return RECORDED end)
 end
 
 local ANSWER = { "This ", "answer ", "comes ", "from ", "the ", "sandbox: ", "no ", "model ", "was ", "asked." }

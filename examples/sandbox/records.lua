@@ -1,5 +1,5 @@
--- Id -> generation record, out of nothing but the id: every figure comes from MD5 digests of it, so whoever knows an id
--- knows its record. Plain Lua of any version; the caller brings md5(string) -> 16 bytes.
+-- Id -> generation record and content, out of nothing but the id: every figure comes from MD5 digests of it, so whoever knows
+-- an id knows its record. Plain Lua of any version; the caller brings md5(string) -> 16 bytes.
 
 local floor, format, byte, find, match = math.floor, string.format, string.byte, string.find, string.match
 
@@ -263,6 +263,17 @@ function records.record (id, md5)
   return r
 end
 
+-- Makes it the record of a generation whose last attempt failed as well: there is no answer, and nothing is charged.
+function records.fail (r)
+  r.finish_reason, r.native_finish_reason, r.cancelled, r.upstream_id = "error", false, false, false
+  r.tokens_completion, r.native_tokens_completion, r.generation_time = 0, 0, 40
+  if r.native_tokens_reasoning then r.native_tokens_reasoning = 0 end
+  r.usage, r.total_cost, r.cache_discount = 0, r.total_cost and 0, false
+  if r.upstream_inference_cost then r.upstream_inference_cost = 0 end
+  local last = r.attempts and r.attempts[#r.attempts]
+  if last then last.status, last.id = "502", nil end
+end
+
 -- The model that answers a chat under this name, given with its date or without; nil for others.
 function records.chat_model (name)
   for _, m in ipairs(MODELS) do
@@ -369,6 +380,68 @@ function records.json (r, md5)
     .. ',"preset_id":' .. text(r.preset_id)
     .. ',"data_region":"' .. r.data_region
     .. '","workspace_id":' .. text(r.workspace_id) .. "}}"
+end
+
+-- As JSON strings hold them: quotes, line ends and letters beyond ASCII are where clients go wrong.
+local TALKS = {
+  { ask = [[Why is the invoice for May twice the usual one?]], think = [[The plan changed in the middle of May.]],
+    answer = [[It covers two plans: the old one until the 12th, and the new one from then on.]] },
+  { ask = [[Translate \"good night\" into German.]], think = [[A set phrase.]],
+    answer = [[\"Gute Nacht\". Schöne Träume!]] },
+  { ask = [[Name three colours, one per line.]], think = [[Red,\ngreen,\nblue.]], answer = [[red\ngreen\nblue]] },
+  { ask = [[A Lua function that adds two numbers, please.]], think = [[a + b]],
+    answer = [[```lua\nlocal function add (a, b)\n\treturn a + b\nend\n```]] },
+  { ask = [[Is 91 a prime?]], think = [[9 × 9 < 91 < 10 × 10, so trying 2, 3, 5 and 7 is enough.]],
+    answer = [[No: 91 = 7 × 13.]] },
+  { ask = [[¿Qué hora es en Tokio?]], think = [[No clock here \\ no tool for it.]], answer = [[No puedo ver ningún reloj 🕰.]] },
+}
+
+-- What the upstream said about a failed attempt; nothing where there was no answer.
+local RAW = { ["429"] = "Too many requests", ["500"] = "Internal error", ["502"] = "Bad gateway", ["503"] = "Overloaded" }
+
+local function failure_json (code_name, status, provider)
+  local said = RAW[status]
+  return format('"%s":%s,"message":"%s","provider_name":"%s","raw":%s', code_name, said and status or "524",
+    said and "Provider returned error" or "Request timed out. Please try again later.", provider,
+    said and format([["{\"error\":{\"code\":%s,\"message\":\"%s\"}}"]], status, said) or "null")
+end
+
+local function error_json (r)
+  if r.finish_reason ~= "error" then return "null" end
+  local before = {}
+  for i = 1, (r.attempts and #r.attempts or 1) - 1 do
+    local attempt = r.attempts[i]
+    before[i] = "{" .. failure_json("code", attempt.status, pick(attempt.provider, r.offer.providers)) .. "}"
+  end
+  return "{" .. failure_json("status", "502", r.provider_name) .. ',"previous_errors":[' .. table.concat(before, ",") .. "]}"
+end
+
+local function user_json (r, ask)
+  if not r.num_media_prompt then return '"' .. ask .. '"' end
+  local parts = '[{"type":"text","text":"' .. ask .. '"}'
+  for i = 1, r.num_media_prompt do
+    parts = parts .. format(',{"type":"image_url","image_url":{"url":"https://images.example.com/%d.png"}}', i)
+  end
+  return parts .. "]"
+end
+
+-- What was asked and answered. The draws are its own, so that the record costs none more.
+function records.content_json (r, md5)
+  local a, b, c, d, e, f, g, h = byte(md5(r.id .. "#content"), 1, 8)
+  local talk = pick(a * 256 + b, TALKS)
+  local ask = format("Ticket %d: ", c * 256 + d) .. talk.ask
+  local input
+  if r.api_type == "embeddings" or chance(e * 256 + f, 100) then
+    input = '{"prompt":"' .. ask .. '"}'
+  else
+    local system = chance(g * 256 + h, 400) and '{"role":"system","content":"You answer tickets."},' or ""
+    input = '{"messages":[' .. system .. '{"role":"user","content":' .. user_json(r, ask) .. '}]}'
+  end
+  local completion = (r.cancelled or r.finish_reason == "length") and match(talk.answer, "^[^ ]+")
+    or r.finish_reason == "stop" and talk.answer
+  local reasoning = (r.native_tokens_reasoning or 0) > 0 and talk.think
+  return '{"data":{"input":' .. input .. ',"output":{"completion":' .. text(completion) .. ',"reasoning":' .. text(reasoning)
+    .. '},"error":' .. error_json(r) .. "}}"
 end
 
 -- Every record takes other branches: LuaJIT would compile thousands of paths, and is faster interpreting them. The draws

@@ -130,6 +130,7 @@ end
 ---@field unresolved integer ids not asked, or to be asked again another time; they are in no line
 ---@field kinds table<string, integer> how many of each kind of error
 ---@field errors table<string, openrouter.Error> the first error of each kind
+---@field refused integer "forbidden" ones since the last record: many in a row say that the key is another account's
 
 -- Errors that say nothing about the id itself leave no line: the id is simply still to be fetched.
 local KEY_TROUBLE = { auth = true, payment = true, unresolved = true, closed = true, cancelled = true }
@@ -137,6 +138,7 @@ local KEY_TROUBLE = { auth = true, payment = true, unresolved = true, closed = t
 local function note_error(outcome, err)
   outcome.kinds[err.kind] = (outcome.kinds[err.kind] or 0) + 1
   outcome.errors[err.kind] = outcome.errors[err.kind] or err
+  if err.kind == "forbidden" then outcome.refused = outcome.refused + 1 end
 end
 
 --- Fetch the ids and write each result to the ledger as it comes.
@@ -147,12 +149,12 @@ end
 ---@return openrouter.Outcome outcome as far as it got
 ---@return openrouter.Error? err kind "io": the ledger cannot be written; what `outcome` counts is in it, whole
 function batch.fetch(client, ids, writer, on_progress)
-  local outcome = { total = #ids, done = 0, settled = 0, failed = 0, unresolved = 0, kinds = {}, errors = {} }
+  local outcome = { total = #ids, done = 0, settled = 0, failed = 0, unresolved = 0, kinds = {}, errors = {}, refused = 0 }
   for id, gen, err in client:each(ids) do
     local ok, trouble, count = true, nil, "unresolved"
     if gen then
       ok, trouble = writer:settled(id, gen)
-      count = "settled"
+      count, outcome.refused = "settled", 0
     elseif not KEY_TROUBLE[err.kind] then
       ok, trouble = writer:failed(id, err)
       count = "failed"

@@ -14,7 +14,9 @@ local cli = {}
 local OK, FAILURE, USAGE, INCOMPLETE, KEY_TROUBLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 local KEY_KINDS = { auth = true, payment = true, no_key = true }
 
+local bar -- on the terminal's last line, while fetching
 local function say(format, ...)
+  if bar then bar:clear() end
   io.stderr:write("openrouter-cost: ", select("#", ...) > 0 and format:format(...) or format, "\n")
 end
 
@@ -81,8 +83,9 @@ end
 -- Tell why ids are asked again, once for each kind of trouble.
 local function retry_notice()
   local told = {}
-  return function(err)
-    if told[err.kind] then return end
+  return function(event)
+    local err = event.err
+    if not event.delay or told[err.kind] then return end
     told[err.kind] = true
     if err.kind == "not_found" then
       say("%s is not written yet; asking again, and for others like it", err.id)
@@ -93,7 +96,7 @@ local function retry_notice()
 end
 
 local function get(args)
-  local client, trouble = openrouter.client { on_retry = retry_notice() }
+  local client, trouble = openrouter.client { on_event = retry_notice() }
   if not client then
     say("%s", tostring(trouble.message))
     return KEY_KINDS[trouble.kind] and KEY_TROUBLE or FAILURE
@@ -169,12 +172,22 @@ local function say_safe(outcome, path)
     plural(outcome.settled, "record is", "records are"), path, plural(outcome.total - outcome.done, "id is", "ids are"))
 end
 
+local MANY_REFUSED = 20
+
+-- Once, while there is still time to stop the run.
+local function say_refused(outcome)
+  if outcome.refused ~= MANY_REFUSED then return end
+  say("%d ids in a row are refused (403), such as %s; is the key in OPENROUTER_API_KEY of the account that made them?",
+    MANY_REFUSED, outcome.errors.forbidden.id)
+end
+
 local function run_fetch(client, ids, writer, path, problems)
-  local bar = progress.new(#ids, "ids")
+  bar = progress.new(#ids, "ids")
   local start, latest = core.now(), { settled = 0, done = 0, total = #ids }
   bar:show(0)
   local ok, outcome, trouble = pcall(batch.fetch, client, ids, writer, function(so_far)
     latest = so_far
+    say_refused(so_far)
     bar:show(so_far.done, so_far.failed > 0 and count(so_far.failed) .. " failed" or nil)
   end)
   bar:clear()
@@ -207,7 +220,7 @@ local function fetch(args)
   end
   describe_ids(found, args.file)
   local client, writer
-  client, trouble = openrouter.client { on_retry = retry_notice() }
+  client, trouble = openrouter.client { on_event = retry_notice() }
   if client then writer, trouble = ledger.open(args.ledger) end
   if not writer then
     say("%s", trouble.message)

@@ -2,133 +2,65 @@
 local core = require "openrouter.core"
 local curl = require "openrouter.curl"
 local errors = require "openrouter.errors"
-local nearest = require "openrouter.nearest"
-
----@class openrouter.ClientOptions
----@field api_key? string default $OPENROUTER_API_KEY
----@field base_url? string default $OPENROUTER_BASE_URL, else https://openrouter.ai/api/v1; http:// only to loopback
----@field concurrency? integer requests on the wire, 16
----@field window? integer ids accepted and unanswered, 1024
----@field connect_timeout? number 5
----@field timeout? number for one attempt, 30
----@field deadline? number for one id over everything, 120
----@field wait? number how long a 404 means "not written yet", 10 (0 for ids more than an hour old)
----@field retry? false|{base: number?, factor: number?, cap: number?} backoff { 0.5, 2, 30 }; false: one attempt
----@field max_body? integer bytes of an answer, 1 MiB
----@field ca_file? string certificates to trust instead of the system's
----@field on_retry? fun(err: openrouter.Error, delay: number) called when an id will be asked again after `delay` seconds
+local option = require "openrouter.options"
 
 ---@class openrouter.Client
 local Client = {}
 Client.__index = Client
 
-local DEFAULTS = {
-  base_url = "https://openrouter.ai/api/v1",
-  concurrency = 16,
-  window = 1024,
-  connect_timeout = 5,
-  timeout = 30,
-  deadline = 120,
-  wait = 10,
-  max_body = 1024 * 1024,
-}
-local RETRY = { base = 0.5, factor = 2, cap = 30 }
-local TYPES = { api_key = "string", ca_file = "string", retry = "table", on_retry = "function" }
-for name, value in pairs(DEFAULTS) do TYPES[name] = type(value) end
-
 -- ---- queues of results: get, each and poll have their own, so that none sees another's ------------------------------
+
+local WIDTH = 4 -- id, gen, err and context of a result, one after the other: to make a table of each would be the dearest part
 
 -- waiting: results that are still to come
 local function new_queue()
   return { first = 1, last = 0, waiting = 0 }
 end
 
-local function push(queue, item)
-  queue.last = queue.last + 1
-  queue[queue.last] = item
+local function is_empty(queue)
+  return queue.first > queue.last
 end
 
+local NONE = {} -- a context that is nil: what stands in a table keeps its place there
+
+-- All or nothing, should memory run out.
+local function push(queue, id, gen, err, context)
+  local last = queue.last
+  queue[last + 1], queue[last + 2], queue[last + 3], queue[last + 4] = id, gen or false, err or false, context
+  queue.last = last + WIDTH
+end
+
+-- id, gen, err, context; nil when the queue is empty
 local function pop(queue)
-  if queue.first > queue.last then return nil end
-  local item = queue[queue.first]
-  queue[queue.first] = nil
-  queue.first = queue.first + 1
-  return item
-end
-
--- ---- options --------------------------------------------------------------------------------------------------------
-
-local function unknown_option(name, types)
-  local names = {}
-  for known in pairs(types) do names[#names + 1] = known end
-  table.sort(names)
-  local near = nearest(tostring(name), names)
-  return ("unknown option '%s'%s"):format(tostring(name), near and ("; did you mean '%s'?"):format(near) or "")
-end
-
--- `level` is the caller's whose caller gets the blame, as error() counts from here.
-local function check_options(options, types, what, level)
-  if type(options) ~= "table" then error(what .. ": options must be a table, not a " .. type(options), level + 1) end
-  for name, value in pairs(options) do
-    local wanted = types[name]
-    if not wanted then error(what .. ": " .. unknown_option(name, types), level + 1) end
-    if type(value) ~= wanted and not (name == "retry" and value == false) then
-      error(("%s: option '%s' must be a %s, not a %s"):format(what, name, wanted, type(value)), level + 1)
-    end
-    if wanted == "number" and not (value >= 0 and value < math.huge) then
-      error(("%s: option '%s' must not be negative or infinite"):format(what, name), level + 1)
-    end
+  local first = queue.first
+  if first > queue.last then return nil end
+  local id, gen, err, context = queue[first], queue[first + 1], queue[first + 2], queue[first + 3]
+  queue[first], queue[first + 1], queue[first + 2], queue[first + 3] = nil, nil, nil, nil
+  if first + WIDTH > queue.last then
+    queue.first, queue.last = 1, 0 -- so that the table does not wander through memory
+  else
+    queue.first = first + WIDTH
   end
+  if context == NONE then context = nil end
+  return id, gen or nil, err or nil, context
 end
 
-local SHORTEST_SECRET = 8 -- bytes; to look for less would tear other words apart
-
--- A function that takes the key out of an error: servers may repeat what they were sent.
-local function concealer(key)
-  if #key < SHORTEST_SECRET then return function() end end
-  local pattern = key:gsub("%W", "%%%0")
-  local function conceal(value)
-    if type(value) == "string" then return (value:gsub(pattern, "(the key)")) end
-    if type(value) == "table" then
-      for name, member in pairs(value) do value[name] = conceal(member) end
-    end
-    return value
-  end
-  return conceal
-end
-
-local function with_defaults(options)
-  local o = { api_key = os.getenv "OPENROUTER_API_KEY" }
-  for name, value in pairs(DEFAULTS) do o[name] = value end
-  local base_url = os.getenv "OPENROUTER_BASE_URL"
-  if base_url and base_url ~= "" then o.base_url = base_url end
-  for name, value in pairs(options) do o[name] = value end
-  if o.retry ~= false then
-    check_options(o.retry or {}, { base = "number", factor = "number", cap = "number" }, "client: retry", 3)
-    o.retry = setmetatable({}, { __index = RETRY })
-    for name, value in pairs(options.retry or {}) do o.retry[name] = value end
-    o.retry = { base = o.retry.base, factor = o.retry.factor, cap = o.retry.cap }
-  end
-  return o
-end
+-- ---- making one -----------------------------------------------------------------------------------------------------
 
 --- A new client. Raises for unknown options and wrong types.
 ---@param options? openrouter.ClientOptions
----@return openrouter.Client?, openrouter.Error? without a key (kind "no_key") or with a bad base URL ("bad_request")
+---@return openrouter.Client?, openrouter.Error? without a key (kind "no_key") or with a bad base URL or proxy ("bad_request")
 function Client.new(options)
-  options = options or {}
-  check_options(options, TYPES, "client", 2)
-  local o = with_defaults(options)
+  local o = option.client(options or {})
   local key = (o.api_key or ""):match "^%s*(.-)%s*$"
   if key == "" then
     return nil, errors.new("no_key", "no API key: set OPENROUTER_API_KEY, or give the client an api_key")
   end
-  o.concurrency = math.max(1, math.floor(math.min(o.concurrency, o.window)))
-  o.window = math.max(1, math.floor(o.window))
   local now, unix_time = core.now(), core.unix_time()
   local engine = core.engine {
     window = o.window,
     concurrency = o.concurrency,
+    rate = o.rate,
     timeout = o.timeout,
     deadline = o.deadline,
     wait = o.wait,
@@ -141,95 +73,155 @@ function Client.new(options)
     api_key = key,
     user_agent = "lua-openrouter",
     ca_file = o.ca_file,
+    proxy = o.proxy,
+    insecure = o.insecure,
+    http2 = o.http_version == "2",
     connect_timeout = o.connect_timeout,
     max_body = o.max_body,
     slots = o.concurrency,
   }
   if not transport then return nil, errors.new(why:find "^the key" and "no_key" or "bad_request", why) end
-  o.api_key = nil -- a dump of the client has no key in it
+  local proxy_secret = (o.proxy or ""):match "^[^/]*//([^/]*)@" or ""
+  o.api_key, o.proxy = nil, nil -- a dump of the client has no secret in it
   return setmetatable({
     transport = transport,
     engine = engine,
     options = o,
-    conceal = concealer(key),
-    on_wire = {}, -- slot -> id
-    waiters = {}, -- id -> who wants it: { { queue, context }, … }
+    conceal = option.concealer { key, proxy_secret, proxy_secret:match ":(.*)" or "" },
+    -- what is open, by the engine's slots
+    size = 0, -- of the next five
+    keys = {}, -- as the engine knows it: see lua_lookup.h
+    ids = {},
+    queues = {}, -- whose result it is, or false
+    contexts = {},
+    bodies = {}, -- what to POST, or false
+    more = {}, -- who else wants it: { given = how many have it already, { queue =, context = }, … }
+    over = { slot = false, gen = false, err = false }, -- ended, and not handed over yet
     accepted = 0, -- of all ids; the same id given twice counts twice
+    abandoned = {}, -- queues of loops that were left: see guard()
     results = new_queue(), -- what poll() gives out
+    connections = 0,
+    event_errors = 0,
   }, Client)
 end
 
 -- ---- moving bytes ---------------------------------------------------------------------------------------------------
 
-local function deliver(client, id, gen, err)
-  local waiters = client.waiters[id]
-  client.waiters[id] = nil
-  for _, waiter in ipairs(waiters or {}) do
-    client.accepted = client.accepted - 1
-    waiter.queue.waiting = waiter.queue.waiting - 1
-    push(waiter.queue, { id = id, gen = gen, err = err, context = waiter.context })
-  end
-end
-
-local function conclude(client, id, gen, err, delay)
+-- Memory may run out wherever a function is called or a table grows, and then an error is raised. So that no result gets lost
+-- by that, it is in client.over from the moment the engine has forgotten its id until every queue has it; what is counted
+-- here is counted without calls.
+local function hand_over(client)
+  local over = client.over
+  local slot, gen, err = over.slot, over.gen, over.err
+  if not slot then return end
   if err then client.conceal(err) end
-  if not delay then return deliver(client, id, gen, err) end
-  local on_retry = client.options.on_retry
-  if on_retry then on_retry(err, delay) end
-end
-
-local function start_due(client)
-  local engine, transport = client.engine, client.transport
-  local now = core.now()
-  while not client.closed do
-    local id, target, timeout = engine:next(now)
-    if not id then return end
-    local slot = transport:start(target, timeout)
-    if slot then
-      client.on_wire[slot] = id
-    else
-      conclude(client, id, engine:fault(id, "network", "libcurl has no memory for the request", now))
-    end
+  local id, queue, more = client.ids[slot], client.queues[slot], client.more[slot]
+  if queue then
+    push(queue, id, gen, err, client.contexts[slot])
+    client.queues[slot], client.contexts[slot], client.bodies[slot] = false, NONE, false
+    client.accepted, queue.waiting = client.accepted - 1, queue.waiting - 1
   end
+  while more and more.given < #more do
+    local other = more[more.given + 1]
+    push(other.queue, id, gen, err, other.context)
+    more.given = more.given + 1
+    client.accepted, other.queue.waiting = client.accepted - 1, other.queue.waiting - 1
+  end
+  if more then client.more[slot] = nil end
+  over.slot, over.gen, over.err = false, false, false
 end
 
--- on_retry may do anything: call the client, close it, raise.
+-- In a coroutine of its own: neither an error nor a yield of the caller's function can get between us and the transfers.
+local function notify(client, event)
+  local run = coroutine.create(client.options.on_event)
+  local ok, why = coroutine.resume(run, event)
+  if ok and coroutine.status(run) == "dead" then return end
+  client.event_errors = client.event_errors + 1
+  client.event_error = ok and "on_event must not yield" or type(why) == "string" and why or "a " .. type(why)
+  if client.event_error:find "interrupted!$" then error(why, 0) end -- Ctrl-C, as LuaJIT's command tells it
+end
+
+-- Pick up what has come. on_event may do anything: call the client, close it.
 local function collect(client)
-  local engine, transport = client.engine, client.transport
+  local over = client.over
   while not client.closed do
-    local slot, status, headers, body = transport:finished()
-    if not slot then break end
-    local id = client.on_wire[slot]
-    client.on_wire[slot] = nil
-    if status then
-      conclude(client, id, engine:answer(id, status, headers, body, core.now()))
-    else
-      conclude(client, id, engine:fault(id, headers, body, core.now())) -- kind and message
+    hand_over(client)
+    local slot, status, reused, gen, err, delay, attempt, seconds = client.transport:receive(client.engine)
+    if not slot then return end
+    if not delay then over.slot, over.gen, over.err = slot, gen or false, err or false end
+    if not reused then client.connections = client.connections + 1 end
+    hand_over(client)
+    if client.options.on_event then
+      if err then client.conceal(err) end
+      notify(client, { id = client.ids[slot], attempt = attempt, kind = err and err.kind or "settled", status = status,
+        seconds = seconds, delay = delay, reused = reused, err = err })
     end
   end
 end
 
--- After a 401 or 402: what will not be asked any more. True when there was anything.
-local function deliver_unresolved(client)
-  local any = false
+-- What gets no other attempt: after a 401 or 402, or after its deadline.
+local function deliver_ended(client)
+  local over = client.over
   while not client.closed do
-    local id, err = client.engine:unresolved(core.now())
-    if not id then break end
-    deliver(client, id, nil, err)
-    any = true
+    hand_over(client)
+    local id, err, slot = client.engine:ended(core.now())
+    if not id then return end
+    over.slot, over.err = slot, err
   end
-  return any
+end
+
+-- Take an id out of the engine and off the wire; false when it was not there.
+local function withdraw(client, key)
+  local over = client.over
+  hand_over(client)
+  local err, slot = client.engine:cancel(key, core.now())
+  if not err then return false end
+  over.slot, over.err = slot, err
+  client.transport:cancel(key)
+  hand_over(client)
+  return true
+end
+
+-- Take what this queue waits for from a slot: true when it did and nobody else does.
+local function unsubscribe(client, slot, queue)
+  local mine, more = client.queues[slot] == queue, client.more[slot]
+  if mine then
+    client.queues[slot], client.contexts[slot] = false, NONE
+    client.accepted, queue.waiting = client.accepted - 1, queue.waiting - 1
+  end
+  for i = more and #more or 0, 1, -1 do
+    if more[i].queue == queue then
+      table.remove(more, i)
+      client.accepted, queue.waiting = client.accepted - 1, queue.waiting - 1
+      mine = true
+    end
+  end
+  return mine and not client.queues[slot] and not (more and #more > 0)
+end
+
+-- Withdraw what only loops wanted that nobody is in any more.
+local function forget_abandoned(client)
+  local abandoned = client.abandoned
+  while #abandoned > 0 do
+    local queue = abandoned[#abandoned]
+    for slot = 1, queue.waiting > 0 and client.size or 0 do
+      if unsubscribe(client, slot, queue) then withdraw(client, client.keys[slot]) end
+    end
+    abandoned[#abandoned] = nil
+  end
 end
 
 -- Send what is due, then wait up to `seconds` for answers.
 local function pump(client, seconds)
-  if not client.closed then start_due(client) end
-  -- before the wait too: an error raised by on_retry may have cut the last round short
-  if client.closed or deliver_unresolved(client) then return end
-  local due = client.engine:due() - core.now()
-  client.transport:wait(math.max(0, math.min(seconds, due)))
+  if client.closed then return end
+  if client.over.slot then -- left from a call that raised: now there is something to see to
+    hand_over(client)
+    seconds = 0
+  end
+  forget_abandoned(client)
+  local ended = client.transport:drive(client.engine, seconds, client.bodies)
   collect(client)
-  deliver_unresolved(client)
+  if ended then deliver_ended(client) end
 end
 
 -- ---- ids in ---------------------------------------------------------------------------------------------------------
@@ -239,6 +231,7 @@ local function closed_error(id)
 end
 
 local function has_room(client)
+  forget_abandoned(client)
   return client.closed or client.accepted < client.options.window
 end
 
@@ -247,24 +240,50 @@ local function check_id(id, level)
   if type(id) ~= "string" then error("an id must be a string, not a " .. type(id), level + 1) end
 end
 
--- true, or nil and an error
-local function add(client, queue, id, context, options)
+-- `resource`: nil for records, "content", "feedback", which has a body. Returns true, or nil and an error.
+local function add(client, queue, id, context, options, resource, body)
   if client.closed then return nil, closed_error(id) end
+  hand_over(client) -- before its slot may be another id's
   if not has_room(client) then
     return nil, errors.new("full", "the window of unanswered ids is full: poll() first", { id = id })
   end
-  options = options or {}
-  local wait, deadline = options.wait, options.deadline
-  if wait and not deadline then deadline = math.max(client.options.deadline, wait + client.options.timeout) end
-  local accepted, err = client.engine:submit(id, core.now(), wait, deadline)
-  if accepted == nil then return nil, err end
-  local waiters = client.waiters[id] or {}
-  client.waiters[id] = waiters
-  waiters[#waiters + 1] = { queue = queue, context = context }
+  local wait, deadline
+  if options then
+    wait, deadline = options.wait, options.deadline
+    if wait and not deadline then deadline = math.max(client.options.deadline, wait + client.options.timeout) end
+  end
+  if client.size <= client.accepted then -- room first: once the engine has the id, nothing must go wrong
+    local n = client.size + 1
+    client.keys[n], client.ids[n], client.queues[n], client.contexts[n], client.bodies[n] = false, false, false, NONE, false
+    client.size = n
+  end
+  local key = resource and resource .. " " .. id or id
+  if context == nil then context = NONE end
+  local new, slot = client.engine:submit(id, core.now(), wait, deadline, resource)
+  if new == nil then return nil, slot end
+  if new then
+    client.keys[slot], client.ids[slot], client.queues[slot], client.contexts[slot] = key, id, queue, context
+    client.bodies[slot] = body or false
+  else
+    client.more[slot] = client.more[slot] or { given = 0 }
+    table.insert(client.more[slot], { queue = queue, context = context })
+  end
   client.accepted = client.accepted + 1
   queue.waiting = queue.waiting + 1
   return true
 end
+
+local function wait_for(client, id, options, resource, body)
+  while not has_room(client) do pump(client, math.huge) end
+  local queue = new_queue()
+  local ok, err = add(client, queue, id, nil, options, resource, body)
+  if not ok then return nil, err end
+  while is_empty(queue) do pump(client, math.huge) end
+  local _, gen, failure = pop(queue)
+  return gen, failure
+end
+
+local GET_OPTIONS = { wait = "number", deadline = "number" }
 
 --- Fetch one record, waiting for it.
 ---@param id string
@@ -272,16 +291,45 @@ end
 ---@return openrouter.Generation?, openrouter.Error?
 function Client:get(id, options)
   check_id(id, 2)
-  check_options(options or {}, { wait = "number", deadline = "number" }, "get", 2)
-  while not has_room(self) do pump(self, math.huge) end
-  local queue = new_queue()
-  local ok, err = add(self, queue, id, nil, options)
-  if not ok then return nil, err end
-  while true do
-    local item = pop(queue)
-    if item then return item.gen, item.err end
-    pump(self, math.huge)
+  option.check(options or {}, GET_OPTIONS, "get", 2)
+  return wait_for(self, id, options)
+end
+
+--- Fetch what was asked and answered, where the account keeps it (input and output logging is on, no zero data retention).
+--- The result reads like a record: `content.input`, `content.output`, `content.error`.
+---@param id string
+---@param options? {wait: number?, deadline: number?}
+---@return openrouter.Generation? content
+---@return openrouter.Error? err kind "forbidden" where only management keys may, "not_found" where it is not kept
+function Client:content(id, options)
+  check_id(id, 2)
+  option.check(options or {}, GET_OPTIONS, "content", 2)
+  return wait_for(self, id, options, "content")
+end
+
+local function is_open(client, key)
+  for slot = 1, client.size do
+    if client.keys[slot] == key and client.queues[slot] then return true end
   end
+  return false
+end
+
+local FEEDBACK = { generation_id = "string", category = "string", comment = "string" }
+
+--- Tell OpenRouter what was wrong with a generation. It is sent once, and again only after a 429, since nobody knows what
+--- else the server has taken; `err.retryable` says whether it makes sense to try again.
+---@param feedback {generation_id: string, category: string, comment: string?} category: latency, incoherence,
+--- incorrect_response, formatting, billing, api_error or other; comment: 1000 characters at most
+---@return true?, openrouter.Error? kind "forbidden" without a management key, "bad_request"
+function Client:feedback(feedback)
+  option.check(feedback, FEEDBACK, "feedback", 2)
+  local id, category, comment = feedback.generation_id, feedback.category, feedback.comment
+  if not (id and category) then error("feedback: generation_id and category are needed", 2) end
+  while is_open(self, "feedback " .. id) do pump(self, math.huge) end
+  local body = ('{"generation_id":%s,"category":%s%s}'):format(core.quote(id), core.quote(category),
+    comment and ',"comment":' .. core.quote(comment) or "")
+  local answer, err = wait_for(self, id, nil, "feedback", body)
+  return answer and true, err
 end
 
 -- A function that gives id, context: from an array, or an iterator as generic `for` takes it.
@@ -299,6 +347,17 @@ local function source_of(ids, state, control)
     i = i + 1
     return ids[i]
   end
+end
+
+-- A value that calls `left` when the loop it guards is left: at once where the language tells (5.4), else, as for a coroutine
+-- that nobody resumes, when it is garbage. Then anything may be under way, so `left` only makes a note.
+local function guard(left)
+  if rawget(_G, "newproxy") then
+    local proxy = newproxy(true) -- luacheck: ignore 113
+    getmetatable(proxy).__gc = left
+    return proxy
+  end
+  return setmetatable({}, { __gc = left, __close = left })
 end
 
 -- What to say about the ids that are not asked for after this error; nil: they are.
@@ -319,37 +378,43 @@ function Client:each(ids, state, control)
   local source = source_of(ids, state, control)
   local queue, exhausted, stopped = new_queue(), false, nil
 
+  local held, held_context -- taken from the source, and in nobody's hands yet
   local function feed()
-    local id, context = source()
-    if id == nil then
+    if held == nil then held, held_context = source() end
+    if held == nil then
       exhausted = true
       return
     end
+    local id = held
+    if type(id) ~= "string" then held = nil end
     check_id(id, 3)
-    local ok, err
     if stopped then
-      err = errors.new("unresolved", stopped, { id = id })
+      push(queue, id, nil, errors.new("unresolved", stopped, { id = id }), held_context)
     else
-      ok, err = add(self, queue, id, context)
+      local ok, err = add(self, queue, id, held_context)
+      if not ok then push(queue, id, nil, err, held_context) end
     end
-    if not ok then push(queue, { id = id, err = err, context = context }) end
+    held = nil
   end
 
+  local left = guard(function() self.abandoned[#self.abandoned + 1] = queue end)
   return function()
-    while true do
+    while is_empty(queue) do
       for _ = 1, self.options.concurrency do -- not a whole window at once: a slow source must hold up no request
-        if exhausted or not has_room(self) or queue.first <= queue.last then break end
+        if exhausted or not has_room(self) or not is_empty(queue) then break end
         feed()
       end
-      local item = pop(queue)
-      if item then
-        stopped = stopped or why_stopped(item.err)
-        return item.id, item.gen, item.err, item.context
+      if not is_empty(queue) then break end
+      if exhausted and queue.waiting == 0 then
+        left = nil -- it has nothing to guard any more
+        return nil
       end
-      if exhausted and queue.waiting == 0 then return nil end
       pump(self, not exhausted and has_room(self) and 0 or math.huge)
     end
-  end
+    local err = queue[queue.first + 2]
+    if err then stopped = stopped or why_stopped(err) end
+    return pop(queue)
+  end, nil, nil, left
 end
 
 --- Hand over an id whose result poll() will give.
@@ -358,6 +423,7 @@ end
 ---@return true?, openrouter.Error? nil and kind "full" when the window is full, "bad_id", "closed"
 function Client:submit(id, context)
   check_id(id, 2)
+  if not self.closed then self.transport:check() end
   return add(self, self.results, id, context)
 end
 
@@ -371,21 +437,84 @@ function Client:poll(seconds)
   local queue, give_up = self.results, core.now() + seconds
   repeat
     local left = give_up - core.now()
-    local waiting = queue.first > queue.last and queue.waiting > 0
+    local waiting = is_empty(queue) and queue.waiting > 0
     pump(self, waiting and math.max(0, left) or 0)
-  until queue.first <= queue.last or queue.waiting == 0 or left <= 0
-  return function()
-    local item = pop(queue)
-    if item then return item.id, item.gen, item.err, item.context end
-  end
+  until not is_empty(queue) or queue.waiting == 0 or left <= 0
+  return function() return pop(queue) end
+end
+
+--- Give up an id: whoever wants its record gets an error of kind "cancelled".
+---@param id string
+---@return boolean whether it was open
+function Client:cancel(id)
+  check_id(id, 2)
+  if self.closed then return false end
+  return withdraw(self, id)
+end
+
+-- ---- other event loops ----------------------------------------------------------------------------------------------
+
+--- A descriptor that is readable when poll(0) has work to do; it stays the same until close(). Wait for it, but no longer than
+--- timeout() says, which changes with every call to the client.
+---@return integer? fd nil where there is no epoll, and after close()
+function Client:fd()
+  return not self.closed and self.transport:fd() or nil
+end
+
+--- Seconds after which poll(0) has work to do whatever fd() says.
+---@return number? seconds nil: it has none
+function Client:timeout()
+  if not self.closed then self.transport:check() end
+  if not is_empty(self.results) then return 0 end
+  if self.closed then return nil end
+  local due = math.min(self.engine:due() - core.now(), self.transport:timeout() or math.huge)
+  return due < math.huge and math.max(0, due) or nil
+end
+
+-- ---- figures --------------------------------------------------------------------------------------------------------
+
+---@class openrouter.Stats
+---@field attempts integer requests that ended
+---@field settled integer ids with a record
+---@field failed integer ids with an error
+---@field retried integer attempts after which there was another one
+---@field open integer ids handed over and without a result
+---@field on_wire integer of these, asked for and not answered
+---@field limit integer most requests on the wire for now: `concurrency`, or less after a 429
+---@field kinds table<string, integer> attempts by what they led to: "settled", or a kind of error
+---@field latency openrouter.Latency seconds that attempts took
+---@field connections integer made
+---@field event_errors integer errors of on_event
+---@field event_error? string the last of them
+
+---@class openrouter.Latency one { from, to, count } for each power of two there are values in
+---@field count integer
+---@field p50? number within 1/128; the others likewise
+---@field p90? number
+---@field p95? number
+---@field p99? number
+
+--- What happened since the client was made.
+---@return openrouter.Stats
+function Client:stats()
+  local stats = self.engine:stats()
+  stats.connections, stats.event_errors, stats.event_error = self.connections, self.event_errors, self.event_error
+  return stats
 end
 
 --- Give up what is under way (such ids end as "closed") and free everything. The client cannot be used afterwards.
 function Client:close()
-  if self.closed then return end
+  if self.closed and self.accepted == 0 then return end
   self.closed = true
   self.transport:close()
-  for id in pairs(self.waiters) do deliver(self, id, nil, closed_error(id)) end
+  hand_over(self)
+  for slot = 1, self.size do
+    if self.queues[slot] then
+      local err = closed_error(self.ids[slot])
+      self.over.slot, self.over.err = slot, err
+      hand_over(self)
+    end
+  end
 end
 
 return Client

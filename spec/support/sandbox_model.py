@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """What the sandbox (examples/sandbox) knows about a generation id, computed a second time and independently of it.
 
-record(id) is the record as a dict in wire order; money is the text the server prints. As a command, with ids on stdin:
+record(id) is the record as a dict in wire order; money is the text the server prints. content(id) is the content's `data`. As a
+command, with ids on stdin:
 
     sandbox_model.py            one line {"id", "model", "day", "spend"} per id, spend as exact decimal text or null
     sandbox_model.py --total    COUNT PRICED UNPRICED TOTAL
+    sandbox_model.py --content  one line per id, its content's `data`
 """
 import datetime
 import decimal
@@ -72,6 +74,18 @@ NATIVE_FINISH = {
     ("google", "stop"): "STOP", ("google", "length"): "MAX_TOKENS", ("google", "tool_calls"): "STOP",
 }
 UPSTREAM_PREFIX = {"anthropic": "msg_01", "cohere": "", "amazon": ""}
+
+TALKS = [    # asked, thought, answered
+    ("Why is the invoice for May twice the usual one?", "The plan changed in the middle of May.",
+     "It covers two plans: the old one until the 12th, and the new one from then on."),
+    ('Translate "good night" into German.', "A set phrase.", '"Gute Nacht". Schöne Träume!'),
+    ("Name three colours, one per line.", "Red,\ngreen,\nblue.", "red\ngreen\nblue"),
+    ("A Lua function that adds two numbers, please.", "a + b",
+     "```lua\nlocal function add (a, b)\n\treturn a + b\nend\n```"),
+    ("Is 91 a prime?", "9 × 9 < 91 < 10 × 10, so trying 2, 3, 5 and 7 is enough.", "No: 91 = 7 × 13."),
+    ("¿Qué hora es en Tokio?", "No clock here \\ no tool for it.", "No puedo ver ningún reloj 🕰."),
+]
+RAW = {429: "Too many requests", 500: "Internal error", 502: "Bad gateway", 503: "Overloaded"}
 
 DRAWS = """
 model provider day clock micro_high micro_low spelling ratio
@@ -249,7 +263,57 @@ def record(id):
     }
     if not is_byok and chance(n["total"], 10):
         del result["total_cost"]
-    return result
+    return failed(result) if "-failed-" in id else result
+
+
+def failed(r):
+    r.update(finish_reason="error", native_finish_reason=None, cancelled=False, upstream_id=None, cache_discount=None)
+    r.update(tokens_completion=0, native_tokens_completion=0, generation_time=40)
+    for name, nothing in ("native_tokens_reasoning", 0), ("usage", "0"), ("total_cost", "0"), ("upstream_inference_cost", "0"):
+        if r.get(name) is not None:
+            r[name] = nothing
+    if r["provider_responses"]:
+        r["provider_responses"][-1]["status"] = 502
+        r["provider_responses"][-1].pop("id", None)
+    return r
+
+
+def failure(name, status, provider):
+    if status is None:
+        return {name: 524, "message": "Request timed out. Please try again later.", "provider_name": provider, "raw": None}
+    raw = json.dumps({"error": {"code": status, "message": RAW[status]}}, separators=(",", ":"))
+    return {name: status, "message": "Provider returned error", "provider_name": provider, "raw": raw}
+
+
+def content(id):
+    r = record(id)
+    digest = hashlib.md5((id + "#content").encode()).digest()
+    talk, ticket, prompt, system = (int.from_bytes(digest[i : i + 2], "big") for i in range(0, 8, 2))
+    asked, thought, answered = pick(talk, TALKS)
+    asked = "Ticket %d: %s" % (ticket, asked)
+
+    if r["api_type"] == "embeddings" or chance(prompt, 100):
+        given = {"prompt": asked}
+    else:
+        messages = [{"role": "system", "content": "You answer tickets."}] if chance(system, 400) else []
+        if r["num_media_prompt"] is None:
+            messages.append({"role": "user", "content": asked})
+        else:
+            urls = ["https://images.example.com/%d.png" % (i + 1) for i in range(r["num_media_prompt"])]
+            images = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+            messages.append({"role": "user", "content": [{"type": "text", "text": asked}] + images})
+        given = {"messages": messages}
+
+    completion = answered if r["finish_reason"] == "stop" else None
+    if r["cancelled"] or r["finish_reason"] == "length":
+        completion = answered.split(" ")[0]
+    error = None
+    if r["finish_reason"] == "error":
+        error = failure("status", 502, r["provider_name"])
+        before = (r["provider_responses"] or [])[:-1]
+        error["previous_errors"] = [failure("code", call["status"], call["provider_name"]) for call in before]
+    output = {"completion": completion, "reasoning": thought if r["native_tokens_reasoning"] else None}
+    return {"input": given, "output": output, "error": error}
 
 
 def spend(r):
@@ -274,10 +338,15 @@ def plain(amount):
 
 
 def main(arguments):
-    if arguments not in ([], ["--total"]):
-        sys.exit("usage: sandbox_model.py [--total] <IDS")
+    if arguments not in ([], ["--total"], ["--content"]):
+        sys.exit("usage: sandbox_model.py [--total | --content] <IDS")
+    ids = sys.stdin.read().split()
+    if arguments == ["--content"]:
+        for id in ids:
+            print(json.dumps(content(id), separators=(",", ":")))
+        return
     count, priced, total = 0, 0, decimal.Decimal(0)
-    for id in sys.stdin.read().split():
+    for id in ids:
         r = record(id)
         amount = spend(r)
         count += 1

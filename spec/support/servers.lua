@@ -5,6 +5,7 @@
 ---   server:stop()                                                        -- returns when the process is gone
 ---   servers.sandbox().url                                                -- the API's stand-in, examples/sandbox
 ---   servers.hostile()                                                    -- see hostile.py
+---   servers.front()                                                      -- see front.sh
 local shell = require "spec.support.shell"
 
 local servers = {}
@@ -57,6 +58,7 @@ function servers.start(command)
   server.ready = servers.wait_for(function()
     server.pid = tonumber(read(server.directory .. "/pid"))
     local ready = read(server.directory .. "/ready")
+    if not server.pid then return nil end -- a quick server is ready before `serve` has told its number
     return ready and ready:find "\n$" and ready or not server:running() and "" or nil
   end)
   if server.ready and server.ready ~= "" then return server end
@@ -68,13 +70,14 @@ end
 local Hostile = setmetatable({}, Server)
 Hostile.__index = Hostile
 
---- What happened since mark(), in order: { { what, port, connection, id }, … }.
+--- What happened since mark(), in order: { { what, port, connection, id, more }, … }.
 function Hostile:events()
   local events, number = {}, 0
-  for what, port, connection, id in (read(self.directory .. "/events") or ""):gmatch "(%S+) (%S+) (%d+) ?(%S*)\n" do
+  for line in (read(self.directory .. "/events") or ""):gmatch "([^\n]*)\n" do
     number = number + 1
     if number > (self.seen or 0) then
-      events[#events + 1] = { what = what, port = port, connection = tonumber(connection), id = id }
+      local what, port, connection, id, more = line:match "^(%S+) (%S+) (%d+) ?(%S*) ?(.*)$"
+      events[#events + 1] = { what = what, port = port, connection = tonumber(connection), id = id, more = more }
     end
   end
   return events, number
@@ -104,6 +107,56 @@ function Hostile:most_at_once()
   return most
 end
 
+--- What this port as a proxy was asked for since mark(): { "HOST:PORT HOW", … }, see hostile.py.
+function Hostile:relayed(port)
+  local relayed = {}
+  for _, event in ipairs((self:events())) do
+    if event.what == "relay" and event.port == port then relayed[#relayed + 1] = event.id .. " " .. event.more end
+  end
+  return relayed
+end
+
+--- Every byte that the proxies ever got from their clients.
+function Hostile:proxied()
+  return read(self.directory .. "/proxied") or ""
+end
+
+local Front = setmetatable({}, Server)
+Front.__index = Front
+
+-- The names of a line's parts, see front.conf.in.
+local EXCHANGE = { "connection", "number", "port", "protocol", "id", "accepts", "encoding", "size", "host" }
+
+local function exchanges(front)
+  local list = {}
+  for line in (read(front.directory .. "/requests") or ""):gmatch "([^\n]*)\n" do
+    local exchange, i = {}, 0
+    for part in line:gmatch "[^\t]+" do
+      i = i + 1
+      exchange[EXCHANGE[i]] = part ~= "-" and part or nil
+    end
+    list[#list + 1] = exchange
+  end
+  return list
+end
+
+--- The `count` requests since the last ones that were asked for here, when they are in the log (which has them only after the
+--- client), and how many connections they came over.
+function Front:requests(count)
+  local list = servers.wait_for(function()
+    local all = exchanges(self)
+    return #all >= self.seen + count and all
+  end) or exchanges(self)
+  local new, connections, number = {}, {}, 0
+  for i = self.seen + 1, #list do
+    new[#new + 1] = list[i]
+    if not connections[list[i].connection] then number = number + 1 end
+    connections[list[i].connection] = true
+  end
+  self.seen = #list
+  return new, number
+end
+
 --- The stand-in of the API: `url` is its base URL. Its README says which ids ask for which faults.
 function servers.sandbox()
   local server = servers.start "examples/sandbox/run --ready \"$READY\""
@@ -120,6 +173,16 @@ function servers.hostile()
   server.certificate = server.directory .. "/right.pem"
   server.other_certificate = server.directory .. "/wrong.pem"
   return setmetatable(server, Hostile)
+end
+
+--- front.sh, see there. port.NAME are its ports, `socket` and `certificate` its paths.
+function servers.front()
+  local server = servers.start "spec/support/front.sh \"$READY\""
+  server.port, server.seen = {}, 0
+  for name, value in server.ready:gmatch "(%S+) (%S+)\n" do
+    if tonumber(value) then server.port[name] = tonumber(value) else server[name] = value end
+  end
+  return setmetatable(server, Front)
 end
 
 return servers

@@ -1,0 +1,34 @@
+/*
+** lua_verdict: what an answer means for its id, as Lua values: the record or the error, and when it is asked for again
+*/
+#ifndef lua_verdict_h
+#define lua_verdict_h
+
+#include "lookup.h"
+#include "lua_compat.h"
+
+/* What came back for a request. */
+struct reply {
+  int status;                                /* HTTP; 0: no complete answer, but */
+  enum kind fault;                           /* this, and perhaps */
+  const char *message;                       /* in words */
+  const char *retry_after_ms, *retry_after;  /* headers, NULL where there were none */
+  const char *body;
+  size_t length;
+};
+
+/*
+** Tell the engine, and push five values: record or nil, error or nil, delay in seconds (asked again) or nil, the number of
+** the attempt, the seconds it took. *slot is that of the id. Raises when the key is not on the wire; when Lua runs out of memory, the engine has not been
+** told, so the same call can be made again. The running function has the records' metatable as RECORD_UPVALUE.
+*/
+int verdict_push (lua_State *L, struct lookup *l, const char *key, size_t length, const struct reply *reply, double now,
+                  size_t *slot);
+
+/* For errors that come without an answer. Into the error on top of the stack: its id; room for the figures, so that to fill
+   them in after the engine has been told allocates nothing; the figures. */
+void verdict_set_id (lua_State *L, const char *key, size_t length);
+void verdict_prepare (lua_State *L, const char *key, size_t length);
+void verdict_finish (lua_State *L, const struct lookup_verdict *v);
+
+#endif

@@ -1,0 +1,128 @@
+--- Options of the client: what there is, checked with a near name for typing errors, and what they are when not said.
+local nearest = require "openrouter.nearest"
+
+---@class openrouter.ClientOptions
+---@field api_key? string default $OPENROUTER_API_KEY
+---@field base_url? string default $OPENROUTER_BASE_URL, else https://openrouter.ai/api/v1; http:// only to loopback and to
+--- unix sockets, as in http://unix:/run/api.sock:/api/v1
+---@field concurrency? integer requests on the wire, 16
+---@field window? integer ids accepted and unanswered, 1024
+---@field rate? number requests per second, at most; default: no limit but the server's
+---@field connect_timeout? number 5
+---@field timeout? number for one attempt, 30
+---@field deadline? number for one id over everything, 120
+---@field wait? number how long a 404 means "not written yet", 10 (0 for ids more than an hour old)
+---@field retry? false|{base: number?, factor: number?, cap: number?} backoff { 0.5, 2, 30 }; false: one attempt
+---@field max_body? integer bytes of an answer, unpacked, 1 MiB
+---@field http_version? "1.1"|"2" "2" (where an https server has it, else 1.1)
+---@field proxy? string URL of a proxy, "" for none; default: that of the environment, unless the base URL is on this machine
+---@field ca_file? string certificates to trust instead of the system's
+---@field insecure? boolean allow http:// to any host, where everybody on the way can read the key
+---@field on_event? fun(event: openrouter.Event) called after every attempt; what it raises is counted in stats()
+
+---@class openrouter.Event an attempt that is over
+---@field id string
+---@field attempt integer 1 for the first
+---@field kind string "settled", or the kind of error
+---@field status? integer HTTP status; nil when there was no complete answer
+---@field seconds number that it took
+---@field delay? number seconds until the next attempt; nil: there is none
+---@field reused boolean over a connection that was there before
+---@field err? openrouter.Error
+
+local options = {}
+
+local DEFAULTS = {
+  base_url = "https://openrouter.ai/api/v1",
+  concurrency = 16,
+  window = 1024,
+  connect_timeout = 5,
+  timeout = 30,
+  deadline = 120,
+  wait = 10,
+  max_body = 1024 * 1024,
+  http_version = "2",
+}
+local RETRY = { base = 0.5, factor = 2, cap = 30 }
+local TYPES = { api_key = "string", ca_file = "string", proxy = "string", insecure = "boolean", rate = "number",
+  retry = "table", on_event = "function" }
+for name, value in pairs(DEFAULTS) do TYPES[name] = type(value) end
+
+local function unknown_option(name, types)
+  local names = {}
+  for known in pairs(types) do names[#names + 1] = known end
+  table.sort(names)
+  local near = nearest(tostring(name), names)
+  return ("unknown option '%s'%s"):format(tostring(name), near and ("; did you mean '%s'?"):format(near) or "")
+end
+
+--- Raise unless the options are known and of their type. `level` is the caller's whose caller gets the blame, as error() counts.
+---@param given table
+---@param types table<string, string>
+---@param what string who wants them
+---@param level integer
+function options.check(given, types, what, level)
+  if type(given) ~= "table" then error(what .. ": options must be a table, not a " .. type(given), level + 1) end
+  for name, value in pairs(given) do
+    local wanted = types[name]
+    if not wanted then error(what .. ": " .. unknown_option(name, types), level + 1) end
+    if type(value) ~= wanted and not (name == "retry" and value == false) then
+      error(("%s: option '%s' must be a %s, not a %s"):format(what, name, wanted, type(value)), level + 1)
+    end
+    if wanted == "number" and not (value >= 0 and value < math.huge) then
+      error(("%s: option '%s' must not be negative or infinite"):format(what, name), level + 1)
+    end
+  end
+end
+
+local function retry_options(given)
+  if given == false then return false end
+  options.check(given or {}, { base = "number", factor = "number", cap = "number" }, "client: retry", 4)
+  local retry = {}
+  for name, value in pairs(RETRY) do retry[name] = value end
+  for name, value in pairs(given or {}) do retry[name] = value end
+  return retry
+end
+
+--- A client's options, complete. Raises for what is unknown or of a wrong type, in the name of its caller's caller.
+---@param given table
+---@return table
+function options.client(given)
+  options.check(given, TYPES, "client", 3)
+  if given.rate == 0 then error("client: option 'rate' must be above 0", 3) end
+  if given.http_version and given.http_version ~= "1.1" and given.http_version ~= "2" then
+    error("client: option 'http_version' must be '1.1' or '2'", 3)
+  end
+  local o = { api_key = os.getenv "OPENROUTER_API_KEY" }
+  for name, value in pairs(DEFAULTS) do o[name] = value end
+  local base_url = os.getenv "OPENROUTER_BASE_URL"
+  if base_url and base_url ~= "" then o.base_url = base_url end
+  for name, value in pairs(given) do o[name] = value end
+  o.retry = retry_options(given.retry)
+  o.concurrency = math.max(1, math.floor(math.min(o.concurrency, o.window)))
+  o.window = math.max(1, math.floor(o.window))
+  return o
+end
+
+local SHORTEST_SECRET = 8 -- bytes; to look for less would tear other words apart
+
+--- A function that takes secrets out of any value: servers may repeat what they were sent.
+---@param secrets string[]
+---@return fun(value: any): any
+function options.concealer(secrets)
+  local patterns = {}
+  for _, secret in ipairs(secrets) do
+    if #secret >= SHORTEST_SECRET then patterns[#patterns + 1] = secret:gsub("%W", "%%%0") end
+  end
+  local function conceal(value)
+    if type(value) == "string" then
+      for _, pattern in ipairs(patterns) do value = value:gsub(pattern, "(the key)") end
+    elseif type(value) == "table" then
+      for name, member in pairs(value) do value[name] = conceal(member) end
+    end
+    return value
+  end
+  return conceal
+end
+
+return options

@@ -5,12 +5,7 @@ local base_url, requests, concurrency, http_version, ca_file = ...
 
 local options = { base_url = base_url, concurrency = tonumber(concurrency), ca_file = ca_file, retry = false }
 if http_version ~= "-" then options.http_version = http_version end
-local known, client, why = pcall(openrouter.client, options)
-if not known and http_version then -- a client without that option takes the version that the server prefers
-  options.http_version = nil
-  client, why = openrouter.client(options)
-end
-if not client then error(tostring(why)) end
+local client = assert(openrouter.client(options))
 
 local i = 0
 local function ids()

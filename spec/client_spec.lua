@@ -973,6 +973,7 @@ local openrouter = require "openrouter"
     assert.matches("bad header: Bearer %(the key%)", err.message)
     assert.equal("Bearer (the key)", err.code)
     assert.same({ "Bearer (the key)" }, err.metadata.sent)
+    assert.equal(1, err.metadata["Bearer (the key)"])
     assert_no_key(err)
     _, err = client:get(KEY, { wait = 0.2 })
     assert.equal("(the key)", err.id)

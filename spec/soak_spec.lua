@@ -9,6 +9,7 @@ describe("a long run", function()
     local command = ("%s %s spec/support/soak.lua --ids %d --deadline 6 %s"):format(before, os.getenv "LUA" or "lua5.4", ids,
       arguments)
     local status, out, errors = shell.run(command)
+    io.write("\n", out) -- the figures are worth seeing
     assert.equal(0, status, out .. errors)
     assert.matches(("\n%d ids, %d ended, 0 wrong, in [%%d.]+ s\n$"):format(ids, ids), out)
   end

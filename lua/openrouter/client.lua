@@ -81,13 +81,13 @@ function Client.new(options)
     slots = o.concurrency,
   }
   if not transport then return nil, errors.new(why:find "^the key" and "no_key" or "bad_request", why) end
-  local proxy_secret = (o.proxy or ""):match "^[^/]*//([^/]*)@" or ""
+  local login = (o.proxy or ""):gsub("^%a[%w+.-]*://", ""):match "^([^/]*)@" or ""
   o.api_key, o.proxy = nil, nil -- a dump of the client has no secret in it
   return setmetatable({
     transport = transport,
     engine = engine,
     options = o,
-    conceal = option.concealer { key, proxy_secret, proxy_secret:match ":(.*)" or "" },
+    conceal = option.concealer { key, login, login:match ":(.*)" or "" },
     -- what is open, by the engine's slots
     size = 0, -- of the next five
     keys = {}, -- as the engine knows it: see lua_lookup.h
@@ -448,7 +448,7 @@ end
 ---@return boolean whether it was open
 function Client:cancel(id)
   check_id(id, 2)
-  if self.closed then return false end
+  if self.closed or not core.id_valid(id) then return false end
   return withdraw(self, id)
 end
 

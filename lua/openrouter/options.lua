@@ -118,7 +118,13 @@ function options.concealer(secrets)
     if type(value) == "string" then
       for _, pattern in ipairs(patterns) do value = value:gsub(pattern, "(the key)") end
     elseif type(value) == "table" then
-      for name, member in pairs(value) do value[name] = conceal(member) end
+      local names = {}
+      for name in pairs(value) do names[#names + 1] = name end
+      for _, name in ipairs(names) do
+        local shown, member = conceal(name), conceal(value[name])
+        if shown ~= name then value[name] = nil end
+        value[shown] = member
+      end
     end
     return value
   end

@@ -539,7 +539,8 @@ def on_unknown(c):
 def on_echo(c):
     """What was sent, the key with it, in all the places an error body has."""
     key = c.header("Authorization")
-    c.answer("400 Bad Request", '{"error":{"code":"%s","message":"bad header: %s","metadata":{"sent":["%s"]}}}' % (key, key, key))
+    c.answer("400 Bad Request", '{"error":{"code":"%s","message":"bad header: %s","metadata":{"sent":["%s"],"%s":1}}}'
+             % (key, key, key, key))
 
 
 def on_redirect(c):

@@ -216,6 +216,13 @@ void lookup_free (struct lookup *l) {
 }
 
 size_t lookup_open (const struct lookup *l) { return l->open; }
+
+/* Twice what can be on the wire: after a round of answers the next round is there. A full window would be slower, for the
+   processor's caches are small. */
+bool lookup_is_hungry (const struct lookup *l, double now) {
+  const struct heap *due = &l->heap[BY_DUE];
+  return due->count < 2 * l->config.concurrency || due->entry[0]->at[BY_DUE] > now;
+}
 size_t lookup_on_wire (const struct lookup *l) { return l->on_wire; }
 size_t lookup_limit (const struct lookup *l) { return pace_limit(&l->pace); }
 const struct lookup_stats *lookup_stats (const struct lookup *l) { return &l->stats; }

@@ -111,6 +111,7 @@ void lookup_drop (struct lookup *l);
 bool lookup_cancel (struct lookup *l, const char *id, size_t length, double now, struct lookup_verdict *verdict);
 
 size_t lookup_open (const struct lookup *l);     /* ids in the window */
+bool lookup_is_hungry (const struct lookup *l, double now);  /* few ids are due: who has more should hand them over */
 size_t lookup_on_wire (const struct lookup *l);  /* ids asked for and not answered */
 size_t lookup_limit (const struct lookup *l);    /* the most on the wire for now */
 const struct lookup_stats *lookup_stats (const struct lookup *l);

@@ -178,6 +178,12 @@ static int engine_open (lua_State *L) {
   return 1;
 }
 
+static int engine_hungry (lua_State *L) {
+  struct lookup *l = check_engine(L);
+  lua_pushboolean(L, lookup_is_hungry(l, check_now(L, 2)));
+  return 1;
+}
+
 static int engine_on_wire (lua_State *L) {
   lua_pushinteger(L, (lua_Integer)lookup_on_wire(check_engine(L)));
   return 1;
@@ -334,7 +340,8 @@ static int engine_stats (lua_State *L) {
 static const luaL_Reg methods[] = { { "submit", engine_submit },   { "next", engine_next },     { "due", engine_due },
                                     { "answer", engine_answer },   { "fault", engine_fault },   { "ended", engine_ended },
                                     { "cancel", engine_cancel },   { "open", engine_open },     { "limit", engine_limit },
-                                    { "on_wire", engine_on_wire }, { "stats", engine_stats },   { NULL, NULL } };
+                                    { "on_wire", engine_on_wire }, { "stats", engine_stats },
+                                    { "hungry", engine_hungry },   { NULL, NULL } };
 static const luaL_Reg metamethods[] = { { "__gc", engine_gc }, { NULL, NULL } };
 static const luaL_Reg functions[] = { { "engine", engine_new }, { "id_valid", id_valid }, { NULL, NULL } };
 

@@ -12,6 +12,7 @@
 **   engine:fault(id, kind, message, now)          -> the same
 **   engine:cancel(id, now)                        -> error, slot | nil        nil: not in the window
 **   engine:open(), engine:on_wire()               -> counts
+**   engine:hungry(now)                            -> whether few ids are due, so that it is time for more
 **   engine:limit()                                -> requests on the wire at most, for now
 **   engine:stats()                                -> totals, see client:stats() in client.lua
 **

@@ -1238,7 +1238,9 @@ local openrouter = require "openrouter"
 
     it("count those that were never asked as failed", function()
       local client = new { concurrency = 1 }
-      gather(client:each { "status.401", "good.1", "good.2" })
+      for _, id in ipairs { "status.401", "good.1", "good.2" } do assert.is_true(client:submit(id)) end
+      local _, count = gather(client:poll())
+      while count < 3 do count = count + select(2, gather(client:poll())) end
       local stats = client:stats()
       assert.same({ 1, 3, { auth = 1 }, 1 }, { stats.attempts, stats.failed, stats.kinds, stats.latency.count })
     end)

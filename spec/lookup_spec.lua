@@ -62,6 +62,45 @@ describe("engine", function()
     end)
   end)
 
+  describe("slots", function()
+    it("are an id's own while it is in the window, from 1 to as many as there are ids", function()
+      local e, owner = engine.new { window = 8 }, {}
+      local function submit(id)
+        local new, slot = e:submit(id, 0)
+        assert.same({ true, nil }, { new, owner[slot] })
+        assert.is_true(slot >= 1 and slot <= 8)
+        owner[slot] = id
+        return slot
+      end
+      local slots = {}
+      for i = 1, 8 do slots[i] = submit("gen-" .. i) end
+      assert.same({ 1, 2, 3, 4, 5, 6, 7, 8 }, slots)
+      assert.same({ false, slots[3] }, { e:submit("gen-3", 0) })
+      for _, i in ipairs { 2, 5 } do
+        assert.equal(slots[i], select(2, e:cancel("gen-" .. i, 0)))
+        owner[slots[i]] = nil
+      end
+      submit "gen-9"
+      submit "gen-10"
+      assert.equal("full", select(2, e:submit("gen-11", 0)).kind)
+      e = engine.new { deadline = 1 }
+      e:submit("gen-1", 0)
+      assert.equal(1, select(3, e:ended(2)))
+    end)
+  end)
+
+  it("is hungry while few ids are due", function()
+    local e = engine.new { window = 64, concurrency = 4 }
+    assert.is_true(e:hungry(0))
+    for i = 1, 7 do e:submit("gen-" .. i, 5) end
+    assert.is_true(e:hungry(5))
+    e:submit("gen-8", 5)
+    assert.is_false(e:hungry(5))
+    assert.is_true(e:hungry(4)) -- they wait, and others need not
+    e:next(5)
+    assert.is_true(e:hungry(5))
+  end)
+
   describe("window", function()
     it("takes as many ids as it says", function()
       local e = engine.new { window = 3 }
@@ -877,7 +916,7 @@ describe("engine", function()
       assert.has_error(function() core.engine() end)
       local e = engine.new()
       for _, method in ipairs { "submit", "next", "due", "answer", "fault", "ended", "cancel", "open", "on_wire",
-        "limit", "stats" } do
+        "limit", "stats", "hungry" } do
         assert.has_error(function() e[method](nil, ID, 0) end)
         assert.has_error(function() e[method](io.stdout, ID, 0) end)
         assert.has_error(function() e[method](core.decode(RECORD), ID, 0) end)

@@ -218,7 +218,10 @@ local function pump(client, seconds)
     hand_over(client)
     seconds = 0
   end
-  forget_abandoned(client)
+  if #client.abandoned > 0 then -- what this makes room for need not wait
+    forget_abandoned(client)
+    seconds = 0
+  end
   local ended = client.transport:drive(client.engine, seconds, client.bodies)
   collect(client)
   if ended then deliver_ended(client) end
@@ -400,7 +403,8 @@ function Client:each(ids, state, control)
   local left = guard(function() self.abandoned[#self.abandoned + 1] = queue end)
   return function()
     while is_empty(queue) do
-      for _ = 1, self.options.concurrency do -- not a whole window at once: a slow source must hold up no request
+      local hungry = self.closed or self.engine:hungry(core.now())
+      for _ = 1, hungry and self.options.concurrency or 0 do -- not a whole window at once: a slow source must hold up no request
         if exhausted or not has_room(self) or not is_empty(queue) then break end
         feed()
       end
@@ -409,7 +413,7 @@ function Client:each(ids, state, control)
         left = nil -- it has nothing to guard any more
         return nil
       end
-      pump(self, not exhausted and has_room(self) and 0 or math.huge)
+      pump(self, hungry and not exhausted and has_room(self) and 0 or math.huge)
     end
     local err = queue[queue.first + 2]
     if err then stopped = stopped or why_stopped(err) end

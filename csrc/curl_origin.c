@@ -25,16 +25,26 @@ static bool has_part (CURLU *url, CURLUPart part) {
   return result == CURLUE_OK || result == CURLUE_OUT_OF_MEMORY;
 }
 
+static bool is_proxy_scheme (const char *scheme) {
+  static const char *const known[] = { "http", "https", "socks4", "socks4a", "socks5", "socks5h" };
+  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+    if (strcasecmp(scheme, known[i]) == 0) return true;
+  return false;
+}
+
 /* Whether requests through this proxy stay on this machine as far as it. */
 static const char *check_proxy (const char *proxy, bool *local) {
   const char *why = NULL;
-  char *host = NULL;
+  char *scheme = NULL, *host = NULL;
   CURLU *url = curl_url();
   if (url == NULL) return no_memory;
+  bool with_scheme = strstr(proxy, "://") != NULL;  /* libcurl takes http for granted, but not by every name of a host */
   if (curl_url_set(url, CURLUPART_URL, proxy, CURLU_DEFAULT_SCHEME | CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK
-      || curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
-    why = "the proxy is not a URL such as http://127.0.0.1:3128";
+      || curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK
+      || curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK || (with_scheme && !is_proxy_scheme(scheme)))
+    why = "the proxy is not a URL such as http://127.0.0.1:3128 or socks5h://127.0.0.1:1080";
   else *local = is_loopback(host);
+  curl_free(scheme);
   curl_free(host);
   curl_url_cleanup(url);
   return why;

@@ -292,6 +292,7 @@ static bool start_over (struct transport *t) {
       add_done(t, x, CURLE_OUT_OF_MEMORY);
     }
   curl_multi_cleanup(t->multi);
+  t->events.multi = NULL;  /* the new one may have the old one's address */
   if (!make_multi(t)) return false;
   if (t->events.epoll >= 0) events_on(&t->events, t->multi);
   return true;
@@ -403,8 +404,9 @@ bool transport_finished (struct transport *t, struct transport_answer *a) {
   a->tag_length = x->tag_length;
   if (x->result == CURLE_BAD_CONTENT_ENCODING) x->length = 0;
   a->fault = fault_of(x, status);
+  if (strncmp(x->error, "Unsupported proxy", 17) == 0) x->error[17] = '\0';  /* and its URL, with the login */
   a->message = x->error[0] ? x->error : x->result != CURLE_OK ? curl_easy_strerror(x->result) : "the headers were cut short";
-  a->reused = connects == 0;
+  a->reused = connects == 0 && (status != 0 || x->result == CURLE_OK);
   a->status = (int)status;
   a->retry_after = x->retry_after[0] ? x->retry_after : NULL;
   a->retry_after_ms = x->retry_after_ms[0] ? x->retry_after_ms : NULL;

@@ -404,6 +404,18 @@ local openrouter = require "openrouter"
       assert.is_true(results["nap.1"].order > 1)
     end)
 
+    it("lets its source use the client", function()
+      local client, n = new { window = 4, concurrency = 2 }, 0
+      local _, count = gather(client:each(function()
+        n = n + 1
+        for i = 1, 4 do client:submit(("good.submitted-%d-%d"):format(n, i)) end -- as many as there is room for
+        return n <= 6 and "good.given-" .. n or nil
+      end))
+      assert.equal(6, count)
+      for _, _, err in client:poll() do assert.is_nil(err) end
+      client:close()
+    end)
+
     it("takes an iterator, with context", function()
       local i, context = 0, {}
       local results, count = gather(new():each(function()
@@ -906,6 +918,23 @@ local openrouter = require "openrouter"
   end)
 
   describe("close", function()
+    it("ends what a loop wanted that was left, and somebody else still wants", function()
+      local client = new { concurrency = 4, timeout = 60 }
+      do
+        local one = client:each { "good.1", "slow.1" }
+        assert.equal("good.1", (one()))
+        client:submit("slow.1", "mine")
+      end
+      collectgarbage()
+      collectgarbage()
+      client:poll(0)
+      client:close()
+      local results, count = gather(client:poll())
+      assert.same({ 1, "closed", "mine" }, { count, results["slow.1"].err.kind, results["slow.1"].context })
+      local stats = client:stats()
+      assert.same({ 0, 0 }, { stats.open, stats.on_wire })
+    end)
+
     it("ends what is under way", function()
       local client = new { concurrency = 2 }
       for i = 1, 5 do client:submit("slow." .. i, i) end

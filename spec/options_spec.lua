@@ -78,8 +78,30 @@ describe("options", function()
       end
     end
     assert.error_matches(function() new():feedback() end, "feedback: options must be a table, not a nil")
-    assert.error_matches(function() new { window = 1e9 } end, "window")
+    for name, wrong in pairs { window = { 0, 1e9 }, concurrency = { 0, 10001 }, rate = { 1e-9, 1e13 }, timeout = { 1e13 },
+      max_body = { 2 ^ 26 } } do
+      for _, value in ipairs(wrong) do
+        assert.error_matches(function() new { [name] = value } end, "option '" .. name .. "' must be from [%d.e-]+ to [%d.e+]+$")
+      end
+    end
+    assert.error_matches(function() new { retry = { factor = 0.5 } } end, "option 'factor' must be from 1 to")
     assert.error_matches(function() new { max_body = 1e12 } end, "max_body")
+  end)
+
+  it("show no login of a proxy, of whatever kind it is", function()
+    for _, proxy in ipairs { "foo://u:pw123@127.0.0.1:1", "http://user:pw123@127.0.0.1:99999" } do
+      local client, err = openrouter.client { api_key = KEY, base_url = "https://0.0.0.0:9", proxy = proxy }
+      assert.is_nil(client)
+      assert.is_nil(tostring(err):find("pw123", 1, true))
+    end
+    local script = ([[local options = { api_key = "%s", base_url = "https://0.0.0.0:9", retry = false }
+      print(select(2, require "openrouter".client(options):get "gen-1"))]]):format(KEY)
+    for _, proxy in ipairs { "foo://user:pw123@127.0.0.1:1", "http://user:pw123@127.0.0.1:99999" } do
+      local status, out = shell.run(("https_proxy=%s %s -e %s"):format(proxy, os.getenv "LUA" or "lua5.4", shell.quote(script)))
+      assert.equal(0, status)
+      assert.matches("^gen%-1: network: Unsupported proxy\n$", out)
+    end
+    shell.clean()
   end)
 
   it("that are wrong are the caller's fault, who is named", function()

@@ -45,6 +45,8 @@ local function pop(queue)
   return id, gen or nil, err or nil, context
 end
 
+local concealers = setmetatable({}, { __mode = "k" }) -- client -> what takes the key out of errors; not in it, for dumps
+
 -- ---- making one -----------------------------------------------------------------------------------------------------
 
 --- A new client. Raises for unknown options and wrong types.
@@ -81,13 +83,12 @@ function Client.new(options)
     slots = o.concurrency,
   }
   if not transport then return nil, errors.new(why:find "^the key" and "no_key" or "bad_request", why) end
-  local login = (o.proxy or ""):gsub("^%a[%w+.-]*://", ""):match "^([^/]*)@" or ""
+  local secrets = option.secrets(key, o.proxy)
   o.api_key, o.proxy = nil, nil -- a dump of the client has no secret in it
-  return setmetatable({
+  local client = setmetatable({
     transport = transport,
     engine = engine,
     options = o,
-    conceal = option.concealer { key, login, login:match ":(.*)" or "" },
     -- what is open, by the engine's slots
     size = 0, -- of the next five
     keys = {}, -- as the engine knows it: see lua_lookup.h
@@ -103,6 +104,8 @@ function Client.new(options)
     connections = 0,
     event_errors = 0,
   }, Client)
+  concealers[client] = option.concealer(secrets)
+  return client
 end
 
 -- ---- moving bytes ---------------------------------------------------------------------------------------------------
@@ -114,12 +117,12 @@ local function hand_over(client)
   local over = client.over
   local slot, gen, err = over.slot, over.gen, over.err
   if not slot then return end
-  if err then client.conceal(err) end
+  if err then concealers[client](err) end
   local id, queue, more = client.ids[slot], client.queues[slot], client.more[slot]
   if queue then
     push(queue, id, gen, err, client.contexts[slot])
-    client.queues[slot], client.contexts[slot], client.bodies[slot] = false, NONE, false
-    client.accepted, queue.waiting = client.accepted - 1, queue.waiting - 1
+    client.queues[slot], client.contexts[slot], client.bodies[slot], client.accepted, queue.waiting =
+      false, NONE, false, client.accepted - 1, queue.waiting - 1 -- at one go, for Ctrl-C may come between two lines
   end
   while more and more.given < #more do
     local other = more[more.given + 1]
@@ -138,7 +141,8 @@ local function notify(client, event)
   if ok and coroutine.status(run) == "dead" then return end
   client.event_errors = client.event_errors + 1
   client.event_error = ok and "on_event must not yield" or type(why) == "string" and why or "a " .. type(why)
-  if client.event_error:find "interrupted!$" then error(why, 0) end -- Ctrl-C, as LuaJIT's command tells it
+  -- Ctrl-C, as LuaJIT's command tells it
+  if client.event_error:find ":%d+: interrupted!$" or why == "interrupted!" then error(why, 0) end
 end
 
 -- Pick up what has come. on_event may do anything: call the client, close it.
@@ -152,7 +156,7 @@ local function collect(client)
     if not reused then client.connections = client.connections + 1 end
     hand_over(client)
     if client.options.on_event then
-      if err then client.conceal(err) end
+      if err then concealers[client](err) end
       notify(client, { id = client.ids[slot], attempt = attempt, kind = err and err.kind or "settled", status = status,
         seconds = seconds, delay = delay, reused = reused, err = err })
     end
@@ -203,11 +207,12 @@ end
 local function forget_abandoned(client)
   local abandoned = client.abandoned
   while #abandoned > 0 do
-    local queue = abandoned[#abandoned]
+    local n = #abandoned -- more may come to be garbage meanwhile
+    local queue = abandoned[n]
     for slot = 1, queue.waiting > 0 and client.size or 0 do
       if unsubscribe(client, slot, queue) then withdraw(client, client.keys[slot]) end
     end
-    abandoned[#abandoned] = nil
+    table.remove(abandoned, n)
   end
 end
 
@@ -391,6 +396,7 @@ function Client:each(ids, state, control)
     local id = held
     if type(id) ~= "string" then held = nil end
     check_id(id, 3)
+    if not stopped and not has_room(self) then return end -- the source itself has used the client
     if stopped then
       push(queue, id, nil, errors.new("unresolved", stopped, { id = id }), held_context)
     else
@@ -513,8 +519,9 @@ function Client:close()
   self.transport:close()
   hand_over(self)
   for slot = 1, self.size do
-    if self.queues[slot] then
+    if self.queues[slot] or self.more[slot] then
       local err = closed_error(self.ids[slot])
+      self.engine:cancel(self.keys[slot], core.now())
       self.over.slot, self.over.err = slot, err
       hand_over(self)
     end

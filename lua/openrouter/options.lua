@@ -48,12 +48,28 @@ local TYPES = { api_key = "string", ca_file = "string", proxy = "string", insecu
   retry = "table", on_event = "function" }
 for name, value in pairs(DEFAULTS) do TYPES[name] = type(value) end
 
+-- Numbers, from and to; times are in seconds. What is not here may be anything from 0.
+local LIMITS = { concurrency = { 1, 10000 }, window = { 1, 1e6 }, rate = { 1e-6, 1e12 }, max_body = { 0, 32 * 1024 * 1024 },
+  factor = { 1, 1e6 } }
+local LONGEST_TIME = 1e12
+
 local function unknown_option(name, types)
   local names = {}
   for known in pairs(types) do names[#names + 1] = known end
   table.sort(names)
   local near = nearest(tostring(name), names)
   return ("unknown option '%s'%s"):format(tostring(name), near and ("; did you mean '%s'?"):format(near) or "")
+end
+
+local function check_number(name, value, what, level)
+  if not (value >= 0 and value < math.huge) then
+    error(("%s: option '%s' must not be negative or infinite"):format(what, name), level + 1)
+  end
+  local least, most = 0, LONGEST_TIME
+  if LIMITS[name] then least, most = LIMITS[name][1], LIMITS[name][2] end
+  if value < least or value > most then
+    error(("%s: option '%s' must be from %.9g to %.9g"):format(what, name, least, most), level + 1)
+  end
 end
 
 --- Raise unless the options are known and of their type. `level` is the caller's whose caller gets the blame, as error() counts.
@@ -69,9 +85,7 @@ function options.check(given, types, what, level)
     if type(value) ~= wanted and not (name == "retry" and value == false) then
       error(("%s: option '%s' must be a %s, not a %s"):format(what, name, wanted, type(value)), level + 1)
     end
-    if wanted == "number" and not (value >= 0 and value < math.huge) then
-      error(("%s: option '%s' must not be negative or infinite"):format(what, name), level + 1)
-    end
+    if wanted == "number" then check_number(name, value, what, level + 1) end
   end
 end
 
@@ -89,7 +103,6 @@ end
 ---@return table
 function options.client(given)
   options.check(given, TYPES, "client", 3)
-  if given.rate == 0 then error("client: option 'rate' must be above 0", 3) end
   if given.http_version and given.http_version ~= "1.1" and given.http_version ~= "2" then
     error("client: option 'http_version' must be '1.1' or '2'", 3)
   end
@@ -99,9 +112,25 @@ function options.client(given)
   if base_url and base_url ~= "" then o.base_url = base_url end
   for name, value in pairs(given) do o[name] = value end
   o.retry = retry_options(given.retry)
-  o.concurrency = math.max(1, math.floor(math.min(o.concurrency, o.window)))
-  o.window = math.max(1, math.floor(o.window))
+  o.window = math.floor(o.window)
+  o.concurrency = math.floor(math.min(o.concurrency, o.window))
   return o
+end
+
+local PROXIES = { "https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy", "ALL_PROXY" }
+
+--- The key, and the logins of proxies, with their passwords alone.
+---@param key string
+---@param proxy? string
+---@return string[]
+function options.secrets(key, proxy)
+  local secrets, urls = { key }, { proxy }
+  for _, name in ipairs(PROXIES) do urls[#urls + 1] = os.getenv(name) end
+  for _, url in ipairs(urls) do
+    local login = url:gsub("^%a[%w+.-]*://", ""):match "^([^/]*)@" or ""
+    secrets[#secrets + 1], secrets[#secrets + 2] = login, login:match ":(.*)" or ""
+  end
+  return secrets
 end
 
 local SHORTEST_SECRET = 8 -- bytes; to look for less would tear other words apart

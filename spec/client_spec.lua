@@ -1483,6 +1483,20 @@ local openrouter = require "openrouter"
 
     local function id_of(fault) return "gen-" .. fault .. "-a" end
 
+    it("can be asked after an error from outside, wherever that came", function()
+      local status, out = shell.run(("timeout 100 %s spec/support/interrupted.lua %s 900"):format(os.getenv "LUA" or "lua5.4",
+        sandbox.url))
+      assert.equal(0, status)
+      local sum, records = 0, 0
+      for times, outcome in out:gmatch "(%d+)\t([^\n]+)\n" do
+        sum = sum + times
+        if outcome == "record" then records = records + times
+        elseif outcome ~= "full" then assert.matches("was broken off from outside", outcome) end
+      end
+      assert.equal(900, sum)
+      assert.is_true(records > 850)
+    end)
+
     it("gets what every fault leads to", function()
       local kinds = { ["status-400"] = "bad_request", ["status-403"] = "forbidden", ["status-404"] = "not_found",
         ["status-524"] = "server", html = "bad_answer", cut = "network", other = "wrong_id", ["once-500"] = "server" }

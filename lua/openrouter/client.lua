@@ -227,6 +227,10 @@ local function pump(client, seconds)
     forget_abandoned(client)
     seconds = 0
   end
+  if seconds == math.huge and client.engine:open() == 0 then
+    -- Nothing will ever come. An error raised between two instructions of ours leaves this behind, as Ctrl-C may.
+    error("a call to this client was broken off from outside, and a result of it is lost: use another client", 0)
+  end
   local ended = client.transport:drive(client.engine, seconds, client.bodies)
   collect(client)
   if ended then deliver_ended(client) end
@@ -270,8 +274,8 @@ local function add(client, queue, id, context, options, resource, body)
   local new, slot = client.engine:submit(id, core.now(), wait, deadline, resource)
   if new == nil then return nil, slot end
   if new then
-    client.keys[slot], client.ids[slot], client.queues[slot], client.contexts[slot] = key, id, queue, context
-    client.bodies[slot] = body or false
+    client.keys[slot], client.ids[slot], client.contexts[slot], client.bodies[slot] = key, id, context, body or false
+    client.queues[slot] = queue
   else
     client.more[slot] = client.more[slot] or { given = 0 }
     table.insert(client.more[slot], { queue = queue, context = context })

@@ -14,7 +14,7 @@ struct events {
   double timer;       /* when libcurl wants to be called, on events_now's clock; negative: not at all */
 };
 
-double events_now (void);  /* seconds */
+double events_now (void);  /* seconds, on the clock of core.now */
 
 /* From now on. Requests that are under way go on. */
 bool events_on (struct events *e, CURLM *multi);

@@ -7,7 +7,8 @@
 **                                                 -> true | false (in the window already), slot | nil, error
 **   engine:next(now)                              -> id, target, timeout | nil
 **   engine:ended(now)                             -> id, error, slot | nil    ids that get no (other) attempt
-**   engine:due()                                  -> when either has something; math.huge: not before an answer
+**   engine:due()                                  -> when either has something; math.huge: not before an answer,
+**                                                    -math.huge: at once
 **   engine:answer(id, status, headers, body, now) -> record | nil, error | nil, delay (asked again) | nil, attempt, seconds
 **   engine:fault(id, kind, message, now)          -> the same
 **   engine:cancel(id, now)                        -> error, slot | nil        nil: not in the window

@@ -3,6 +3,7 @@ local generation = require "openrouter.generation"
 local openrouter = require "openrouter"
 local servers = require "spec.support.servers"
 local shell = require "spec.support.shell"
+local assert_without = require "spec.support.without"
 
 local KEY = "sk-or-v1-0123456789abcdef"
 local BACKOFF = 0.02 -- seconds, at most
@@ -108,16 +109,7 @@ describe("client", function()
     return results, count
   end
 
-  -- No part of the value has the key in it.
-  local function assert_no_key(value)
-    if type(value) == "table" then
-      for name, member in pairs(value) do
-        assert_no_key(name)
-        assert_no_key(member)
-      end
-    end
-    assert.is_nil(tostring(value):find(KEY, 1, true))
-  end
+  local function assert_no_key(value) assert_without(KEY, value) end
 
   -- As many connections have asked since mark(), and all of them are closed, or will be any moment.
   local function assert_closed(number)

@@ -2,6 +2,7 @@
 local openrouter = require "openrouter"
 local servers = require "spec.support.servers"
 local shell = require "spec.support.shell"
+local assert_without = require "spec.support.without"
 
 local KEY = "sk-or-v1-0123456789abcdef"
 
@@ -16,17 +17,6 @@ describe("options", function()
     local all = { base_url = server.url, api_key = KEY, timeout = 10, deadline = 20, retry = false }
     for name, value in pairs(options or {}) do all[name] = value end
     return assert(openrouter.client(all))
-  end
-
-  -- No part of the value has the text in it.
-  local function assert_without(text, value)
-    if type(value) == "table" then
-      for name, member in pairs(value) do
-        assert_without(text, name)
-        assert_without(text, member)
-      end
-    end
-    assert.is_nil(tostring(value):find(text, 1, true))
   end
 
   local function assert_no_key(value) assert_without(KEY, value) end

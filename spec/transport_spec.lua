@@ -3,6 +3,7 @@
 local openrouter = require "openrouter"
 local servers = require "spec.support.servers"
 local shell = require "spec.support.shell"
+local assert_without = require "spec.support.without"
 
 local KEY = "sk-or-v1-0123456789abcdef"
 
@@ -46,17 +47,6 @@ describe("transport", function()
     local list = {}
     for i = 1, count do list[i] = "gen-front-" .. i end
     return list
-  end
-
-  -- No part of the value has the text in it.
-  local function assert_without(text, value)
-    if type(value) == "table" then
-      for name, member in pairs(value) do
-        assert_without(text, name)
-        assert_without(text, member)
-      end
-    end
-    assert.is_nil(tostring(value):find(text, 1, true))
   end
 
   -- "record", or the kind of error, as which it looks right.

@@ -9,6 +9,7 @@
 local core = require "openrouter.core"
 local openrouter = require "openrouter"
 local servers = require "spec.support.servers"
+local read = require "spec.support.shell".read
 
 local MIB = 1024 -- kB
 -- How much more than a quarter of the way through, or than at the start where that was more. What the process has depends on
@@ -44,13 +45,6 @@ local PLAIN = #MARKERS + 1
 MARKERS[PLAIN] = { 0, "gen-1790000000-%d-%d", "record" }
 
 -- ---- what the process has -------------------------------------------------------------------------------------------
-
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
 
 local function resident_kb()
   return tonumber(read("/proc/self/status"):match "VmRSS:%s*(%d+)")

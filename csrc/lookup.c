@@ -241,7 +241,7 @@ static void share (struct lookup *l, struct entry *e, double wait_until, double 
 }
 
 enum lookup_status lookup_submit (struct lookup *l, const char *key, size_t length, double now, double wait, double deadline,
-                                  size_t *slot) {
+                                  double delay, size_t *slot) {
   const char *id;
   size_t id_length;
   enum resource resource = lookup_resource(key, length, &id, &id_length);
@@ -267,7 +267,7 @@ enum lookup_status lookup_submit (struct lookup *l, const char *key, size_t leng
   e->wait_until = wait_until;
   e->at[BY_DEADLINE] = until;
   *at = e;
-  start_waiting(l, e, now);
+  start_waiting(l, e, now + delay);
   return LOOKUP_ACCEPTED;
 }
 
@@ -357,7 +357,8 @@ static double next_delay (struct lookup *l, struct entry *e, enum kind kind, dou
   } else if (e->resource == RESOURCE_FEEDBACK) {
     return -1;
   }
-  return retry_delay(policy, kind, failures, retry_after, random, now, e->wait_until, last_start(e));
+  const struct retry_times times = { e->submitted, now, e->wait_until, last_start(e) };
+  return retry_delay(policy, kind, failures, retry_after, random, &times);
 }
 
 static void count_answer (struct lookup *l, const struct entry *e, enum kind kind, double now) {

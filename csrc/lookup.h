@@ -79,11 +79,12 @@ bool lookup_id_valid (const char *id, size_t length);
 /* What a key asks for, and the id in it. */
 enum resource lookup_resource (const char *key, size_t length, const char **id, size_t *id_length);
 
-/* Take an id into the window. SHARED: it is there already and will be answered once, after the longer `wait` and `deadline`
-   of the two. A negative `wait` or `deadline` means the configured one. *slot is a number from 0 to window - 1 that is the id's
-   as long as it is in the window. */
+/* Take an id into the window, to be asked for after `delay` seconds; `wait` and `deadline` count from now all the same.
+   SHARED: it is there already and will be answered once, after the longer `wait` and `deadline` of the two, and is asked for
+   when it would have been. A negative `wait` or `deadline` means the configured one. *slot is a number from 0 to window - 1
+   that is the id's as long as it is in the window. */
 enum lookup_status lookup_submit (struct lookup *l, const char *id, size_t length, double now, double wait, double deadline,
-                                  size_t *slot);
+                                  double delay, size_t *slot);
 
 /* The next id to ask for now, if any. Nothing has happened until lookup_take, so that a caller can get ready first. */
 bool lookup_next (const struct lookup *l, double now, struct lookup_request *request);

@@ -122,16 +122,19 @@ static const char *push_key (lua_State *L, size_t *length) {
   return lua_tolstring(L, -1, length);
 }
 
+/* At index 7: in how many seconds the id is asked for first. Its wait and deadline count from now all the same. */
 static int engine_submit (lua_State *L) {
   struct lookup *l = check_engine(L);
   size_t length, slot;
   luaL_checktype(L, 2, LUA_TSTRING);
   double now = check_now(L, 3), wait = luaL_optnumber(L, 4, -1), deadline = luaL_optnumber(L, 5, -1);
+  double first = luaL_optnumber(L, 7, 0);
   luaL_argcheck(L, !isnan(wait), 4, "no time");
   luaL_argcheck(L, !isnan(deadline), 5, "no time");
-  lua_settop(L, 6);
+  luaL_argcheck(L, first >= 0 && first <= LONGEST_TIME, 7, "no time");
+  lua_settop(L, 7);
   const char *key = push_key(L, &length);
-  enum lookup_status status = key ? lookup_submit(l, key, length, now, wait, deadline, &slot) : LOOKUP_BAD_ID;
+  enum lookup_status status = key ? lookup_submit(l, key, length, now, wait, deadline, first, &slot) : LOOKUP_BAD_ID;
   switch (status) {
     case LOOKUP_ACCEPTED: case LOOKUP_SHARED:
       lua_pushboolean(L, status == LOOKUP_ACCEPTED);
@@ -164,8 +167,9 @@ static int engine_next (lua_State *L) {
   lookup_target(target, request.id, request.length);
   lua_pushstring(L, target);
   lua_pushnumber(L, request.timeout);
+  lua_pushinteger(L, (lua_Integer)request.slot + 1);
   lookup_take(l, now);  /* last: should Lua run out of memory before, the id is still waiting */
-  return 3;
+  return 4;
 }
 
 static int engine_due (lua_State *L) {

@@ -3,9 +3,9 @@
 **
 **   engine = core.engine { window =, concurrency =, timeout =, deadline =, wait =, epoch =, seed =, rate = number or nil,
 **                          retry = { base =, factor =, cap = } or false }          seconds throughout
-**   engine:submit(id, now [, wait [, deadline [, resource]]])
+**   engine:submit(id, now [, wait [, deadline [, resource [, first]]]])
 **                                                 -> true | false (in the window already), slot | nil, error
-**   engine:next(now)                              -> id, target, timeout | nil
+**   engine:next(now)                              -> id, target, timeout, slot | nil
 **   engine:ended(now)                             -> id, error, slot | nil    ids that get no (other) attempt
 **   engine:due()                                  -> when either has something; math.huge: not before an answer,
 **                                                    -math.huge: at once
@@ -17,7 +17,8 @@
 **   engine:limit()                                -> requests on the wire at most, for now
 **   engine:stats()                                -> totals, see client:stats() in client.lua
 **
-** slot: a number from 1 to `window`, the id's own while it is in the window. resource: nil, "content" or "feedback"; the other calls know such an id as "content ID": see lookup.h.
+** slot: a number from 1 to `window`, the id's own while it is in the window. resource: nil, "content" or "feedback"; the
+** other calls know such an id as "content ID": see lookup.h. first: seconds until the first attempt (0).
 ** headers: a table with lower-case names, or nil; retry-after and retry-after-ms are looked at.
 */
 #ifndef lua_lookup_h

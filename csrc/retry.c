@@ -28,6 +28,13 @@ static const struct {
 /* A record is usually written within a second, so "not yet" is asked again faster than a failure. */
 static const struct retry_policy not_yet = { true, 0.4, 1.6, 8.0 };
 
+/* What is still not there comes minutes or hours late, if ever, and is asked for the more seldom the longer it has waited:
+   it is found late by a quarter of its wait at most, and a whole day of waiting is some 70 requests. */
+#define LONG_WAIT 64.0     /* seconds */
+#define LATE 0.25          /* of the time waited so far */
+#define LATEST 3600.0      /* seconds */
+#define LATE_SPREAD 0.125  /* of the delay, downwards, so that ids that came together do not stay together */
+
 const char *kind_name (enum kind kind) { return kinds[kind].name; }
 const char *kind_meaning (enum kind kind) { return kinds[kind].meaning; }
 enum retry_rule kind_rule (enum kind kind) { return kinds[kind].rule; }
@@ -63,15 +70,28 @@ double retry_pause (const struct retry_policy *policy, int failures, double retr
   return at_least(backoff(policy, failures, random), retry_after);
 }
 
+/* The least delay of a record that is not there after so many seconds. */
+static double late (double waited, double random) {
+  if (waited < LONG_WAIT) return 0;
+  double delay = LATE * waited;
+  return (delay < LATEST ? delay : LATEST) * (1 - LATE_SPREAD * random);
+}
+
+static double not_yet_delay (int failures, double retry_after, double random, double waited) {
+  double soon = at_least(not_yet.base / 2 + backoff(&not_yet, failures, random), retry_after);
+  double later = late(waited, random);
+  return soon > later ? soon : later;
+}
+
 double retry_delay (const struct retry_policy *policy, enum kind kind, int failures, double retry_after, double random,
-                    double now, double wait_until, double last_start) {
+                    const struct retry_times *t) {
   enum retry_rule rule = kind_rule(kind);
-  double delay, limit = last_start;
+  double delay, now = t->now, limit = t->last_start;
   if (!policy->enabled || rule == RETRY_NEVER || rule == RETRY_STOP) return -1;
   if (rule == RETRY_BRIEFLY && failures >= BRIEF_FAILURES) return -1;
   if (rule == RETRY_WAIT) {
-    delay = at_least(not_yet.base / 2 + backoff(&not_yet, failures, random), retry_after);
-    if (wait_until < limit) limit = wait_until;
+    delay = not_yet_delay(failures, retry_after, random, now - t->submitted);
+    if (t->wait_until < limit) limit = t->wait_until;
     /* the last look is at the very end of the wait, not somewhere before it */
     if (now < limit && now + delay > limit) delay = limit - now;
   } else {

@@ -37,13 +37,17 @@ struct retry_policy {
    for, in seconds, negative for nothing. */
 double retry_pause (const struct retry_policy *policy, int failures, double retry_after, double random);
 
-/*
-** Seconds from `now` to the next attempt after `failures` failed ones (of kinds asked again briefly: failures of such kinds
-** alone), or a negative number: give up. All times are on one clock, in seconds. `wait_until` is until when a 404 means "not written yet". No attempt starts after `last_start`:
-** a longer delay gives up at once.
-*/
+/* Of one id, all on one clock, in seconds. */
+struct retry_times {
+  double submitted, now;
+  double wait_until;  /* until when a 404 means "not written yet" */
+  double last_start;  /* no attempt starts after it: a longer delay gives up at once */
+};
+
+/* Seconds from `now` to the next attempt after `failures` failed ones (of kinds asked again briefly: failures of such kinds
+   alone), or a negative number: give up. */
 double retry_delay (const struct retry_policy *policy, enum kind kind, int failures, double retry_after, double random,
-                    double now, double wait_until, double last_start);
+                    const struct retry_times *t);
 
 /* Seconds a server asks for in `retry-after-ms` or `retry-after` (a number of seconds, or an HTTP date, which is compared
    with `unix_now`); negative when neither can be read. Either may be NULL. */

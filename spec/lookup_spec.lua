@@ -76,6 +76,7 @@ describe("engine", function()
       for i = 1, 8 do slots[i] = submit("gen-" .. i) end
       assert.same({ 1, 2, 3, 4, 5, 6, 7, 8 }, slots)
       assert.same({ false, slots[3] }, { e:submit("gen-3", 0) })
+      for i = 1, 2 do assert.equal(slots[i], select(4, e:next(0))) end
       for _, i in ipairs { 2, 5 } do
         assert.equal(slots[i], select(2, e:cancel("gen-" .. i, 0)))
         owner[slots[i]] = nil
@@ -185,6 +186,80 @@ describe("engine", function()
         assert.is_nil((e:next(one.at - 1e-6)))
         assert.equal(one.id, (e:next(one.at)))
       end
+    end)
+  end)
+
+  describe("a first attempt later on", function()
+    it("is when it was said, from when the id came", function()
+      local e = engine.new()
+      e:submit("a", 100, nil, nil, nil, 7.5)
+      e:submit("b", 100, nil, nil, "content", 3)
+      e:submit("c", 100, nil, nil, "record", 0)
+      e:submit("d", 100)
+      assert.same({ "c", "d" }, asked(e, 100))
+      assert.equal(103, e:due())
+      assert.same({}, asked(e, 102.999))
+      assert.same({ "content b" }, asked(e, 103))
+      assert.same({ "a" }, asked(e, 107.5))
+    end)
+
+    it("takes its turn among the others then", function()
+      local e = engine.new()
+      e:submit("a", 0, nil, nil, nil, 5)
+      e:submit("b", 4)
+      e:submit("c", 5)
+      e:submit("d", 6)
+      assert.same({ "b", "a", "c", "d" }, asked(e, 6))
+    end)
+
+    it("changes neither the wait nor the deadline, which count from when the id came", function()
+      local e = engine.new { wait = 20, deadline = 50 }
+      e:submit(ID, 0, nil, nil, nil, 15)
+      assert.equal(ID, (e:next(15)))
+      local err, _, now = engine.run(e, ID, engine.status(ID, 404), 15)
+      assert.same({ "not_found", 20, 20 }, { err.kind, err.elapsed, now })
+      e:submit(ID, 100, nil, nil, nil, 30)
+      assert.equal(20, (select(3, e:next(130)))) -- what is left of 50
+      assert.is_nil((select(3, e:answer(ID, 404, nil, "", 130)))) -- the wait is over
+    end)
+
+    it("does not come after the deadline", function()
+      local e = engine.new()
+      e:submit(ID, 0, nil, 5, nil, 6)
+      assert.equal(5, e:due())
+      assert.is_nil((e:next(5)))
+      local id, err = e:ended(5)
+      assert.same({ ID, "timeout", 0, 5 }, { id, err.kind, err.attempts, err.elapsed })
+      assert.equal(0, e:open())
+    end)
+
+    it("is nothing that an id in the window is told", function()
+      local e = engine.new()
+      e:submit("a", 0, nil, nil, nil, 10)
+      assert.is_false((e:submit("a", 0)))
+      assert.is_false((e:submit("a", 0, nil, nil, nil, 2)))
+      assert.is_false((e:submit("a", 0, nil, nil, nil, 20)))
+      assert.equal(10, e:due())
+      assert.equal("a", (e:next(10)))
+      assert.is_false((e:submit("a", 10, nil, nil, nil, 20))) -- on the wire
+      local _, _, delay = e:fault("a", "network", nil, 10)
+      assert.is_false((e:submit("a", 10, nil, nil, nil, 20)))
+      assert.equal(10 + delay, e:due())
+    end)
+
+    it("leaves the engine hungry until then", function()
+      local e = engine.new { window = 64, concurrency = 4 }
+      for i = 1, 20 do e:submit("gen-" .. i, 0, nil, nil, nil, 5) end
+      assert.is_true(e:hungry(4))
+      assert.is_false(e:hungry(5))
+    end)
+
+    it("may be very late", function()
+      local e = engine.new()
+      e:submit(ID, 1e12, nil, 2e12, nil, 1e12)
+      assert.equal(2e12, e:due())
+      assert.is_nil((e:next(1e12)))
+      assert.equal(1, e:open())
     end)
   end)
 
@@ -563,6 +638,28 @@ describe("engine", function()
       assert.is_userdata(e:answer(ID, 200, nil, RECORD, 1e9))
     end)
 
+    it("may be decades away", function()
+      local e = engine.new { wait = 1e9, deadline = 1e9 }
+      e:submit(ID, 0)
+      assert.equal(30, (select(3, e:next(0))))
+      local now = 5e8
+      for _, kind in ipairs { "not_found", "server", "network", "not_found" } do
+        local _, _, delay = e:fault(ID, kind, nil, now)
+        assert.is_true(delay > 0 and delay <= 3600)
+        assert.equal(now + delay, e:due())
+        now = now + delay
+        assert.equal(ID, (e:next(now)))
+      end
+      local _, _, delay = e:answer(ID, 404, nil, "", 1e9 - 1000)
+      assert.equal(999, delay)
+      assert.same({ 1 }, { (select(3, e:next(1e9 - 1))) })
+      local _, err, last = e:answer(ID, 404, nil, "", 1e9 - 0.5)
+      assert.same({ "not_found", nil, 6 }, { err.kind, last, err.attempts })
+      e:submit("gen-y", 0, nil, nil, nil, 2e9)
+      assert.equal(1e9, e:due())
+      assert.equal("timeout", select(2, e:ended(1e9)).kind)
+    end)
+
     it("of no time at all is over at once", function()
       local e = engine.new()
       e:submit(ID, 7, nil, 0)
@@ -937,6 +1034,11 @@ describe("engine", function()
       assert.error_matches(function() e:submit("b", 0, nil, 0 / 0) end, "no time")
       assert.has_error(function() e:submit("a", 0, 0 / 0, 0 / 0) end)
       assert.has_error(function() e:submit("b", 0, "soon") end)
+      for _, first in ipairs { 0 / 0, -1, -1e-300, math.huge, -math.huge, 1.000001e12, "soon", {}, true } do
+        for _, id in ipairs { "a", "b" } do
+          assert.error_matches(function() e:submit(id, 0, nil, nil, nil, first) end, "bad argument #6")
+        end
+      end
       assert.equal(1, e:open())
       assert.equal("a", e:next(0))
       for _, now in ipairs { 0 / 0, math.huge, -math.huge } do
@@ -966,8 +1068,10 @@ describe("engine", function()
     local function chance(n) return math.random(n) == 1 end
 
     local function random_settings(seed)
-      return { window = math.random(1, 40), concurrency = math.random(1, 12), timeout = one_of { 5, 30 }, deadline = 20, wait = 3,
-        epoch = 0, seed = seed, rate = one_of { 0.5, 7, 20, 300, false } or nil,
+      local patience = seed % 2 == 0 and 1000 or 1
+      return { window = math.random(1, 40), concurrency = math.random(1, 12), timeout = one_of { 5, 30 },
+        deadline = 20 * patience, wait = 3 * patience, epoch = 0, seed = seed,
+        rate = one_of { 0.5, 7, 20, 300, false } or nil,
         retry = not chance(8) and { base = 0.5, factor = 2, cap = 6 } }
     end
 
@@ -997,11 +1101,13 @@ describe("engine", function()
           local ok, err = e:submit(id .. "&", now)
           return assert(ok == nil and err.kind == "bad_id")
         end
-        local wait, deadline = chance(4) and math.random(0, 9) or nil, chance(3) and math.random(0, 30) or nil
-        local ok, err = e:submit(id, now, wait, deadline, resource or nil)
+        local wait = chance(4) and math.random(0, 3 * settings.wait) or nil
+        local deadline = chance(3) and math.random(0, 1.5 * settings.deadline) or nil
+        local first = chance(4) and math.random() * 25 or nil
+        local ok, err = e:submit(id, now, wait, deadline, resource or nil, first)
         if ok == nil then ok = err.kind end
         local prefix = resource and resource ~= "record" and resource .. " " or ""
-        assert(ok == model:submit(prefix .. id, now, wait, deadline))
+        assert(ok == model:submit(prefix .. id, now, wait, deadline, first))
       end
 
       function steps.next()
@@ -1027,7 +1133,8 @@ describe("engine", function()
           local kind = one_of(FAULTS)
           return answered(entry, kind, nil, e:fault(entry.key, kind, nil, now))
         end
-        local status, body = chance(80) and 401 or one_of(STATUS), record(entry.key:match "%S+$")
+        local missing = settings.wait > 3 and chance(2) and 404
+        local status, body = chance(80) and 401 or missing or one_of(STATUS), record(entry.key:match "%S+$")
         local retry_after = status ~= 200 and chance(4) and (chance(20) and 1e300 or math.random(0, 8)) or nil
         local kind = status == 200 and "settled" or core.status_kind(status)
         if kind == "settled" and chance(10) then
@@ -1057,7 +1164,7 @@ describe("engine", function()
       function steps.wait() now = now + math.random() ^ 4 * 2 end
 
       function steps.wait_until_due()
-        local due = math.min(e:due(), now + 1)
+        local due = math.min(e:due(), now + settings.deadline / 20)
         if chance(20) then due = now + math.random(30) end
         if model.hold > now + 60 then due = model.hold_most end -- or nearly every id would end by that
         now = math.max(now, due)
@@ -1106,17 +1213,18 @@ describe("engine", function()
     end
 
     it("has every id once, in its place, and lets it go once", function()
-      local kinds = {}
+      local kinds, late = {}, 0
       for seed = 1, 20 do
         local model = model_test(seed, 5000)
         assert.equal(model.submitted, model.settled + model.failed)
         assert.is_true(model.submitted > 100)
         for kind, count in pairs(model.kinds) do kinds[kind] = (kinds[kind] or 0) + count end
+        late = late + model.late
       end
       for _, kind in ipairs { "settled", "rate_limited", "not_found", "network", "bad_answer" } do
         assert.is_true(kinds[kind] > 100, kind) -- else this would prove little
       end
-      assert.is_true(kinds.auth > 20)
+      assert.is_true(kinds.auth > 20 and late > 100)
     end)
   end)
 end)

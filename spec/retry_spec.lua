@@ -292,11 +292,74 @@ describe("retry", function()
       assert.equal(4, last("gen-1790000000-abc", 1e6, 4)) -- said explicitly
     end)
 
+    it("is waited for however old its id is when a wait is said for it, at first or later", function()
+      local settings = { epoch = 1790000000, deadline = 1e9 }
+      for _, id in ipairs { "gen-1790000000-abc", "gen-1000000000-abc" } do
+        local seen = times(id, settings, 1e6, 86400)
+        assert.equal(86400, seen[#seen])
+        local e = engine.new(settings)
+        e:submit(id, 1e6)
+        e:submit(id, 1e6, 60)
+        e:next(1e6)
+        assert.equal(1e6 + 60, (select(3, engine.run(e, id, engine.status(id, 404), 1e6))))
+      end
+    end)
+
     it("is waited for when its id does not say how old it is", function()
       for _, id in ipairs { "gen-1000000000", "gen-100000000-a", "gen-10000000000-a", "gen-1000o00000-a", "xen-1000000000-a",
         "gen_1000000000-a", "gen-1000000000_a", "abc" } do
         local seen = times(id, { epoch = 1790000000 }, 0)
         assert.equal(10, seen[#seen])
+      end
+    end)
+
+    -- the least and the most delay after an attempt so many seconds after the id came, over many seeds
+    local function delays_at(seconds, headers, kind)
+      local least, most, seen = math.huge, 0, {}
+      for seed = 1, 300 do
+        local e = engine.asking(ID, { seed = seed * 7919, wait = 1e6, deadline = 2e6 }, 5000)
+        local _, err, delay = e:answer(ID, kind or 404, headers, "", 5000 + seconds)
+        assert.equal(seconds, err.elapsed)
+        assert.is_nil(seen[delay])
+        seen[delay], least, most = true, math.min(least, delay), math.max(most, delay)
+      end
+      return least, most
+    end
+    local function assert_between(from, to, least, most)
+      assert.is_true(least >= from and least < from + 0.05 * (to - from), ("%g, not %g"):format(least, from))
+      assert.is_true(most <= to and most > to - 0.05 * (to - from), ("%g, not %g"):format(most, to))
+    end
+
+    it("is asked for more seldom the longer it has waited, after its first minute", function()
+      for _, case in ipairs { { 0, 0.2, 0.6 }, { 63.875, 0.2, 0.6 }, { 64, 14, 16 }, { 100, 21.875, 25 },
+        { 1000, 218.75, 250 }, { 8000, 1750, 2000 }, { 14400, 3150, 3600 }, { 900000, 3150, 3600 } } do
+        assert_between(case[2], case[3], delays_at(case[1]))
+      end
+      assert_between(0, 0.5, delays_at(1000, nil, 503)) -- other failures are not
+    end)
+
+    it("is asked for no earlier than that, and no earlier than the server says, after its first minute", function()
+      assert_between(218.75, 250, delays_at(1000, { ["retry-after"] = "1" }))
+      assert_between(7200.05, 7200.15, delays_at(1000, { ["retry-after"] = "7200" }))
+    end)
+
+    it("counts its minute from when its id came, not from its first attempt, nor from when it came again", function()
+      local e = engine.new { wait = 1e4, deadline = 1e6 }
+      e:submit(ID, 0, nil, nil, nil, 1000)
+      e:submit(ID, 990)
+      e:next(1000)
+      local _, _, delay = e:answer(ID, 404, nil, "", 1000)
+      assert.is_true(delay > 218 and delay <= 250)
+    end)
+
+    it("costs few requests however long the wait is, and the last of them is at its very end", function()
+      for _, case in ipairs { { 60, 16, 31 }, { 64, 16, 31 }, { 80, 16, 35 }, { 600, 25, 46 }, { 3600, 32, 55 },
+        { 86400, 58, 84 } } do
+        for seed = 1, 100 do
+          local seen = times(ID, { seed = seed, wait = case[1], deadline = 1e9 }, 0)
+          assert.equal(case[1], seen[#seen])
+          assert.is_true(#seen >= case[2] and #seen <= case[3], ("%d in %d s"):format(#seen, case[1]))
+        end
       end
     end)
 

@@ -122,7 +122,8 @@ function engine.model(settings)
   return setmetatable({ settings = settings, rules = rules, ids = {}, open = 0, on_wire = 0, order = 0, stopped = false,
     limit = settings.concurrency, strikes = 0, starts = 0, slowed_at = 0, hold = -math.huge, hold_most = -math.huge,
     full = full, tokens = full, counted = -math.huge, -- so many tokens at the time `counted`
-    submitted = 0, settled = 0, failed = 0, retried = 0, attempts = 0, kinds = {} }, Model)
+    submitted = 0, settled = 0, failed = 0, retried = 0, attempts = 0, kinds = {},
+    late = 0 }, Model) -- answers of "not there" to ids that go on being asked for after their first minute
 end
 
 --- The waiting id with the least `by` ("due" or "deadline"); of several the one that has waited longest.
@@ -149,7 +150,7 @@ function Model:leave(entry, how)
   if self.open == 0 then self.stopped = false end
 end
 
-function Model:submit(key, now, wait, deadline)
+function Model:submit(key, now, wait, deadline, first)
   local settings, entry = self.settings, self.ids[key]
   local wait_until, ends = now + (wait or settings.wait), now + (deadline or settings.deadline)
   if entry then
@@ -159,7 +160,7 @@ function Model:submit(key, now, wait, deadline)
   if self.open == settings.window then return "full" end
   entry = { key = key, submitted = now, wait_until = wait_until, deadline = ends, attempts = 0, brief = 0 }
   self.ids[key], self.open, self.submitted = entry, self.open + 1, self.submitted + 1
-  self:waits(entry, now)
+  self:waits(entry, now + (first or 0))
   return true
 end
 
@@ -235,6 +236,14 @@ function Model:delays(entry, kind, failures)
   return least, most, latest
 end
 
+--- Where a record is missing for more than a minute: from 7/8 of a quarter of the time up to now to all of it, unless that
+--- is more than an hour.
+local function or_later(least, most, waited)
+  if waited < 64 then return least, most end
+  local quarter = math.min(waited, 4 * 3600) / 4
+  return math.max(least, quarter - quarter / 8), math.max(most, quarter)
+end
+
 --- With what the server asks for.
 local function at_least(retry_after, least, most)
   if not retry_after then return least, most end
@@ -246,7 +255,10 @@ function Model:may_delay(entry, kind, failures, retry_after, delay, now)
   local least, most, latest = self:delays(entry, kind, failures)
   if not least or now >= latest then return delay == nil end
   least, most = at_least(retry_after, least, most)
-  if self.rules[kind] == "wait" then least, most = math.min(least, latest - now), math.min(most, latest - now) end
+  if self.rules[kind] == "wait" then
+    least, most = or_later(least, most, now - entry.submitted)
+    least, most = math.min(least, latest - now), math.min(most, latest - now)
+  end
   if not delay then return now + most > latest end
   return delay >= least - 1e-9 and delay <= most + 1e-9 and now + delay <= latest + 1e-6
 end
@@ -281,6 +293,7 @@ function Model:answer(entry, kind, retry_after, delay, now)
   assert(self:may_delay(entry, kind, failures, retry_after, delay, now), "a delay that may be")
   if kind == "rate_limited" then self:refuse(failures, retry_after, delay, now) end
   if not delay then return self:leave(entry, "failed") end
+  if kind == "not_found" and now - entry.submitted >= 64 then self.late = self.late + 1 end
   self.on_wire, self.retried = self.on_wire - 1, self.retried + 1
   self:waits(entry, kind == "rate_limited" and entry.due or now + delay) -- who was refused keeps the place: all wait
 end

@@ -30,7 +30,7 @@ PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev luajit2|luajit libluajit2-5.1-dev|
   libcurl4-openssl-dev|libcurl4-gnutls-dev lua-argparse ca-certificates nginx libnginx-mod-http-lua
 TEST_PACKAGES = lua-busted lua-cjson procps lua-check lua5.1 luarocks clang python3 curl openssl valgrind libc6-dbg \
   lua-cqueues lua-luv locales
-BENCH_PACKAGES = curl openssl nghttp2-client nodejs npm|nodejs lua-socket lua-cjson
+BENCH_PACKAGES = curl openssl nghttp2-client nodejs npm|nodejs lua-socket lua-cjson python3 wrk
 
 # LPeg's warnings, less three that forbid ordinary C99: a declaration where it is needed, a small struct as a result, a call's
 # result cast on the spot.
@@ -45,7 +45,7 @@ CURL_OBJECTS = lua_curl.o $(patsubst csrc/%.c,%.o,$(wildcard csrc/curl_*.c))
 CORE_OBJECTS = $(filter-out $(CURL_OBJECTS),$(SOURCES:csrc/%.c=%.o))
 # the engine, which curl.so drives in C, so that it has a copy of it
 ENGINE_OBJECTS = $(addsuffix .o,fields histogram instant json lookup lua_error lua_lookup lua_record lua_value lua_verdict \
-  money pace record retry)
+  money pace quote record retry)
 OBJECTS      = $(foreach abi,5.4 5.1,$(addprefix build/$(abi)/,$(CORE_OBJECTS) $(CURL_OBJECTS)))
 MODULES      = $(foreach abi,5.4 5.1,build/$(abi)/openrouter/core.so build/$(abi)/openrouter/curl.so)
 

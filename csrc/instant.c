@@ -116,3 +116,26 @@ size_t instant_day (char out[INSTANT_DAY_SIZE], double unix_seconds) {
   int n = snprintf(out, INSTANT_DAY_SIZE, "%04d-%02d-%02d", (int)year, (int)month, (int)day);
   return n > 0 && n < INSTANT_DAY_SIZE ? (size_t)n : 0;
 }
+
+static char *put_number (char *p, int64_t number, int digits, char behind) {
+  for (int i = digits - 1; i >= 0; i--, number /= 10) p[i] = (char)('0' + number % 10);
+  p[digits] = behind;
+  return p + digits + 1;
+}
+
+size_t instant_format (char out[INSTANT_SIZE], double unix_seconds) {
+  static const int64_t year_10000 = 253402300800;
+  if (!(unix_seconds >= 0 && unix_seconds < (double)year_10000)) return 0;
+  /* what instant_parse makes of a text may be a little less than the text says */
+  int64_t ms = (int64_t)floor(unix_seconds * 1000 + 0.05);
+  if (ms >= year_10000 * 1000) ms = year_10000 * 1000 - 1;
+  int64_t seconds = ms / 1000;
+  char *p = out + instant_day(out, (double)seconds);
+  *p++ = 'T';
+  p = put_number(p, seconds / 3600 % 24, 2, ':');
+  p = put_number(p, seconds / 60 % 60, 2, ':');
+  p = put_number(p, seconds % 60, 2, '.');
+  p = put_number(p, ms % 1000, 3, 'Z');
+  *p = '\0';
+  return (size_t)(p - out);
+}

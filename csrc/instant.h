@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define INSTANT_DAY_SIZE 16
+#define INSTANT_SIZE 32
 
 /* RFC 3339 date and time, any offset, any number of decimals (kept to the microsecond). The whole text must be one. */
 bool instant_parse (const char *text, size_t length, double *unix_seconds);
@@ -18,5 +19,8 @@ bool instant_http_date (const char *text, double *unix_seconds);
 
 /* "2026-11-21", in UTC. Returns the length. */
 size_t instant_day (char out[INSTANT_DAY_SIZE], double unix_seconds);
+
+/* "2026-11-21T06:26:57.123Z", the millisecond that has begun. Returns the length, 0 outside the years 1970 to 9999. */
+size_t instant_format (char out[INSTANT_SIZE], double unix_seconds);
 
 #endif

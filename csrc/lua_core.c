@@ -6,8 +6,12 @@
 #include "lua_error.h"
 #include "lua_file.h"
 #include "lua_generation.h"
+#include "lua_http1.h"
+#include "lua_line.h"
 #include "lua_lookup.h"
 #include "lua_record.h"
+#include "lua_segment.h"
+#include "lua_scanner.h"
 #include "lua_tally.h"
 #include "lua_value.h"
 
@@ -100,7 +104,11 @@ MODULE_EXPORT int luaopen_openrouter_core (lua_State *L) {
   generation_register(L);
   lookup_register(L);
   file_register(L);
+  http1_register(L);
+  line_register(L);
+  segment_register(L);
   tally_register(L);
+  scanner_register(L);
   error_push_metatable(L);
   lua_setfield(L, -2, "error_metatable");
   push_fields(L, field_info, FIELD_COUNT);

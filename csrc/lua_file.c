@@ -1,13 +1,18 @@
+#define _POSIX_C_SOURCE 200809L  /* seteuid */
 #include "lua_file.h"
 
 #include "file.h"
 
 #include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READER_METATABLE "openrouter.reader"
 #define WRITER_METATABLE "openrouter.writer"
+#define SHARED_METATABLE "openrouter.shared_writer"
 
 /* nil, "path: reason", errno name where a caller acts on it */
 static int push_failure (lua_State *L, const char *path) {
@@ -18,6 +23,18 @@ static int push_failure (lua_State *L, const char *path) {
   else if (reason == ENOENT) lua_pushliteral(L, "missing");
   else lua_pushnil(L);
   return 3;
+}
+
+/* true, or nil and the reason in errno */
+static int push_outcome (lua_State *L, bool done) {
+  int reason = errno;
+  if (done) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushstring(L, strerror(reason));
+  return 2;
 }
 
 /* ---- core.lines(path) -> iterator of line, number, whole | nil, message ---------------------------------------- */
@@ -109,14 +126,9 @@ static int writer_append (lua_State *L) {
   lua_concat(L, 2);
   const char *line = lua_tolstring(L, 2, &length);
   if (w->torn && file_append(w->fd, "\n", 1, &written) == 0) w->torn = 0;
-  if (!w->torn && file_append(w->fd, line, length, &written) == 0) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  if (written > 0) w->torn = 1;
-  lua_pushnil(L);
-  lua_pushstring(L, strerror(errno));
-  return 2;
+  bool done = !w->torn && file_append(w->fd, line, length, &written) == 0;
+  if (!done && written > 0) w->torn = 1;
+  return push_outcome(L, done);
 }
 
 /* writer:size() -> bytes; 0 for what is no file on a disk, such as a pipe */
@@ -130,13 +142,7 @@ static int writer_close (lua_State *L) {
   struct writer *w = check_writer(L);
   int fd = w->fd;
   w->fd = -1;
-  if (file_close(fd) == 0) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushstring(L, strerror(errno));
-  return 2;
+  return push_outcome(L, file_close(fd) == 0);
 }
 
 static int append_file (lua_State *L) {
@@ -150,10 +156,119 @@ static int append_file (lua_State *L) {
   return w->fd < 0 ? push_failure(L, path) : 1;
 }
 
+/* ---- core.shared_file(path) -> writer | nil, message ------------------------------------------------------------ */
+
+/* What the userdata holds: NULL once it is closed. */
+static struct file_shared **check_handle (lua_State *L) {
+  return (struct file_shared **)luaL_checkudata(L, 1, SHARED_METATABLE);
+}
+
+static struct file_shared *check_shared (lua_State *L) {
+  struct file_shared *s = *check_handle(L);
+  if (s == NULL) luaL_error(L, "attempt to use a closed file");
+  return s;
+}
+
+static int shared_gc (lua_State *L) {
+  struct file_shared **handle = check_handle(L);
+  if (*handle != NULL) file_shared_drop(*handle);
+  *handle = NULL;
+  return 0;
+}
+
+/* writer:append(line) -> true | nil, message. The line end is added here. */
+static int shared_append (lua_State *L) {
+  struct file_shared *s = check_shared(L);
+  size_t length;
+  luaL_checktype(L, 2, LUA_TSTRING);
+  const char *line = lua_tolstring(L, 2, &length);
+  return push_outcome(L, file_shared_append(s, line, length) == 0);
+}
+
+/* writer:size() -> bytes, as above */
+static int shared_size (lua_State *L) {
+  compat_integer(L, file_shared_size(check_shared(L)));
+  return 1;
+}
+
+/* writer:sync() -> true | nil, message. What was appended is on its way to the disk, or will be behind what is. */
+static int shared_sync (lua_State *L) { return push_outcome(L, file_shared_sync(check_shared(L)) == 0); }
+
+/* writer:synced() -> true when nothing is on its way any more, false while something is; nil, message, once, when it failed */
+static int shared_synced (lua_State *L) {
+  enum file_synced how = file_shared_synced(check_shared(L));
+  if (how == FILE_UNSYNCED) return push_outcome(L, false);
+  lua_pushboolean(L, how == FILE_SYNCED);
+  return 1;
+}
+
+/* writer:close() -> true | nil, message. Returns when what was appended is on the disk. */
+static int shared_close (lua_State *L) {
+  struct file_shared *s = check_shared(L);
+  *check_handle(L) = NULL;
+  return push_outcome(L, file_shared_close(s) == 0);
+}
+
+static int shared_file (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  struct file_shared **handle = (struct file_shared **)compat_newuserdata(L, sizeof *handle);
+  *handle = NULL;
+  luaL_getmetatable(L, SHARED_METATABLE);
+  lua_setmetatable(L, -2);
+  *handle = file_shared_open(path);
+  return *handle == NULL ? push_failure(L, path) : 1;
+}
+
+/* ---- core.modified(path) -> Unix seconds | nil ------------------------------------------------------------------- */
+
+static int modified (lua_State *L) {
+  double seconds;
+  if (file_modified(luaL_checkstring(L, 1), &seconds)) lua_pushnumber(L, (lua_Number)seconds);
+  else lua_pushnil(L);
+  return 1;
+}
+
+/* ---- whose a file is --------------------------------------------------------------------------------------------- */
+
+static const char *kind_of_file (mode_t mode) { return S_ISREG(mode) ? "file" : S_ISDIR(mode) ? "directory" : "other"; }
+
+/* core.file_status(path) -> "file" | "directory" | "other", mode bits, owner's name or number | nil, message, "missing" */
+static int file_status (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  struct stat status;
+  if (stat(path, &status) != 0) return push_failure(L, path);
+  char number[24];
+  snprintf(number, sizeof number, "%lu", (unsigned long)status.st_uid);
+  const struct passwd *owner = getpwuid(status.st_uid);
+  lua_pushstring(L, kind_of_file(status.st_mode));
+  compat_integer(L, status.st_mode & 07777);
+  lua_pushstring(L, owner ? owner->pw_name : number);
+  return 3;
+}
+
+/* core.act_as_owner(path) -> whether that changed who we are | nil, message. What root makes among the files of others, these
+   others could not write to, and they could make root write elsewhere by a link. */
+static int act_as_owner (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  struct stat status;
+  if (stat(path, &status) != 0) return push_failure(L, path);
+  bool change = geteuid() == 0 && status.st_uid != 0;
+  if (change && (setegid(status.st_gid) != 0 || seteuid(status.st_uid) != 0)) return push_failure(L, path);
+  lua_pushboolean(L, change);
+  return 1;
+}
+
 static const luaL_Reg no_methods[] = { { NULL, NULL } };
-static const luaL_Reg functions[] = { { "lines", lines }, { "append_file", append_file }, { NULL, NULL } };
+static const luaL_Reg functions[] = {
+  { "lines", lines }, { "append_file", append_file }, { "shared_file", shared_file }, { "modified", modified },
+  { "file_status", file_status }, { "act_as_owner", act_as_owner }, { NULL, NULL }
+};
 static const luaL_Reg writer_methods[] = {
   { "append", writer_append }, { "size", writer_size }, { "close", writer_close }, { NULL, NULL }
+};
+static const luaL_Reg shared_methods[] = {
+  { "append", shared_append }, { "size", shared_size },   { "sync", shared_sync },
+  { "synced", shared_synced }, { "close", shared_close }, { NULL, NULL }
 };
 
 static void make_metatable (lua_State *L, const char *name, lua_CFunction gc, const luaL_Reg *methods) {
@@ -169,5 +284,6 @@ static void make_metatable (lua_State *L, const char *name, lua_CFunction gc, co
 void file_register (lua_State *L) {
   make_metatable(L, READER_METATABLE, reader_gc, no_methods);
   make_metatable(L, WRITER_METATABLE, writer_gc, writer_methods);
+  make_metatable(L, SHARED_METATABLE, shared_gc, shared_methods);
   compat_setfuncs(L, functions, 0);
 }

@@ -1,12 +1,12 @@
 /*
-** lua_file: core.lines and core.append_file
+** lua_file: core.lines, core.append_file, core.shared_file and core.modified
 */
 #ifndef lua_file_h
 #define lua_file_h
 
 #include "lua_compat.h"
 
-/* Add core.lines and core.append_file to the module table on top of the stack. */
+/* Add them to the module table on top of the stack. */
 void file_register (lua_State *L);
 
 #endif

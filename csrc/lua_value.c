@@ -1,10 +1,10 @@
 #include "lua_value.h"
 
 #include "json.h"
+#include "quote.h"
 #include "record.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 void value_push_string (lua_State *L, const char *raw, size_t length) {
@@ -119,78 +119,29 @@ void value_push_typed (lua_State *L, enum field_type type, const char *json) {
 
 /* ---- Lua to JSON ------------------------------------------------------------------------------------------------ */
 
-/* Length of the well-formed UTF-8 character at p, or 0. The check trusts no byte at or behind the NUL. */
-static size_t utf8_length (const char *p) {
-  struct json_error error;
-  char one[8] = { '"' };
-  size_t n = 0;
-  while (n < 4 && p[n] != '\0' && (n == 0 || ((unsigned char)p[n] & 0xC0) == 0x80)) n++;
-  memcpy(one + 1, p, n);
-  for (; n > 0; n--) {
-    one[n + 1] = '"';
-    one[n + 2] = '\0';
-    if (json_check_string(one, &error) == one + n + 2) return n;
-  }
-  return 0;
-}
-
-static void add_escaped (luaL_Buffer *b, unsigned char c) {
-  static const char plain[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
-  const char *known = c ? strchr(plain, c) : NULL;
-  char code[8];
-  luaL_addchar(b, '\\');
-  if (known) {
-    luaL_addchar(b, letter[known - plain]);
-    return;
-  }
-  snprintf(code, sizeof code, "u%04x", c);
-  luaL_addstring(b, code);
-}
-
-static void add_quoted (luaL_Buffer *b, const char *text, size_t length) {
-  luaL_addchar(b, '"');
-  for (size_t i = 0; i < length;) {
-    unsigned char c = (unsigned char)text[i];
-    size_t n = c < 0x80 ? 1 : utf8_length(text + i);
-    if (c < 0x20 || c == '"' || c == '\\' || c == 0x7F) add_escaped(b, c);
-    else if (n == 0) luaL_addlstring(b, "\xEF\xBF\xBD", 3);
-    else luaL_addlstring(b, text + i, n);
-    i += n ? n : 1;
-  }
-  luaL_addchar(b, '"');
-}
-
 int value_quote (lua_State *L) {
   size_t length;
-  const char *text = luaL_checklstring(L, 1, &length);
+  const char *text = luaL_checklstring(L, 1, &length), *end = text + length;
   luaL_Buffer b;
+  char part[512];
   lua_settop(L, 1);
   luaL_buffinit(L, &b);
-  add_quoted(&b, text, length);
+  luaL_addchar(&b, '"');
+  while (text < end) luaL_addlstring(&b, part, quote_characters(part, sizeof part, &text, end));
+  luaL_addchar(&b, '"');
   luaL_pushresult(&b);
   return 1;
 }
 
-/* The fewest digits that read back the same; a locale's decimal comma becomes a point. */
-static void shortest (double number, char *out, size_t size) {
-  double back;
-  for (int digits = 15; digits <= 17; digits++) {
-    snprintf(out, size, "%.*g", digits, number);
-    for (char *p = out; *p; p++)
-      if (*p == ',') *p = '.';
-    if (json_double(out, &back) && back == number) return;
-  }
-}
-
 int value_number_text (lua_State *L) {
-  char text[40];
+  char text[QUOTE_NUMBER_SIZE];
   double number = luaL_checknumber(L, 1);
   luaL_argcheck(L, isfinite(number), 1, "JSON has no such number");
 #if LUA_VERSION_NUM >= 503
-  if (lua_isinteger(L, 1)) snprintf(text, sizeof text, "%lld", (long long)lua_tointeger(L, 1));
+  if (lua_isinteger(L, 1)) quote_integer(text, lua_tointeger(L, 1));
   else
 #endif
-    shortest(number, text, sizeof text);
+    quote_number(text, number);
   lua_pushstring(L, text);
   return 1;
 }

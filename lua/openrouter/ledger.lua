@@ -7,46 +7,37 @@ local ledger = {}
 
 -- ---- writing --------------------------------------------------------------------------------------------------------
 
--- RFC 3339, UTC, milliseconds
-local function timestamp(seconds)
-  local ms = math.floor(seconds * 1000)
-  return os.date("!%Y-%m-%dT%H:%M:%S", math.floor(ms / 1000)) .. (".%03dZ"):format(ms % 1000)
-end
-
-local CONTEXT_NAMES, CONTEXT_BYTES = 16, 1024
-
-local function scalar(value)
-  if type(value) == "string" then return core.quote(value) end
-  if type(value) == "number" then return core.number_text(value) end
-  return tostring(value)
-end
-
--- A flat object, names in order; nil for none. Raises for what a context cannot hold.
-local function context_json(context)
-  if context == nil then return nil end
-  local names, parts = {}, {}
-  for name, value in pairs(context) do
-    local kind = type(value)
-    if type(name) ~= "string" or kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
-      error(("context: %s must be a string, boolean or number, not a %s"):format(tostring(name), kind), 4)
-    end
-    names[#names + 1] = name
-  end
-  if #names == 0 then return nil end
-  if #names > CONTEXT_NAMES then error(("context: %d names, %d at most"):format(#names, CONTEXT_NAMES), 4) end
-  table.sort(names)
-  for i, name in ipairs(names) do parts[i] = core.quote(name) .. ":" .. scalar(context[name]) end
-  local text = "{" .. table.concat(parts, ",") .. "}"
-  if #text > CONTEXT_BYTES then error(("context: %d bytes, %d at most"):format(#text, CONTEXT_BYTES), 4) end
+-- The text of a context: a table's, which raises for what a context cannot hold, or one that is text already, of which what is
+-- no context is left out. nil for none.
+local function context_text(context)
+  if type(context) ~= "table" then return core.merge_contexts(context) end
+  local text, problem = core.context_text(context)
+  if problem then error(problem, 4) end
   return text
 end
 
--- {"<kind>":ID,"at":T,"context":{…},"<name>":<value>}
-local function line(kind, id, context, name, value)
-  local context_text = context_json(context)
+-- An instant as one line, and its cost as spelt. nil for what is no object: a line with that in it could not be read.
+local function check_instant(text)
+  local holder = core.decode('{"data":{"instant":' .. text .. "}}")
+  if not holder or text:sub(1, 1) ~= "{" or generation.exact(holder, "instant") ~= text then return nil end
+  return text:gsub("[\r\n]", " "), generation.exact(holder, "instant", "cost")
+end
+
+-- By how much the record differs from what the response itself said, where both say something and it is not the same.
+local function drift(gen, cost)
+  local billed = cost and generation.exact(gen, "total_cost")
+  local difference = billed and core.difference(billed, cost)
+  if difference ~= "0" then return difference end
+end
+
+-- {"<kind>":ID,"at":T,"context":{…},"instant":{…},"drift":D,"<name>":<value>}
+local function line(kind, id, context, instant, gen, name, value)
+  local about, said, cost, differs = context_text(context), nil, nil, nil
+  if instant ~= nil then said, cost = check_instant(instant) end
+  if gen then differs = drift(gen, cost) end
   return table.concat {
-    '{"', kind, '":', core.quote(id), ',"at":"', timestamp(core.unix_time()), '"',
-    context_text and ',"context":' .. context_text or "",
+    '{"', kind, '":', core.quote(id), ',"at":"', core.timestamp(core.unix_time()), '"',
+    about and ',"context":' .. about or "", said and ',"instant":' .. said or "", differs and ',"drift":' .. differs or "",
     ',"', name, '":', value, "}",
   }
 end
@@ -69,23 +60,25 @@ end
 --- Append a record. When this returns true the line is in the file, whole.
 ---@param id string the id asked for
 ---@param gen openrouter.Generation
----@param context? table<string, string|boolean|number> about the request: up to 16 names, 1 kB
+---@param context? table<string, string|boolean|number>|string about the request: up to 16 names, 1 kB; or the same as JSON text
+---@param instant? string what the response itself said, the JSON text of an object; left out where it is none
 ---@return true?, openrouter.Error? kind "io"
-function Writer:settled(id, gen, context)
-  return append(self, line("settled", id, context, "answer", generation.answer(gen)))
+function Writer:settled(id, gen, context, instant)
+  return append(self, line("settled", id, context, instant, gen, "answer", generation.answer(gen)))
 end
 
 --- Append a failure.
 ---@param id string
 ---@param err openrouter.Error
----@param context? table<string, string|boolean|number>
+---@param context? table<string, string|boolean|number>|string
+---@param instant? string
 ---@return true?, openrouter.Error? kind "io"
-function Writer:failed(id, err, context)
+function Writer:failed(id, err, context, instant)
   local parts = { '"kind":' .. core.quote(err.kind) }
   if err.status then parts[#parts + 1] = '"status":' .. core.number_text(err.status) end
   parts[#parts + 1] = '"message":' .. core.quote(errors.printable(err.message))
   if err.attempts then parts[#parts + 1] = '"attempts":' .. core.number_text(err.attempts) end
-  return append(self, line("failed", id, context, "error", "{" .. table.concat(parts, ",") .. "}"))
+  return append(self, line("failed", id, context, instant, nil, "error", "{" .. table.concat(parts, ",") .. "}"))
 end
 
 --- Whether nothing is in it yet.
@@ -110,15 +103,29 @@ local function line_head(text)
   if KINDS[kind] then return kind, id end
 end
 
+-- A first line cut short before its id was whole: the disk was full from the start.
+local function is_torn_head(text)
+  local kind = text:match '^{"(%a+)":"[^"\\]*$'
+  if KINDS[kind] then return true end
+  for name in pairs(KINDS) do
+    if text == ('{"' .. name .. '":"'):sub(1, #text) then return true end
+  end
+  return false
+end
+
 -- Somebody's log given as the ledger by mistake must not be written to.
 local function check_first_line(path)
   local file = io.open(path, "rb")
   local size = file and file:seek "end" -- 0 or nil for what is no file on a disk
   local head = size and size > 0 and file:seek "set" and file:read(1024)
   if file then file:close() end
-  local torn = size and size < 64 and head and head:find "^%s*{[^\n]*$" -- the very first write may have failed half-way
-  if not head or torn or line_head(head) then return true end
-  return nil, errors.new("io", path .. ": not a ledger, since its first line is none of a ledger; nothing was written to it")
+  for text in (head or ""):gmatch "[^\n]+" do
+    if line_head(text) then break end
+    if text:find "%S" and not is_torn_head(text) then
+      return nil, errors.new("io", path .. ": not a ledger, since its first line is none of a ledger; nothing was written to it")
+    end
+  end
+  return true
 end
 
 --- Open a ledger for appending, made with mode 0600 where there is none. One process at a time.
@@ -129,6 +136,18 @@ function ledger.open(path)
   if not fine then return nil, err end
   local file, why, what = core.append_file(path)
   if what == "locked" then why = path .. ": another process is writing to it" end
+  if not file then return nil, errors.new("io", why) end
+  return setmetatable({ path = path, file = file, count = 0 }, Writer)
+end
+
+--- Open a ledger for appending together with other processes, each by a writer made by this. It may be rotated by renaming
+--- it; what cannot be written in whole is ended by whoever writes next. No call but `close` waits for the disk.
+---@param path string
+---@return openrouter.LedgerWriter?, openrouter.Error? kind "io"
+function ledger.open_shared(path)
+  local fine, err = check_first_line(path)
+  if not fine then return nil, err end
+  local file, why = core.shared_file(path)
   if not file then return nil, errors.new("io", why) end
   return setmetatable({ path = path, file = file, count = 0 }, Writer)
 end
@@ -166,6 +185,174 @@ function ledger.read(path)
       end
     end
   end
+end
+
+-- ---- what has been written lately -----------------------------------------------------------------------------------
+
+local CHUNK, HEAD = 65536, 1024 -- bytes: read at a time; of a line's beginning, which has its id and its time
+local LINES = 50 -- from one pause to the next
+local DISORDER = 5 -- seconds by which the lines of several writers may be out of order
+local LONGEST = 8 * 1024 * 1024 -- bytes of a line; what is longer is not taken for whole
+
+local HEAD_PATTERN = '^%s*{%s*"(%a+)"%s*:%s*"([^"\\%c]*)"%s*,%s*"at"%s*:%s*'
+  .. '"(%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ)"'
+
+-- Up to CHUNK of the bytes in [from, to), "" where the file has none; or nil and why.
+local function read_at(file, from, to)
+  if from >= to then return "" end
+  local ok, text, why = file:seek("set", from), nil, nil
+  if ok then text, why = file:read(math.min(to - from, CHUNK)) end
+  return text or not why and "" or nil, why
+end
+
+-- The heads of the lines that start in [from, to), at most a chunk and a head in memory, however long a line is. `from` is
+-- the start of a line, or with `inside` somewhere in one, which is passed over.
+local Heads = {}
+Heads.__index = Heads
+
+local function heads(file, from, to, inside, pause)
+  -- `text` is what stands in the file from `base` on; the next line starts at its byte `at`, nil: somewhere behind it
+  return setmetatable({ file = file, to = to, pause = pause, text = "", base = from, at = not inside and 1 or nil }, Heads)
+end
+
+-- Read on, keeping the head that has been read in part. True, or nil and why not; a file that was cut ends where it ends.
+function Heads:more()
+  local rest = self.at and self.text:sub(self.at) or ""
+  local from = self.base + #self.text
+  self.pause()
+  local text, why = read_at(self.file, from, self.to)
+  if not text then return nil, why end
+  if text == "" then self.to = from end
+  self.base, self.text = from - #rest, rest .. text
+  if self.at then
+    self.at = 1
+  else
+    local line_end = text:find("\n", 1, true)
+    self.at = line_end and line_end + 1
+  end
+  return true
+end
+
+-- Offset, kind, id and time of the next line, the offset alone for one that is none of a ledger; nil at the end, or nil and why.
+function Heads:next()
+  while true do
+    local at, text = self.at, self.text
+    local line_end = at and text:find("\n", at, true)
+    local ended = self.base + #text >= self.to
+    if at and at <= #text and (line_end or ended or #text - at >= HEAD) then
+      self.at = line_end and line_end + 1
+      return self.base + at - 1, text:match(HEAD_PATTERN, at)
+    end
+    if ended then return nil end
+    local ok, why = self:more()
+    if not ok then return nil, why end
+  end
+end
+
+-- Offset and time of the first line that starts in (from, to) and has a time; nil where none has, or nil and why.
+local function next_time(file, from, to, pause)
+  local lines = heads(file, from, to, true, pause)
+  while true do
+    local offset, kind, _, at = lines:next()
+    if at or not offset then return offset, at or kind end
+  end
+end
+
+-- Where a line starts before which none was written at `time` or later. Each step looks at a line in the middle, and starts
+-- there when even the lines in front of it, which may be out of order, are too old. Nil and why when it cannot be read.
+local function find_start(file, size, time, pause)
+  local from, to = 0, size
+  while to - from > CHUNK do
+    local middle = math.floor((from + to) / 2)
+    local offset, at = next_time(file, middle, to, pause)
+    if at and not offset then return nil, at end
+    if offset and at < time then from = offset else to = middle end
+  end
+  return from
+end
+
+-- A head may be all there is of a line, so the line is read: true when it is there, whole.
+local function is_whole(file, from, kind, pause)
+  local parts, to, at = {}, from + LONGEST, from
+  while at < to do
+    pause()
+    local part = read_at(file, at, to) or ""
+    local line_end = part:find("\n", 1, true)
+    if line_end or part == "" then to = at end
+    parts[#parts + 1] = line_end and part:sub(1, line_end - 1) or part
+    at = at + #part
+  end
+  local gen, err = core.decode(table.concat(parts))
+  if kind == "settled" then return gen ~= nil end
+  return kind == "failed" and not gen and not err.byte
+end
+
+-- Note in `found` which of the ids have a line in this file. What is written from now on is not looked at.
+local function search(file, ids, since, pause, found)
+  local size, why = file:seek "end"
+  local from = nil
+  if size then from, why = find_start(file, size, core.timestamp(math.max(since - DISORDER, 0)), pause) end
+  if not from then return why end
+  local lines, time, count = heads(file, from, size, false, pause), core.timestamp(since), 0
+  while true do
+    local offset, kind, id, at = lines:next()
+    if not offset then return kind end
+    if id and ids[id] and at >= time and found[id] ~= "settled" and is_whole(file, offset, kind, pause) then found[id] = kind end
+    count = count + 1
+    if count % LINES == 0 then pause() end
+  end
+end
+
+local COMPRESSED = { gz = true, xz = true, zst = true, bz2 = true }
+
+-- The ledger and what it was rotated to, unless that was before `since`. In the order in which rotating renames them, so that
+-- what moves on while they are read comes up again under its next name.
+local function ledger_files(directory, since, seen)
+  local names, why = core.list_directory(directory)
+  if not names then return nil, why end
+  local files = {}
+  for _, name in ipairs(names) do
+    local path = directory .. "/" .. name
+    if name:find "^ledger[.-]" and name:find("jsonl", 1, true) and not COMPRESSED[name:match "%.(%w+)$"] and not seen[path]
+      and (core.modified(path) or 0) >= since - DISORDER then
+      files[#files + 1] = path
+    end
+  end
+  table.sort(files, function(a, b)
+    if #a ~= #b then return #a < #b end
+    return a < b
+  end)
+  return files
+end
+
+--- Which of these ids have a settled or failed line that was written at `since` or later, in the directory's ledger.jsonl or
+--- what it was rotated to: for taking over the journal of a process whose last lines may have got here and no further.
+---@param directory string
+---@param ids table<string, any> the ids are its keys
+---@param since number Unix seconds
+---@param pause? fun() called every 64 KiB or 50 lines, so that an event loop can go on
+---@return table<string, "settled"|"failed"> found
+---@return string? problem what could not be read, the first of it
+function ledger.settled_among(directory, ids, since, pause)
+  local found, seen, problem = {}, {}, nil
+  while next(ids) ~= nil do
+    local files, why = ledger_files(directory, since, seen)
+    if not files then return found, why end
+    if #files == 0 then break end
+    for _, path in ipairs(files) do
+      seen[path] = true
+      local file, reason, code = io.open(path, "rb")
+      if file then
+        reason = search(file, ids, since, pause or function() end, found)
+        reason = reason and path .. ": " .. reason
+        file:close()
+      elseif code == 2 then -- ENOENT: rotated away since it was listed
+        reason = nil
+      end
+      problem = problem or reason
+    end
+  end
+  return found, problem
 end
 
 return ledger

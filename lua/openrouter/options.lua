@@ -49,8 +49,8 @@ local TYPES = { api_key = "string", ca_file = "string", proxy = "string", insecu
 for name, value in pairs(DEFAULTS) do TYPES[name] = type(value) end
 
 -- Numbers, from and to; times are in seconds. What is not here may be anything from 0.
-local LIMITS = { concurrency = { 1, 10000 }, window = { 1, 1e6 }, rate = { 1e-6, 1e12 }, max_body = { 0, 32 * 1024 * 1024 },
-  factor = { 1, 1e6 } }
+local LIMITS = { concurrency = { 1, 10000 }, consumers = { 1, 200 }, window = { 1, 1e6 }, rate = { 1e-6, 1e12 },
+  max_body = { 0, 32 * 1024 * 1024 }, factor = { 1, 1e6 } }
 local LONGEST_TIME = 1e12
 
 local function unknown_option(name, types)

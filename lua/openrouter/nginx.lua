@@ -1,0 +1,329 @@
+-- luacheck: std ngx_lua
+--- What each request through OpenRouter cost, logged inside nginx and OpenResty. README.md has the configuration.
+---
+--- capture() and scan() see the generation id pass by and write it ahead to this worker's segment on disk; log() adds what
+--- was known at the end. Timers fetch the records over cosockets and write them to DIR/ledger.jsonl: nginx/settle.lua.
+--- Nothing here throws into a request, yields in one, or changes a byte of it.
+local chunk = require "openrouter.nginx.chunk"
+local core = require "openrouter.core"
+local errors = require "openrouter.errors"
+local journal = require "openrouter.nginx.journal"
+local ledger = require "openrouter.ledger"
+local metrics = require "openrouter.nginx.metrics"
+local options = require "openrouter.nginx.options"
+local settle = require "openrouter.nginx.settle"
+local sweep = require "openrouter.nginx.sweep"
+
+local nginx = {}
+
+local worker -- what start() made; nil before
+
+-- ---- the error log --------------------------------------------------------------------------------------------------
+
+local REPEAT = 60 -- seconds until the same topic is told again
+local told = {}
+
+-- One line for each topic a minute, however often it happens.
+local function log(level, topic, message)
+  local now = core.now()
+  if told[topic] and now - told[topic] < REPEAT then return end
+  told[topic] = now
+  ngx.log(level, "openrouter: ", errors.printable(message))
+end
+
+-- ---- starting -------------------------------------------------------------------------------------------------------
+
+-- The ledger of all workers, opened when it is first needed, and again while it cannot be.
+local Ledger = {}
+Ledger.__index = Ledger
+
+local function writer_of(self)
+  if not self.writer then
+    local writer, err = ledger.open_shared(self.path)
+    if not writer then return nil, err end
+    self.writer = writer
+  end
+  return self.writer
+end
+
+-- To the disk, in the background: see core.shared_file.
+function Ledger:sync()
+  local writer, err = writer_of(self)
+  if not writer then return nil, err end
+  return writer.file:sync()
+end
+
+function Ledger:synced()
+  return self.writer.file:synced()
+end
+
+function Ledger:settled(...)
+  local writer, err = writer_of(self)
+  if not writer then return nil, err end
+  return writer:settled(...)
+end
+
+function Ledger:failed(...)
+  local writer, err = writer_of(self)
+  if not writer then return nil, err end
+  return writer:failed(...)
+end
+
+-- Where a request ends: from now on its record can be asked for.
+local function hand_over(w, request)
+  local id = request.id
+  w.streaming[id] = nil
+  w.streams = w.streams - 1
+  request.logged = true
+  local outcome, engine, slot = w.settle:submit(id, request, request.key_name, request.key, request.interrupted)
+  if outcome == "taken" then
+    local unwritten = w.journal.unwritten[id]
+    if unwritten then unwritten.place = w.settle.place(engine, slot) end
+  elseif outcome == "there" then -- the same id came twice, and is asked for once
+    w.journal:close(request.source, id, request.pending, request.note)
+  else
+    sweep.not_taken(w, id, request, outcome)
+  end
+  w.settle:start_consumers()
+  sweep.start(w)
+end
+
+local function note_missing(o, dict)
+  if not dict then
+    log(ngx.ERR, "dict", ("the shared dictionary is missing: add `lua_shared_dict %s 1m;` to the http block; metrics() has "
+      .. "nothing without it"):format(o.dict))
+  end
+  if not next(o.keys) and not o.request_keys then
+    log(ngx.ERR, "key", "there is no API key: add `env OPENROUTER_API_KEY;` to the main block (nginx clears its environment), "
+      .. "or give start() the option `keys`; ids are kept on disk until there is one")
+  end
+end
+
+--- Start in this worker, from init_worker_by_lua.
+---@param given openrouter.NginxOptions
+---@return true?, string? why not
+function nginx.start(given)
+  local phase = ngx.get_phase()
+  if phase ~= "init_worker" then
+    local why = ("start() belongs into init_worker_by_lua_block, this is %s: nothing is logged"):format(phase)
+    log(ngx.ERR, "phase", why)
+    return nil, why
+  end
+  local o = options.read(given)
+  local dict = ngx.shared[o.dict]
+  if dict then dict:set("started " .. ngx.worker.pid(), true) end
+  note_missing(o, dict)
+  local made = {
+    options = o,
+    metrics = metrics.new(dict),
+    journal = journal.new(o.dir),
+    ledger = setmetatable({ path = o.dir .. "/ledger.jsonl" }, Ledger),
+    streaming = {}, -- id -> request: seen, and its request is not over
+    streams = 0,
+    free = {}, free_count = 0, -- scanners to use again
+    log = log,
+  }
+  made.settle = settle.new(o, made.journal, made.ledger, made.metrics, log)
+  local ok, why = made.journal:open()
+  if not ok then
+    log(ngx.ALERT, "journal", ("%s; ids are in memory only until it can be written: install -d -o %s -m 0750 %s")
+      :format(why, "www-data", o.dir))
+  end
+  made.hand_over = function(request) hand_over(made, request) end
+  worker = made
+  sweep.start(made)
+  made.settle:start_consumers()
+  return true
+end
+
+-- Once for each worker; where the code cache is off, each request has a state of its own that knows of nothing.
+local function not_started()
+  local dict = ngx.shared.openrouter
+  local pid = ngx.worker.pid()
+  if told.start or dict and not dict:add("warned " .. pid, true) then return end
+  told.start = core.now()
+  if dict and dict:get("started " .. pid) then
+    ngx.log(ngx.WARN, "openrouter: nothing is logged while lua_code_cache is off")
+  else
+    ngx.log(ngx.WARN, "openrouter: nothing is logged: add start() to init_worker_by_lua_block")
+  end
+end
+
+-- ---- in a request ---------------------------------------------------------------------------------------------------
+
+-- Variables that log_format may use. They exist where the configuration declares them, and can be set where it uses them.
+local unsettable = {}
+
+local function assign(name, value)
+  ngx.var[name] = value
+end
+
+local function set_variable(name, value)
+  if unsettable[name] then return end
+  if not pcall(assign, name, value) then unsettable[name] = true end
+end
+
+local function complain(problem)
+  log(ngx.ERR, "context", problem .. "; it is left out")
+end
+
+-- The name of the key that the request's account has, and the key itself where it came with the request.
+local function key_of(o)
+  local name = o.key
+  if type(name) == "function" then name = name() end
+  if name ~= "request" then return type(name) == "string" and name or nil end
+  local key = (ngx.var.http_authorization or ""):match "^[Bb]earer +([!-~]+) *$"
+  return name, key and #key <= 512 and key or nil
+end
+
+-- An id is seen: onto the disk with it, before anything else happens.
+local function take(request, id)
+  local w = worker
+  set_variable("openrouter_id", id)
+  if w.streaming[id] then return end -- a response from a cache comes with the id it had
+  local ok, name, key = pcall(key_of, w.options)
+  if not ok then
+    log(ngx.ERR, "key function", "the function `key` failed: " .. tostring(name))
+    name, key = nil, nil
+  end
+  local line, problem = core.pending_line(id, name, request.context)
+  if problem then complain(problem) end
+  request.id, request.key_name, request.key, request.since = id, name or "default", key, core.unix_time()
+  request.source, request.pending = w.journal:pending(id, line)
+  request.note = -1
+  w.streaming[id] = request
+  w.streams = w.streams + 1
+  w.metrics:add "captured_total"
+end
+
+local function is_id(id)
+  return type(id) == "string" and id:sub(1, 4) == "gen-" and core.id_valid(id)
+end
+
+local function header_id()
+  local id = ngx.header["X-Generation-Id"]
+  if type(id) == "table" then id = id[1] end
+  if id == nil then id = ngx.var.upstream_http_x_generation_id end -- proxy_hide_header hides it from the client alone
+  return is_id(id) and id or nil
+end
+
+-- Whether the body may have an id or a usage that can be read.
+local function is_scannable(id)
+  local type_of = ngx.header["Content-Type"]
+  if type(type_of) ~= "string" then return false end
+  if not (type_of:find("json", 1, true) or type_of:find("event-stream", 1, true)) then return false end
+  if ngx.header["Content-Encoding"] then
+    log(ngx.WARN, "gzip", ("the upstream compresses, so that the cost%s cannot be read from its answers: add "
+      .. "`proxy_set_header Accept-Encoding \"\";`"):format(id and "" or " and the id"))
+    return false
+  end
+  return true
+end
+
+local function scanner_of(w)
+  local count = w.free_count
+  if count == 0 then return core.scanner() end
+  local scanner = w.free[count]
+  w.free[count], w.free_count = nil, count - 1
+  scanner:reset()
+  return scanner
+end
+
+local MAX_FREE = 1000
+
+local function release(request)
+  local w, scanner = worker, request.scanner
+  request.scanner = nil
+  if scanner and w.free_count < MAX_FREE then
+    w.free_count = w.free_count + 1
+    w.free[w.free_count] = scanner
+  end
+end
+
+local function capture(context)
+  local ctx = ngx.ctx
+  if ctx.openrouter then return end
+  if ngx.var.upstream_cache_status == "HIT" then return end -- paid for when it was made
+  local id = header_id()
+  local scannable = is_scannable(id)
+  if not id and not scannable then return end
+  local request = { context = context, scanner = scannable and scanner_of(worker) or nil }
+  ctx.openrouter = request
+  if id then take(request, id) end
+end
+
+local function scan()
+  local request = ngx.ctx.openrouter
+  if not request then return end
+  if ngx.arg[2] then request.whole = true end
+  request.scanned = true
+  local scanner = request.scanner
+  if not scanner then return end
+  chunk.feed(scanner)
+  if not request.id then
+    local id = scanner:id()
+    if id then take(request, id) end
+  end
+end
+
+local function log_request(context)
+  local w, request = worker, ngx.ctx.openrouter
+  if not request then return end
+  local scanner = request.scanner
+  local usage, cost
+  if scanner then
+    usage, cost = scanner:usage(), scanner:cost()
+    if cost then set_variable("openrouter_cost", cost) end
+    release(request)
+  end
+  if not request.id or request.logged then return end
+  request.interrupted = request.scanned and not request.whole or ngx.status == 499
+  if usage or context or request.interrupted then
+    local line, problem = core.note_line(request.id, request.interrupted, context, usage)
+    if problem then complain(problem) end
+    request.note = w.journal:note(request.source, request.id, line)
+  end
+  hand_over(w, request)
+end
+
+-- What goes wrong here is for the error log, and never for the request.
+local function guarded(body)
+  return function(argument)
+    if not worker then return not_started() end
+    local ok, why = pcall(body, argument)
+    if not ok then log(ngx.ERR, "bug", "this is a bug, please report it: " .. tostring(why)) end
+  end
+end
+
+--- In header_filter_by_lua: take the generation id from the response's headers, and remember the context for it.
+---@type fun(context?: table<string, string|boolean|number>)
+nginx.capture = guarded(capture)
+
+--- In body_filter_by_lua: take the id from the body where no header has it, and the cost from `usage`.
+---@type fun()
+nginx.scan = guarded(scan)
+
+--- In log_by_lua: add what was known at the end, and have the record fetched.
+---@type fun(context?: table<string, string|boolean|number>)
+nginx.log = guarded(log_request)
+
+-- ---- figures --------------------------------------------------------------------------------------------------------
+
+--- Figures of this worker since it started.
+---@return table<string, number>
+function nginx.stats()
+  if not worker then return {} end
+  return sweep.stats(worker)
+end
+
+--- Figures of all workers, in Prometheus' text format.
+---@return string
+function nginx.metrics()
+  if not worker then
+    not_started()
+    return ""
+  end
+  return worker.metrics:render()
+end
+
+return nginx

@@ -1,0 +1,133 @@
+-- luacheck: std ngx_lua
+--- Requests over nginx's cosockets, which never block its event loop: one GET, its answer parsed as it comes, the connection
+--- kept for the next one wherever the answer allows it, which is after a 404 too.
+local core = require "openrouter.core"
+
+local cosocket = {}
+
+local IDLE = 60 -- seconds that a connection is kept without a request
+local CHUNK = 16384
+
+---@class openrouter.Fetcher
+---@field origin openrouter.Origin
+---@field pool {pool: string, pool_size: integer} of our own: others may not have verified whom they talk to
+---@field connect_timeout number seconds
+---@field opened integer connections made
+---@field reused integer requests over a connection that was there
+local Fetcher = {}
+Fetcher.__index = Fetcher
+
+--- For one origin.
+---@param origin openrouter.Origin
+---@param size integer connections to keep
+---@param connect_timeout number seconds
+---@return openrouter.Fetcher
+function cosocket.new(origin, size, connect_timeout)
+  local pool = { pool = "openrouter " .. origin.host .. " " .. origin.connect, pool_size = size }
+  return setmetatable({ origin = origin, pool = pool, connect_timeout = connect_timeout, opened = 0, reused = 0 }, Fetcher)
+end
+
+--- What every request of a key has behind its target.
+---@param origin openrouter.Origin
+---@param key string
+---@return string
+function cosocket.tail(origin, key)
+  return " HTTP/1.1\r\nHost: " .. origin.host .. "\r\nAuthorization: Bearer " .. key
+    .. "\r\nAccept: application/json\r\nUser-Agent: lua-openrouter\r\n\r\n"
+end
+
+local function milliseconds(seconds)
+  return math.max(1, math.ceil(seconds * 1000))
+end
+
+-- nil, kind and message of what a cosocket says
+local function trouble(what, why)
+  why = tostring(why)
+  return nil, why == "timeout" and "timeout" or "network", what .. ": " .. why
+end
+
+local function connect(self, sock, limit)
+  local origin = self.origin
+  sock:settimeout(milliseconds(math.min(self.connect_timeout, limit - core.now())))
+  local ok, why
+  if origin.port then
+    ok, why = sock:connect(origin.connect, origin.port, self.pool)
+  else
+    ok, why = sock:connect(origin.connect, self.pool)
+  end
+  if not ok then return trouble("connecting to " .. origin.host, why) end
+  local reused = sock:getreusedtimes() > 0
+  if reused then return true, true end
+  self.opened = self.opened + 1
+  if origin.tls then
+    -- true: verify, which is not the default. Resuming a session saves most of a handshake.
+    local session, tls_why = sock:sslhandshake(self.session, origin.name, true)
+    if not session then
+      self.session = nil
+      if tls_why == "timeout" then return trouble("TLS handshake with " .. origin.host, tls_why) end
+      return nil, "tls", "TLS handshake with " .. origin.host .. ": " .. tostring(tls_why)
+    end
+    self.session = session
+  end
+  return true, false
+end
+
+-- true, or nil, kind and message
+local function exchange(self, sock, target, tail, limit, parser)
+  sock:settimeout(milliseconds(limit - core.now()))
+  local sent, why = sock:send { "GET ", self.origin.prefix, target, tail }
+  if not sent then return trouble("sending the request", why) end
+  while true do
+    local left = limit - core.now()
+    if left <= 0 then return nil, "timeout", "no complete answer in time" end
+    sock:settimeout(milliseconds(left))
+    local bytes, read_why = sock:receiveany(CHUNK)
+    if not bytes then
+      if read_why == "closed" then return parser:finish() end
+      if read_why == "timeout" then return nil, "timeout", "no complete answer in time" end
+      return trouble("reading the answer", read_why)
+    end
+    local done, kind, message = parser:feed(bytes)
+    if done then return true end
+    if kind then return nil, kind, message end
+  end
+end
+
+local function put_back(sock, parser, keep)
+  if keep and parser:reusable() then
+    sock:setkeepalive(IDLE * 1000)
+  else
+    sock:close()
+  end
+end
+
+--- Ask, and wait for the answer. A kept connection that turns out to be closed is no failure: another one is taken.
+---@param target string path and query behind the base URL
+---@param tail string see cosocket.tail
+---@param timeout number seconds for everything
+---@param parser userdata core.http1; has the answer when this returns true
+---@param keep boolean whether the connection may be wanted again
+---@return true?, string? kind, string? message
+function Fetcher:get(target, tail, timeout, parser, keep)
+  local limit = core.now() + timeout
+  while true do
+    local sock = ngx.socket.tcp()
+    local ok, reused, message = connect(self, sock, limit)
+    if not ok then
+      sock:close()
+      return nil, reused, message
+    end
+    parser:reset()
+    local kind
+    ok, kind, message = exchange(self, sock, target, tail, limit, parser)
+    if ok then
+      if reused then self.reused = self.reused + 1 end
+      put_back(sock, parser, keep)
+      return true
+    end
+    sock:close()
+    if not reused or parser:started() or kind == "timeout" then return nil, kind, message end
+  end
+end
+
+return cosocket

@@ -1,0 +1,421 @@
+-- luacheck: std ngx_lua
+--- Settling: a bounded window of ids, and a fixed set of timers ("consumers") that ask for their records over cosockets. What
+--- is asked when, and what an answer means, is the engine's business; there is one for each key, so that a bad key stops its
+--- own ids.
+---
+--- What is known about an id in the window: its slot in the engine, and where its lines are on disk (four numbers), so
+--- that memory does not depend on what the context holds.
+local core = require "openrouter.core"
+local cosocket = require "openrouter.nginx.cosocket"
+local errors = require "openrouter.errors"
+local generation = require "openrouter.generation"
+local journal = require "openrouter.nginx.journal"
+local options = require "openrouter.options"
+local semaphore = require "ngx.semaphore"
+
+local settle = {}
+
+local WAIT = 600               -- seconds: how long a 404 means "not written yet" when the answer came whole
+local LONG_WAIT = 24 * 3600    -- … when it was cut short, or nobody knows
+local FOREVER = 1e9            -- deadline: an id is never given up because a server is away
+local MAX_AGE = 24 * 3600      -- from then on a final-looking failure is final, whatever it was
+local IDLE_LOOK = 0.5          -- seconds: the longest sleep, and so the most that a worker's exit is held up by it
+local RECYCLE = 500            -- fetches after which a consumer starts anew, which gives its memory back
+local PAUSE, LONGEST_PAUSE = 30, 600 -- seconds for which a refused key is left alone
+local MAX_REQUEST_KEYS = 256   -- engines for keys of requests at a time
+
+-- Failures after which there is nothing to wait for. All others leave the id open.
+local FINAL = { not_found = true, forbidden = true, bad_request = true, no_key = true }
+-- These may be a gateway's nonsense of today: final only when the id is old.
+local DOUBTFUL = { bad_answer = true, wrong_id = true, too_large = true }
+
+---@class openrouter.Settle
+local Settle = {}
+Settle.__index = Settle
+
+---@param o table options of start()
+---@param the_journal openrouter.Journal
+---@param ledger table with settled(), failed(): see nginx.lua
+---@param metrics openrouter.Metrics
+---@param log fun(level: integer, topic: string, message: string)
+---@return openrouter.Settle
+function settle.new(o, the_journal, ledger, metrics, log)
+  return setmetatable({
+    options = o, journal = the_journal, ledger = ledger, metrics = metrics, log = log,
+    fetcher = cosocket.new(o.origin, o.consumers, o.connect_timeout),
+    engines = {}, by_name = {}, request_keys = 0, turn = 0,
+    open = 0,           -- ids in the windows
+    held = {},          -- id -> entry: answered, but not in the ledger yet
+    consumers = 0, starting = 0, started_at = 0,
+    bell = semaphore.new(), work = semaphore.new(), leading_until = nil, following = 0,
+    epoch = core.unix_time() - core.now(),
+  }, Settle)
+end
+
+-- ---- engines --------------------------------------------------------------------------------------------------------
+
+local function new_engine(self, name, key, is_request)
+  local o = self.options
+  local engine = {
+    name = name, is_request = is_request, tail = cosocket.tail(o.origin, key), conceal = options.concealer { key },
+    paused_until = 0, pause = PAUSE,
+    core = core.engine {
+      window = o.window, concurrency = o.consumers, rate = o.rate, timeout = o.timeout, deadline = FOREVER, wait = WAIT,
+      retry = { base = 0.5, factor = 2, cap = 30 },
+      epoch = self.epoch, seed = math.random(2 ^ 31),
+    },
+    source = {}, pending = {}, note = {}, since = {}, -- of the id in each slot
+  }
+  self.engines[#self.engines + 1] = engine
+  self.by_name[name] = engine
+  return engine
+end
+
+-- The engine of a key; nil: there is no such key.
+local function engine_of(self, name, request_key)
+  local engine = self.by_name[request_key or name]
+  if engine then return engine end
+  if request_key then
+    if self.request_keys >= MAX_REQUEST_KEYS then return nil end
+    self.request_keys = self.request_keys + 1
+    return new_engine(self, request_key, request_key, true)
+  end
+  local key = self.options.keys[name]
+  return key and new_engine(self, name, key, false)
+end
+
+local function forget_engine(self, engine)
+  for i = #self.engines, 1, -1 do
+    if self.engines[i] == engine then table.remove(self.engines, i) end
+  end
+  self.by_name[engine.name] = nil
+  self.request_keys = self.request_keys - 1
+end
+
+-- ---- ids in ---------------------------------------------------------------------------------------------------------
+
+---@class openrouter.Entry where an id is on disk
+---@field source openrouter.Source|false
+---@field pending integer offset of its line, -1 when it is not written
+---@field note integer
+---@field since number Unix time at which the id was seen
+
+--- Take an id into the window.
+---@param id string
+---@param entry openrouter.Entry
+---@param key_name string
+---@param request_key? string the key itself, where it came with the request
+---@param interrupted boolean the answer was cut short, so that its record may take hours
+---@return string outcome "taken", "there" (it is in the window), or why not: "full", "paused", "no_key", "gone" (a request's key)
+function Settle:submit(id, entry, key_name, request_key, interrupted)
+  if self.held[id] then return "there" end
+  if key_name == "request" and not request_key then return "gone" end
+  local engine = engine_of(self, key_name, request_key)
+  if not engine then return request_key and "gone" or "no_key" end
+  local now = core.now()
+  if now < engine.paused_until then return "paused" end
+  if self.open >= self.options.window then return "full" end
+  local age = core.unix_time() - entry.since
+  local wait = interrupted and math.max(LONG_WAIT - age, WAIT) or WAIT
+  local new, slot = engine.core:submit(id, now, wait, FOREVER, nil, self.options.first)
+  if not new then return new == false and "there" or "full" end
+  engine.source[slot], engine.pending[slot], engine.note[slot], engine.since[slot] =
+    entry.source, entry.pending, entry.note, entry.since
+  self.open = self.open + 1
+  self.last_submit = now
+  self:wake(engine.core:due())
+  return "taken", engine, slot
+end
+
+--- What a slot knows of its id, as something with the members of an entry.
+---@return openrouter.Entry
+function Settle.place(engine, slot)
+  return setmetatable({}, {
+    __index = function(_, name) return engine[name][slot] end,
+    __newindex = function(_, name, value) engine[name][slot] = value end,
+  })
+end
+
+--- Where a note is on disk, of an id that was taken as `place`: unless that is settled by now.
+---@param place { engine: table, slot: integer, pending: integer }
+function Settle.set_note(place, source, offset)
+  local engine, slot = place.engine, place.slot
+  if engine.source[slot] == source and engine.pending[slot] == place.pending then engine.note[slot] = offset end
+end
+
+--- Whether ids that wait on disk should be handed over.
+---@return boolean
+function Settle:has_room()
+  return self.open < self.options.window / 2
+end
+
+--- The offsets of a compacted segment's lines are others now.
+function Settle:translate(source, moved)
+  for _, engine in ipairs(self.engines) do
+    for slot, at in pairs(engine.source) do
+      if at == source then
+        engine.pending[slot] = moved[engine.pending[slot]] or -1
+        engine.note[slot] = moved[engine.note[slot]] or -1
+      end
+    end
+  end
+  for _, entry in pairs(self.held) do
+    if entry.source == source then
+      entry.pending, entry.note = moved[entry.pending] or -1, moved[entry.note] or -1
+    end
+  end
+end
+
+--- Unix time at which the oldest open id was seen.
+---@return number?
+function Settle:oldest()
+  local oldest
+  for _, engine in ipairs(self.engines) do
+    for _, since in pairs(engine.since) do
+      if since and (not oldest or since < oldest) then oldest = since end
+    end
+  end
+  return oldest
+end
+
+-- The id in this slot has left the window.
+local function take_out(self, engine, slot)
+  local entry = { source = engine.source[slot], pending = engine.pending[slot], note = engine.note[slot],
+    since = engine.since[slot] }
+  engine.source[slot], engine.since[slot] = false, false
+  self.open = self.open - 1
+  if engine.is_request and engine.core:open() == 0 then forget_engine(self, engine) end
+  return entry
+end
+
+-- ---- results --------------------------------------------------------------------------------------------------------
+
+local function parse(line)
+  if not line then return nil end
+  local _, _, _, _, context, instant = core.open_line(line)
+  return context, instant
+end
+
+-- Context and instant cost of an id, from its lines.
+local function described(self, id, entry)
+  local first, second = self.journal:lines(entry.source, id, entry.pending, entry.note)
+  local context = parse(first)
+  local more, instant = parse(second)
+  return more and core.merge_contexts(context, more) or context, instant
+end
+
+-- Write a line to the ledger, however long the disk refuses it; false: this worker leaves, and the id stays open.
+local function write(self, id, entry, put)
+  local context, instant = described(self, id, entry)
+  local ok, err = put(context, instant)
+  if ok then return true end
+  self.held[id] = entry
+  repeat
+    self.log(ngx.ALERT, "ledger", err.message .. "; the proxy goes on, and no id is lost")
+    self.metrics:add "journal_errors_total"
+    ngx.sleep(IDLE_LOOK)
+    ok, err = put(context, instant)
+  until ok or self:should_end()
+  self.held[id] = nil
+  return ok
+end
+
+local function close_lines(self, id, entry)
+  local ok, why = self.journal:close(entry.source, id, entry.pending, entry.note)
+  if not ok then self.log(ngx.ALERT, "journal", entry.source.path .. ": " .. tostring(why)) end
+end
+
+local function on_record(self, engine, slot, id, gen, due)
+  local entry = take_out(self, engine, slot)
+  engine.pause = PAUSE
+  local written = write(self, id, entry, function(context, instant)
+    return self.ledger:settled(id, gen, context, instant)
+  end)
+  if not written then return end
+  close_lines(self, id, entry)
+  self.metrics:settled(gen, (generation.spend(gen)), core.now() - due)
+end
+
+--- An id has no record, for good: into the ledger with it.
+function Settle:fail(id, entry, err)
+  local written = write(self, id, entry, function(context, instant)
+    return self.ledger:failed(id, err, context, instant)
+  end)
+  if not written then return end
+  close_lines(self, id, entry)
+  self.metrics:add("failed_total", 1, ('kind="%s"'):format(err.kind))
+end
+
+--- It stays open on disk, and is taken up again later.
+function Settle:park(entry)
+  self.metrics:add "overflow_total"
+  if entry.source then journal.park(entry.source, entry.since) end
+end
+
+local function pause(self, engine, err)
+  local now = core.now()
+  if now < engine.paused_until then return end
+  engine.paused_until = now + engine.pause
+  self.log(ngx.ERR, "key " .. engine.name, ("the key %s is refused: %s; its ids stay open, next try in %d s"):format(
+    engine.is_request and "of a request" or "'" .. engine.name .. "'", tostring(err), engine.pause))
+  engine.pause = math.min(LONGEST_PAUSE, engine.pause * 2)
+end
+
+-- Everything that waited for a key that is refused.
+local function give_back(self, engine)
+  for id, _, slot in function() return engine.core:ended(core.now()) end do
+    local entry = take_out(self, engine, slot)
+    if engine.is_request then
+      self:fail(id, entry, errors.new("no_key", "the key of the request is refused"))
+    else
+      self:park(entry)
+    end
+  end
+end
+
+local ADVICE = {
+  { "no resolver defined", "the directive `resolver` is missing in the http block" },
+  { "unable to get local issuer", "lua_ssl_trusted_certificate does not name the file with the certificates to trust" },
+  { "unable to get issuer", "lua_ssl_trusted_certificate does not name the file with the certificates to trust" },
+  { "self.signed certificate", "lua_ssl_trusted_certificate does not name the file with the certificates to trust" },
+  { "chain too long", "lua_ssl_verify_depth is too small; 3 is enough" },
+}
+
+local function advise(self, err)
+  for _, advice in ipairs(ADVICE) do
+    if err.message:find(advice[1]) then return self.log(ngx.ERR, advice[2], advice[2] .. ": " .. tostring(err)) end
+  end
+  self.log(ngx.WARN, "asking " .. err.kind, "asking for records: " .. tostring(err) .. "; it is tried again")
+end
+
+local function on_failure(self, engine, slot, id, err, delay)
+  engine.conceal(err)
+  if delay then
+    self.metrics:add("retries_total", 1, ('reason="%s"'):format(err.kind))
+    if err.kind ~= "not_found" then advise(self, err) end
+    return
+  end
+  local entry = take_out(self, engine, slot)
+  local is_old = core.unix_time() - entry.since > MAX_AGE
+  if FINAL[err.kind] or DOUBTFUL[err.kind] and is_old or engine.is_request and (err.kind == "auth" or err.kind == "payment") then
+    self:fail(id, entry, err)
+  else
+    self:park(entry)
+  end
+  if err.kind == "auth" or err.kind == "payment" then
+    pause(self, engine, err)
+    give_back(self, engine)
+  end
+end
+
+-- ---- consumers ------------------------------------------------------------------------------------------------------
+
+local function fetch(self, parser, engine, id, target, timeout, slot, due)
+  local keep = not ngx.worker.exiting()
+  local ok, kind, message = self.fetcher:get(target, engine.tail, timeout, parser, keep)
+  local gen, err, delay
+  if ok then
+    local status, headers, body = parser:answer()
+    gen, err, delay = engine.core:answer(id, status, headers, body, core.now())
+  else
+    gen, err, delay = engine.core:fault(id, kind, message, core.now())
+  end
+  if gen then return on_record(self, engine, slot, id, gen, due) end
+  if delay then self:wake(engine.core:due()) end
+  on_failure(self, engine, slot, id, err, delay)
+end
+
+-- The next id that is due: engine, id, target, timeout, slot, due. Or nil, and when to look again.
+local function next_request(self, now)
+  local soonest, engines = math.huge, self.engines
+  for i = 1, #engines do
+    local engine = engines[(self.turn + i - 1) % #engines + 1]
+    local due = engine.core:due()
+    if due <= now then
+      local id, target, timeout, slot = engine.core:next(now)
+      if id then
+        self.turn = (self.turn + i) % #engines
+        return engine, id, target, timeout, slot, due
+      end
+      due = engine.core:due()
+    end
+    if due < soonest then soonest = due end
+  end
+  return nil, soonest
+end
+
+--- Whether consumers have to leave: the worker exits, and there is nothing left to do, or no time.
+---@return boolean
+function Settle:should_end()
+  if not ngx.worker.exiting() then return false end
+  self.exit_at = self.exit_at or core.now()
+  if self.open == 0 and not next(self.held) then return true end
+  return core.now() > math.max(self.exit_at, self.last_submit or 0) + self.options.drain
+end
+
+--- Something is due at `due`: see that somebody is awake then.
+function Settle:wake(due)
+  if self.leading_until and due < self.leading_until then
+    self.leading_until = due
+    self.bell:post()
+  end
+end
+
+-- One of the idle consumers (the leader) sleeps until the next id is due, the others until they are told to take its place: so
+-- that one wakes up for one id.
+local function idle(self, due)
+  if self.leading_until then
+    self.following = self.following + 1
+    self.work:wait(IDLE_LOOK)
+    self.following = self.following - 1
+    return
+  end
+  local now = core.now()
+  self.leading_until = math.min(due, now + IDLE_LOOK)
+  self.bell:wait(math.max(0.001, self.leading_until - now))
+  self.leading_until = nil
+end
+
+local function work(self)
+  local parser = core.http1(self.options.max_body)
+  local fetches = 0
+  while fetches < RECYCLE do
+    if self:should_end() then return "ended" end
+    local engine, id, target, timeout, slot, due = next_request(self, core.now())
+    if engine then
+      if self.following > 0 and not self.leading_until then self.work:post() end
+      fetches = fetches + 1
+      self.metrics:add "requests_total"
+      fetch(self, parser, engine, id, target, timeout, slot, due)
+    else
+      idle(self, id)
+    end
+  end
+end
+
+local function consume(premature, self)
+  self.starting = self.starting - 1
+  self.consumers = self.consumers + 1
+  local ok, result = true, "ended"
+  if not premature then ok, result = pcall(work, self) end
+  self.consumers = self.consumers - 1
+  if not ok then self.log(ngx.ERR, "bug", "this is a bug, please report it: " .. tostring(result)) end
+  if result ~= "ended" then self:start_consumers() end
+end
+
+--- See that all consumers are there. A timer that nginx has no connection for is lost without a word: its place is taken
+--- after a while.
+function Settle:start_consumers()
+  local now = core.now()
+  if now - self.started_at > 5 then self.starting = 0 end
+  while self.consumers + self.starting < self.options.consumers do
+    local ok, why = ngx.timer.at(0, consume, self)
+    if not ok then
+      if not ngx.worker.exiting() then self.log(ngx.ERR, "timers", "starting a timer: " .. tostring(why)) end
+      return
+    end
+    self.starting, self.started_at = self.starting + 1, now
+  end
+end
+
+return settle

@@ -220,6 +220,97 @@ describe("sandbox", function()
     assert.is_number(last.usage.cost)
   end)
 
+  --- The answer's text: what a whole answer says, and what each event of a stream adds to it.
+  local function words_of(request)
+    local _, body = curl("-N -d " .. shell.quote(request), "/chat/completions")
+    if not body:find "^:" then return cjson.decode(body).choices[1].message.content end
+    local words = {}
+    for event in body:gmatch "\ndata: (%b{})" do
+      local word = cjson.decode(event).choices[1].delta.content
+      if word ~= "" then words[#words + 1] = word end
+    end
+    return table.concat(words), #words
+  end
+
+  it("says as many words as it is asked for", function()
+    local ten = "This answer comes from the sandbox: no model was asked."
+    local texts = { [1] = "This ", [10] = ten, [12] = ten .. " This answer ", [20] = ten .. " " .. ten }
+    for count, text in pairs(texts) do
+      assert.equal(text, (words_of(('{"max_tokens":%d}'):format(count))))
+      assert.same({ text, count }, { words_of(('{"stream":true,"max_tokens": %d}'):format(count)) })
+    end
+    for _, request in ipairs { "{}", '{"max_tokens":0}', '{"max_tokens":null}', '{"max_tokens":"x"}' } do
+      assert.equal(ten, (words_of(request)))
+    end
+    for _, count in ipairs { "10000", "10001", ("9"):rep(400) } do
+      assert.equal((ten .. " "):rep(1000):sub(1, -2), (words_of(('{"max_tokens":%s}'):format(count))))
+    end
+  end)
+
+  it("compresses chat completions for who accepts it, and for nobody else", function()
+    for _, request in ipairs { '{"max_tokens":100}', '{"stream":true}' } do
+      local _, _, plain = curl("-N -d " .. shell.quote(request), "/chat/completions")
+      local _, body, all = curl("-N --compressed -H 'Via: 1.1 proxy' -d " .. shell.quote(request), "/chat/completions")
+      assert.not_matches("Content%-Encoding", plain)
+      assert.matches("Content%-Encoding: gzip", all)
+      assert.matches("sandbox: .*asked.*\"usage\":{", body)
+      assert.matches(request:find "stream" and "data: %[DONE%]\n\n$" or "}}$", body)
+    end
+  end)
+
+  it("sends each event when it is said, compressed as well", function()
+    -- Five minutes of events: what waits for a buffer to fill does not come in time.
+    local ask = "curl -sN -m 8 --compressed -H 'Authorization: Bearer k' -d '%s' %s/chat/completions | head -n 3"
+    local status, out = shell.run(ask:format('{"stream":true,"max_tokens":10000}', sandbox.url))
+    assert.equal(0, status)
+    assert.matches('^: OPENROUTER PROCESSING\n\ndata: {.*"This "', out)
+  end)
+
+  it("leaves the id out of the headers where a gateway would", function()
+    local url = sandbox.url:gsub("/api/v1", "/bare/api/v1/chat/completions")
+    for _, request in ipairs { "{}", '{"stream":true}' } do
+      local _, out = shell.run(("curl -s -i -N -m 10 -H 'Authorization: Bearer k' -d '%s' %s"):format(request, url))
+      assert.matches("^HTTP/1.1 200", out)
+      assert.not_matches("generation%-id", out:lower())
+      local id = out:match '"id":"(gen%-[^"]+)"'
+      servers.wait_for(function() return curl("", "/generation?id=" .. id) == 200 end, 5)
+      assert.equal(200, (curl("", "/generation?id=" .. id)))
+    end
+  end)
+
+  it("has answers without a generation", function()
+    local status, body, all = curl("", "/models")
+    assert.equal(200, status)
+    assert.not_matches("gen%-", all)
+    local list = cjson.decode(body)
+    assert.is_nil(list.id)
+    assert.equal(24, #list.data)
+    assert.equal(404, (curl("-d x", "/models")))
+    local _, page = shell.run(("curl -s -i %s/page"):format(sandbox.url:match "^http://[^/]+"))
+    assert.matches("^HTTP/1.1 200", page)
+    assert.matches("Content%-Type: text/html\r\n.*<title>", page)
+  end)
+
+  it("serves https under a name, with a certificate for it", function()
+    local secure = servers.sandbox { tls = "api.test" }
+    finally(function() secure:stop() end)
+    assert.equal(("https://api.test:%d/api/v1"):format(secure.port), secure.url)
+    assert.is_truthy(secure:log():find(secure.certificate, 1, true))
+    local function ask(name)
+      local status, out = shell.run(("curl -s -m 10 --cacert %s --resolve %s:%d:127.0.0.1 -H 'Authorization: Bearer k' %s")
+        :format(secure.certificate, name, secure.port, ("'https://%s:%d/api/v1/generation?id=gen-1'"):format(name, secure.port)))
+      return status, out:match '"id":"(gen%-[^"]*)'
+    end
+    for _, name in ipairs { "api.test", "localhost", "127.0.0.1" } do assert.same({ 0, "gen-1" }, { ask(name) }) end
+    assert.equal(60, (ask "other.test"))
+    assert.not_equal(0, (shell.run(("curl -s http://127.0.0.1:%d/page | grep 'A page'"):format(secure.port))))
+    secure:stop()
+    assert.is_nil(io.open(secure.certificate))
+    for _, name in ipairs { "''", "a/b", "'a b'", "'a,DNS:b'" } do
+      assert.equal(2, (shell.run("examples/sandbox/run --tls " .. name)))
+    end
+  end)
+
   it("has workers that are not root", function()
     local _, users = shell.run(("ps -o user= --ppid $(pgrep -P %d nginx)"):format(sandbox.pid))
     assert.not_matches("root", users)

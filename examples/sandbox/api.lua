@@ -1,6 +1,6 @@
 -- luacheck: std ngx_lua
--- What the sandbox answers: generation records and contents, made of their ids, the faults an id can ask for, feedback, and
--- chat completions.
+-- What the sandbox answers: generation records and contents, made of their ids, the faults an id can ask for, feedback, the
+-- list of models, and chat completions.
 
 local records = require "records"
 
@@ -169,7 +169,25 @@ function api.feedback ()
   reply(id, function () return RECORDED end)
 end
 
+function api.models ()
+  if ngx.req.get_method() ~= "GET" then return fail(404) end
+  answer(200, records.models_json())    -- whatever the key, and without one
+end
+
 local ANSWER = { "This ", "answer ", "comes ", "from ", "the ", "sandbox: ", "no ", "model ", "was ", "asked." }
+local MAX_WORDS = 10000
+
+-- As many words as were asked for; the answer is said again and again until there are enough.
+local function words_of (body)
+  local count = tonumber(match(body, '"max_tokens"%s*:%s*(%d+)') or 0)
+  if count == 0 then return ANSWER end
+  local words = {}
+  for i = 1, math.min(count, MAX_WORDS) do
+    local again = i > 1 and i % #ANSWER == 1
+    words[i] = (again and " " or "") .. ANSWER[(i - 1) % #ANSWER + 1]
+  end
+  return words
+end
 
 local handed_out = 0
 
@@ -206,13 +224,13 @@ local function head_json (r, object)
     r.id, r.provider_name, r.model, object, ngx.time())
 end
 
-local function chat_whole (r)
+local function chat_whole (r, words)
   answer(200, format('%s,"choices":[{"logprobs":null,"finish_reason":"%s","native_finish_reason":"%s","index":0,'
     .. '"message":{"role":"assistant","content":"%s","refusal":null,"reasoning":null}}],"usage":%s}',
-    head_json(r, "chat.completion"), r.finish_reason, r.native_finish_reason, table.concat(ANSWER), usage_json(r)))
+    head_json(r, "chat.completion"), r.finish_reason, r.native_finish_reason, table.concat(words), usage_json(r)))
 end
 
-local function chat_streamed (r)
+local function chat_streamed (r, words)
   local head = head_json(r, "chat.completion.chunk")
   local function event (content, finish, native, usage)
     ngx.print("data: ", head, ',"choices":[{"index":0,"delta":{"role":"assistant","content":"', content,
@@ -224,13 +242,14 @@ local function chat_streamed (r)
   ngx.header["Cache-Control"] = "no-cache"
   ngx.print(": OPENROUTER PROCESSING\n\n")
   ngx.flush(true)
-  for _, word in ipairs(ANSWER) do event(word, "null", "null", "") end
+  for _, word in ipairs(words) do event(word, "null", "null", "") end
   event("", '"' .. r.finish_reason .. '"', '"' .. r.native_finish_reason .. '"', "")
   event("", "null", "null", ',"usage":' .. usage_json(r))
   ngx.print("data: [DONE]\n\n")
 end
 
-function api.chat ()
+-- `bare`: as a gateway hands it on that knows nothing of the service's own headers.
+function api.chat (bare)
   if ngx.req.get_method() ~= "POST" then return fail(404) end
   if key_refused() then return end
   ngx.req.read_body()
@@ -241,8 +260,9 @@ function api.chat ()
   local model = records.chat_model(match(body, '"model"%s*:%s*"([^"]*)"'))
   local r = new_record(model, streamed)
   seen:set("fresh " .. r.id, ngx.now())
-  ngx.header["X-Generation-Id"] = r.id
-  if streamed then chat_streamed(r) else chat_whole(r) end
+  if not bare then ngx.header["X-Generation-Id"] = r.id end
+  local reply_with = streamed and chat_streamed or chat_whole
+  reply_with(r, words_of(body))
 end
 
 return api

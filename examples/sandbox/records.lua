@@ -281,6 +281,17 @@ function records.chat_model (name)
   end
 end
 
+-- The list of models, in short. No text in it needs escaping.
+local models_json
+function records.models_json ()
+  if not models_json then
+    local list = {}
+    for i, m in ipairs(MODELS) do list[i] = '{"id":"' .. m.undated .. '","canonical_slug":"' .. m.slug .. '"}' end
+    models_json = '{"data":[' .. table.concat(list, ",") .. "]}"
+  end
+  return models_json
+end
+
 -- The decimal text a JavaScript server prints: the fewest digits that read back as the same double, no exponent down to 1e-6.
 local function decimal (x)
   if x == floor(x) then return format("%d", x) end

@@ -6,6 +6,8 @@
 ---   servers.sandbox().url                                                -- the API's stand-in, examples/sandbox
 ---   servers.hostile()                                                    -- see hostile.py
 ---   servers.front()                                                      -- see front.sh
+---   servers.dns().port                                                   -- see dns.py
+---   servers.proxy()                                                      -- nginx as examples/nginx has it, see proxy.lua
 local shell = require "spec.support.shell"
 
 local servers = {}
@@ -157,10 +159,13 @@ function Front:requests(count)
   return new, number
 end
 
---- The stand-in of the API: `url` is its base URL. Its README says which ids ask for which faults.
-function servers.sandbox()
-  local server = servers.start "examples/sandbox/run --ready \"$READY\""
-  server.url = server.ready:match "%S+"
+--- The stand-in of the API: `url` is its base URL. Its README says which ids ask for which faults. With a `tls` in the options
+--- it serves https under that name, and `certificate` is its certificate's path.
+function servers.sandbox(options)
+  local tls = options and options.tls and "--tls " .. shell.quote(options.tls) or ""
+  local server = servers.start(("examples/sandbox/run %s --ready \"$READY\""):format(tls))
+  server.url, server.certificate = server.ready:match "%S+", server.ready:match " ([^\n]+)"
+  server.port = tonumber(server.url:match ":(%d+)/")
   return server
 end
 
@@ -183,6 +188,18 @@ function servers.front()
     if tonumber(value) then server.port[name] = tonumber(value) else server[name] = value end
   end
   return setmetatable(server, Front)
+end
+
+--- A name server of 127.0.0.1, at `port`.
+function servers.dns()
+  local server = servers.start "python3 spec/support/dns.py \"$READY\""
+  server.port = tonumber(server.ready)
+  return server
+end
+
+--- nginx as a proxy in front of an API: see proxy.lua, which has its options.
+function servers.proxy(options)
+  return require("spec.support.proxy").start(options)
 end
 
 return servers

@@ -188,12 +188,19 @@ bool line_read_head (const char *text, size_t length, struct line_head *head) {
 
 #define PUT(to, literal) place_put(to, literal, sizeof literal - 1)
 
+/* JSON has these between tokens only, where a space does as well. */
+static void blank (char *text, size_t length, char c) {
+  for (char *p = text; (p = (char *)memchr(p, c, length - (size_t)(p - text))) != NULL;) *p = ' ';
+}
+
 static void put_instant (struct place *to, const struct line_text *instant) {
   PUT(to, ",\"instant\":");
-  for (size_t i = 0; i < instant->length; i++) {
-    char c = instant->bytes[i];
-    to->bytes[to->length++] = (unsigned char)c < 0x20 ? ' ' : c;  /* JSON has line ends between tokens only */
-  }
+  char *text = to->bytes + to->length;
+  memcpy(text, instant->bytes, instant->length);
+  blank(text, instant->length, '\n');
+  blank(text, instant->length, '\r');
+  blank(text, instant->length, '\t');
+  to->length += instant->length;
 }
 
 static bool fits (const struct line_text *text, size_t most, const char *name, struct line_problem *problem) {

@@ -49,15 +49,22 @@ struct lookup {
 
 /* ---- ids ------------------------------------------------------------------------------------------------------- */
 
-static bool unreserved (char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_'
-         || c == '~';
-}
+/* 1: as it is in a URL; 2: percent-encoded there. All others are in no id. */
+static const unsigned char id_character[256] = {
+  ['-'] = 1, ['.'] = 1, ['_'] = 1, ['~'] = 1, [':'] = 2, ['/'] = 2,
+  ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1,
+  ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1,
+  ['L'] = 1, ['M'] = 1, ['N'] = 1, ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1, ['V'] = 1,
+  ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1,
+  ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1,
+  ['l'] = 1, ['m'] = 1, ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1, ['u'] = 1, ['v'] = 1,
+  ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
+};
 
 bool lookup_id_valid (const char *id, size_t length) {
   if (length == 0 || length > LOOKUP_ID_MAX) return false;
   for (size_t i = 0; i < length; i++)
-    if (!unreserved(id[i]) && id[i] != ':' && id[i] != '/') return false;
+    if (!id_character[(unsigned char)id[i]]) return false;
   return true;
 }
 
@@ -85,7 +92,7 @@ enum resource lookup_target (char out[LOOKUP_TARGET_SIZE], const char *key, size
   for (const char *c = resources[r].path; *c; c++) *p++ = *c;
   if (r == RESOURCE_FEEDBACK) length = 0;  /* its id is in the body */
   for (size_t i = 0; i < length && i < LOOKUP_ID_MAX; i++) {
-    if (unreserved(id[i])) {
+    if (id_character[(unsigned char)id[i]] == 1) {
       *p++ = id[i];
       continue;
     }

@@ -5,6 +5,7 @@
 #include "json.h"
 #include "line.h"
 #include "lookup.h"
+#include "lua_scanner.h"
 #include "lua_value.h"
 #include "money.h"
 
@@ -157,39 +158,50 @@ static void check_text (lua_State *L, int index, struct line_text *text) {
   text->bytes = lua_tolstring(L, index, &text->length);
 }
 
-/* Push the line, but for its context, which is the table at `context`. */
-static int push_line (lua_State *L, struct line *line, int context) {
-  char text[LINE_SIZE], context_bytes[LINE_MAX_CONTEXT];
-  struct line_problem problem = { "" };
-  line->head.id = luaL_checklstring(L, 1, &line->head.id_length);
-  line->context.length = context_text(L, context, context_bytes, &problem);
+/* Finish the line, whose id is the argument `first` and whose context is the one at `context`: its length, 0: no valid id. */
+static size_t compose (lua_State *L, int first, int context, struct line *line, char out[LINE_SIZE],
+                       struct line_problem *problem) {
+  char context_bytes[LINE_MAX_CONTEXT];
+  line->head.id = luaL_checklstring(L, first, &line->head.id_length);
+  line->context.length = context_text(L, context, context_bytes, problem);
   if (line->context.length > 0) line->context.bytes = context_bytes;
   line->at = now();
-  if (lookup_id_valid(line->head.id, line->head.id_length))
-    return push_text(L, text, line_write(text, line, &problem), &problem);
+  return lookup_id_valid(line->head.id, line->head.id_length) ? line_write(out, line, problem) : 0;
+}
+
+size_t line_compose_pending (lua_State *L, int first, char out[LINE_SIZE], struct line_problem *problem) {
+  struct line line;
+  memset(&line, 0, sizeof line);
+  line.head.kind = LINE_PENDING;
+  check_text(L, first + 1, &line.key);
+  return compose(L, first, first + 2, &line, out, problem);
+}
+
+size_t line_compose_note (lua_State *L, int first, char out[LINE_SIZE], struct line_problem *problem) {
+  struct line line;
+  memset(&line, 0, sizeof line);
+  line.head.kind = LINE_NOTE;
+  line.interrupted = lua_toboolean(L, first + 1);
+  if (lua_isuserdata(L, first + 3)) line.instant.bytes = scanner_instant(L, first + 3, &line.instant.length);
+  else check_text(L, first + 3, &line.instant);
+  return compose(L, first, first + 2, &line, out, problem);
+}
+
+static int push_line (lua_State *L, size_t compose_line (lua_State *, int, char *, struct line_problem *)) {
+  char text[LINE_SIZE];
+  struct line_problem problem = { "" };
+  size_t length = compose_line(L, 1, text, &problem);
+  if (length > 0) return push_text(L, text, length, &problem);
   lua_pushnil(L);
   lua_pushliteral(L, "no valid id");
   return 2;
 }
 
 /* core.pending_line(id, key, context) -> text, problem | nil, problem */
-static int pending_line (lua_State *L) {
-  struct line line;
-  memset(&line, 0, sizeof line);
-  line.head.kind = LINE_PENDING;
-  check_text(L, 2, &line.key);
-  return push_line(L, &line, 3);
-}
+static int pending_line (lua_State *L) { return push_line(L, line_compose_pending); }
 
-/* core.note_line(id, interrupted, context, instant) -> text, problem | nil, problem */
-static int note_line (lua_State *L) {
-  struct line line;
-  memset(&line, 0, sizeof line);
-  line.head.kind = LINE_NOTE;
-  line.interrupted = lua_toboolean(L, 2);
-  check_text(L, 4, &line.instant);
-  return push_line(L, &line, 3);
-}
+/* core.note_line(id, interrupted, context, instant) -> text, problem | nil, problem. instant: text, or a scanner that has it. */
+static int note_line (lua_State *L) { return push_line(L, line_compose_note); }
 
 static void push_part (lua_State *L, const struct line_text *text) {
   if (text->bytes) lua_pushlstring(L, text->bytes, text->length);

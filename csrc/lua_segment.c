@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L  /* lstat, opendir */
 #include "lua_segment.h"
 
+#include "lua_line.h"
 #include "segment.h"
 
 #include <dirent.h>
@@ -101,6 +102,32 @@ static int append (lua_State *L) {
   compat_integer(L, offset);
   return 1;
 }
+
+/* Straight from the arguments to the file: a string in between would be one more that looks like all others, see
+   lua_scanner.h. */
+static int append_composed (lua_State *L, size_t compose (lua_State *, int, char *, struct line_problem *)) {
+  struct segment *s = check_open(L);
+  char text[LINE_SIZE];
+  struct line_problem problem = { "" };
+  int64_t offset;
+  size_t length = compose(L, 2, text, &problem);
+  if (length == 0) {
+    lua_pushnil(L);
+    lua_pushliteral(L, "no valid id");
+    return 2;
+  }
+  if (segment_append(s, text, length, &offset) != 0) return push_failure(L, s->path);
+  compat_integer(L, offset);
+  if (problem.text[0] == '\0') return 1;
+  lua_pushstring(L, problem.text);
+  return 2;
+}
+
+/* segment:pending(id, key, context) -> offset, problem | nil, message */
+static int append_pending (lua_State *L) { return append_composed(L, line_compose_pending); }
+
+/* segment:note(id, interrupted, context, instant) -> offset, problem | nil, message */
+static int append_note (lua_State *L) { return append_composed(L, line_compose_note); }
 
 /* segment:read(offset) -> text | nil, message */
 static int read_line (lua_State *L) {
@@ -241,7 +268,7 @@ static int remove_stale (lua_State *L) {
 
 static const luaL_Reg metamethods[] = { { "__gc", close_segment }, { NULL, NULL } };
 static const luaL_Reg methods[] = {
-  { "append", append }, { "read", read_line }, { "close_line", close_line }, { "open_lines", open_lines }, { "size", size },
+  { "append", append }, { "pending", append_pending }, { "note", append_note }, { "read", read_line }, { "close_line", close_line }, { "open_lines", open_lines }, { "size", size },
   { "compact", compact }, { "remove", remove_segment }, { "close", close_segment }, { NULL, NULL }
 };
 static const luaL_Reg makers[] = { { "new_segment", new_segment }, { "adopt_segment", adopt_segment }, { NULL, NULL } };

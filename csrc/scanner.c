@@ -89,6 +89,7 @@ static size_t take_id (struct scanner *s) {
 static void keep_usage (struct scanner *s, enum scanner_usage state) {
   s->usage_state = state;
   s->usage_kept = !s->usage_kept;
+  s->usage_checked = false;
 }
 
 /* Of several members of one name the last counts, here as everywhere: one that is no id unsays the id before it. */
@@ -420,22 +421,35 @@ const char *scanner_id (struct scanner *s, size_t *length) {
   return s->id;
 }
 
-enum scanner_usage scanner_usage (const struct scanner *s, const char **text, size_t *length) {
+/* Check the usage and find its cost on the way. */
+static bool check_usage (struct scanner *s) {
+  const char *text = s->usage[s->usage_kept], *p = text + 1, *value;
+  struct json_walk walk;
   struct json_error error;
-  if (s->usage_state != USAGE_FOUND) return s->usage_state;
-  *text = s->usage[s->usage_kept];
-  *length = s->usage_length[s->usage_kept];
-  return json_check_value(*text, 0, &error) == *text + *length ? USAGE_FOUND : USAGE_NOT_JSON;
+  memset(&walk, 0, sizeof walk);
+  s->cost = 0;
+  while (json_check_member(&p, &walk, &error)) {
+    value = p;
+    if ((p = json_check_value(value, 1, &error)) == NULL) return false;
+    if (json_string_is(walk.name, walk.name_length, "cost", 4)) s->cost = (size_t)(value - text);
+  }
+  return p == text + s->usage_length[s->usage_kept];
 }
 
-size_t scanner_cost (const struct scanner *s, char out[MONEY_TEXT_SIZE]) {
+enum scanner_usage scanner_usage (struct scanner *s, const char **text, size_t *length) {
+  *text = s->usage[s->usage_kept];
+  *length = s->usage_length[s->usage_kept];
+  if (s->usage_state == USAGE_FOUND && !s->usage_checked && !check_usage(s)) s->usage_state = USAGE_NOT_JSON;
+  s->usage_checked = true;
+  return s->usage_state;
+}
+
+size_t scanner_cost (struct scanner *s, char out[MONEY_TEXT_SIZE]) {
   const char *text;
   size_t length;
   struct money money;
-  if (scanner_usage(s, &text, &length) != USAGE_FOUND) return 0;
-  const char *cost = json_member(text, "cost", 4);
-  if (cost == NULL || !json_is_number(cost) || money_parse(&money, cost) == MONEY_OVERFLOW) return 0;
-  return money_format(out, &money);
+  if (scanner_usage(s, &text, &length) != USAGE_FOUND || s->cost == 0 || !json_is_number(text + s->cost)) return 0;
+  return money_parse(&money, text + s->cost) == MONEY_OVERFLOW ? 0 : money_format(out, &money);
 }
 
 bool scanner_finished (const struct scanner *s) {

@@ -65,6 +65,8 @@ struct scanner {
   bool id_reported;
   size_t id_length;         /* 0: none */
   enum scanner_usage usage_state;
+  bool usage_checked;       /* that what is found is JSON */
+  size_t cost;              /* where the value of its `cost` is; 0: it has none */
   int usage_kept;           /* which of the two below it is; the other one is being read */
 
   size_t usage_length[2], token_length;
@@ -80,10 +82,10 @@ bool scanner_feed (struct scanner *s, const char *bytes, size_t n);
 const char *scanner_id (struct scanner *s, size_t *length);
 
 /* USAGE_FOUND: the last usage object, checked, without white space between its tokens and with a NUL behind it. */
-enum scanner_usage scanner_usage (const struct scanner *s, const char **text, size_t *length);
+enum scanner_usage scanner_usage (struct scanner *s, const char **text, size_t *length);
 
 /* That usage's `cost` as plain decimal text: its length, or 0 where it has none that is a number. */
-size_t scanner_cost (const struct scanner *s, char out[MONEY_TEXT_SIZE]);
+size_t scanner_cost (struct scanner *s, char out[MONEY_TEXT_SIZE]);
 
 /* The answer came to its end: the object was closed, or the data of the last event is [DONE]. */
 bool scanner_finished (const struct scanner *s);

@@ -16,6 +16,8 @@ local sweep = require "openrouter.nginx.sweep"
 
 local nginx = {}
 
+local sub, find = string.sub, string.find
+
 local worker -- what start() made; nil before
 
 -- ---- the error log --------------------------------------------------------------------------------------------------
@@ -75,17 +77,14 @@ local function hand_over(w, request)
   w.streaming[id] = nil
   w.streams = w.streams - 1
   request.logged = true
-  local outcome, engine, slot = w.settle:submit(id, request, request.key_name, request.key, request.interrupted)
-  if outcome == "taken" then
-    local unwritten = w.journal.unwritten[id]
-    if unwritten then unwritten.place = w.settle.place(engine, slot) end
-  elseif outcome == "there" then -- the same id came twice, and is asked for once
+  local outcome = w.settle:submit(id, request, request.key_name, request.key, request.interrupted)
+  if outcome == "there" then -- the same id came twice, and is asked for once
     w.journal:close(request.source, id, request.pending, request.note)
-  else
+  elseif outcome ~= "taken" then
     sweep.not_taken(w, id, request, outcome)
   end
   w.settle:start_consumers()
-  sweep.start(w)
+  if not w.sweeping then sweep.start(w) end
 end
 
 local function note_missing(o, dict)
@@ -109,14 +108,20 @@ function nginx.start(given)
     log(ngx.ERR, "phase", why)
     return nil, why
   end
+  if worker then return true end
+  if not ngx.worker.id() then return nil, "a process that serves no requests has nothing to log" end
   local o = options.read(given)
   local dict = ngx.shared[o.dict]
   if dict then dict:set("started " .. ngx.worker.pid(), true) end
   note_missing(o, dict)
+  local counts = metrics.new(dict)
   local made = {
     options = o,
-    metrics = metrics.new(dict),
-    journal = journal.new(o.dir),
+    metrics = counts,
+    journal = journal.new(o.dir, function(why)
+      counts:add "journal_errors_total"
+      log(ngx.ALERT, "journal", ("%s; the proxy goes on, and ids are kept in memory until it can be written"):format(why))
+    end),
     ledger = setmetatable({ path = o.dir .. "/ledger.jsonl" }, Ledger),
     streaming = {}, -- id -> request: seen, and its request is not over
     streams = 0,
@@ -167,6 +172,11 @@ local function complain(problem)
   log(ngx.ERR, "context", problem .. "; it is left out")
 end
 
+local function checked(context)
+  if context == nil or type(context) == "table" then return context end
+  complain("context: it must be a table, not a " .. type(context))
+end
+
 -- The name of the key that the request's account has, and the key itself where it came with the request.
 local function key_of(o)
   local name = o.key
@@ -186,32 +196,26 @@ local function take(request, id)
     log(ngx.ERR, "key function", "the function `key` failed: " .. tostring(name))
     name, key = nil, nil
   end
-  local line, problem = core.pending_line(id, name, request.context)
+  local problem = w.journal:pending(id, request, name, request.context)
   if problem then complain(problem) end
-  request.id, request.key_name, request.key, request.since = id, name or "default", key, core.unix_time()
-  request.source, request.pending = w.journal:pending(id, line)
-  request.note = -1
+  request.id, request.key_name, request.key, request.since = id, name or "default", key, ngx.now()
   w.streaming[id] = request
   w.streams = w.streams + 1
   w.metrics:add "captured_total"
-end
-
-local function is_id(id)
-  return type(id) == "string" and id:sub(1, 4) == "gen-" and core.id_valid(id)
 end
 
 local function header_id()
   local id = ngx.header["X-Generation-Id"]
   if type(id) == "table" then id = id[1] end
   if id == nil then id = ngx.var.upstream_http_x_generation_id end -- proxy_hide_header hides it from the client alone
-  return is_id(id) and id or nil
+  return type(id) == "string" and sub(id, 1, 4) == "gen-" and core.id_valid(id) and id or nil
 end
 
 -- Whether the body may have an id or a usage that can be read.
 local function is_scannable(id)
   local type_of = ngx.header["Content-Type"]
   if type(type_of) ~= "string" then return false end
-  if not (type_of:find("json", 1, true) or type_of:find("event-stream", 1, true)) then return false end
+  if not (find(type_of, "json", 1, true) or find(type_of, "event-stream", 1, true)) then return false end
   if ngx.header["Content-Encoding"] then
     log(ngx.WARN, "gzip", ("the upstream compresses, so that the cost%s cannot be read from its answers: add "
       .. "`proxy_set_header Accept-Encoding \"\";`"):format(id and "" or " and the id"))
@@ -240,14 +244,16 @@ local function release(request)
   end
 end
 
+local FROM_CACHE = { HIT = true, STALE = true, UPDATING = true, REVALIDATED = true }
+
 local function capture(context)
   local ctx = ngx.ctx
   if ctx.openrouter then return end
-  if ngx.var.upstream_cache_status == "HIT" then return end -- paid for when it was made
+  if FROM_CACHE[ngx.var.upstream_cache_status] then return end -- paid for when it was made
   local id = header_id()
   local scannable = is_scannable(id)
   if not id and not scannable then return end
-  local request = { context = context, scanner = scannable and scanner_of(worker) or nil }
+  local request = { context = checked(context), scanner = scannable and scanner_of(worker) or nil }
   ctx.openrouter = request
   if id then take(request, id) end
 end
@@ -270,20 +276,15 @@ local function log_request(context)
   local w, request = worker, ngx.ctx.openrouter
   if not request then return end
   local scanner = request.scanner
-  local usage, cost
-  if scanner then
-    usage, cost = scanner:usage(), scanner:cost()
-    if cost then set_variable("openrouter_cost", cost) end
-    release(request)
-  end
-  if not request.id or request.logged then return end
-  request.interrupted = request.scanned and not request.whole or ngx.status == 499
-  if usage or context or request.interrupted then
-    local line, problem = core.note_line(request.id, request.interrupted, context, usage)
+  local cost = scanner and scanner:cost()
+  if cost then set_variable("openrouter_cost", cost) end
+  if request.id and not request.logged then
+    request.interrupted = request.scanned and not request.whole or ngx.status == 499
+    local problem = w.journal:note(request.id, request, request.interrupted, checked(context), scanner)
     if problem then complain(problem) end
-    request.note = w.journal:note(request.source, request.id, line)
+    hand_over(w, request)
   end
-  hand_over(w, request)
+  if scanner then release(request) end
 end
 
 -- What goes wrong here is for the error log, and never for the request.

@@ -35,7 +35,7 @@ local function substitutions(p, options)
     { "user www-data;", p.root and "user www-data;" or "" },
     { "worker_processes auto;", ("worker_processes %d;"):format(options.workers or 2) },
     { "pid /run/nginx.pid;", ("pid %s/nginx.pid;"):format(p.work) },
-    { "error_log /var/log/nginx/error.log;", ("error_log %s/error.log;"):format(p.work) },
+    { "error_log /var/log/nginx/error.log warn;", ("error_log %s/error.log warn;"):format(p.work) },
     { "access_log /var/log/nginx/access.log openrouter;", ("access_log %s/access.log openrouter;"):format(p.work) },
     { "env OPENROUTER_API_KEY;", "env OPENROUTER_API_KEY; env OPENROUTER_BASE_URL;" },
     { "\nhttp {\n", ([[

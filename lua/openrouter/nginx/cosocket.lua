@@ -5,13 +5,15 @@ local core = require "openrouter.core"
 
 local cosocket = {}
 
-local IDLE = 60 -- seconds that a connection is kept without a request
+local IDLE = 60  -- seconds that a connection is kept without a request
+local LOOK = 0.5 -- seconds: the longest wait for bytes before another look whether there is still time
 local CHUNK = 16384
 
 ---@class openrouter.Fetcher
 ---@field origin openrouter.Origin
 ---@field pool {pool: string, pool_size: integer} of our own: others may not have verified whom they talk to
 ---@field connect_timeout number seconds
+---@field in_a_hurry fun(): boolean whether to give up what is under way
 ---@field opened integer connections made
 ---@field reused integer requests over a connection that was there
 local Fetcher = {}
@@ -21,10 +23,12 @@ Fetcher.__index = Fetcher
 ---@param origin openrouter.Origin
 ---@param size integer connections to keep
 ---@param connect_timeout number seconds
+---@param in_a_hurry fun(): boolean
 ---@return openrouter.Fetcher
-function cosocket.new(origin, size, connect_timeout)
+function cosocket.new(origin, size, connect_timeout, in_a_hurry)
   local pool = { pool = "openrouter " .. origin.host .. " " .. origin.connect, pool_size = size }
-  return setmetatable({ origin = origin, pool = pool, connect_timeout = connect_timeout, opened = 0, reused = 0 }, Fetcher)
+  return setmetatable({ origin = origin, pool = pool, connect_timeout = connect_timeout, in_a_hurry = in_a_hurry,
+    opened = 0, reused = 0 }, Fetcher)
 end
 
 --- What every request of a key has behind its target.
@@ -79,17 +83,18 @@ local function exchange(self, sock, target, tail, limit, parser)
   if not sent then return trouble("sending the request", why) end
   while true do
     local left = limit - core.now()
-    if left <= 0 then return nil, "timeout", "no complete answer in time" end
-    sock:settimeout(milliseconds(left))
+    if left <= 0 or self.in_a_hurry() then return nil, "timeout", "no complete answer in time" end
+    sock:settimeout(milliseconds(math.min(left, LOOK)))
     local bytes, read_why = sock:receiveany(CHUNK)
-    if not bytes then
-      if read_why == "closed" then return parser:finish() end
-      if read_why == "timeout" then return nil, "timeout", "no complete answer in time" end
+    if bytes then
+      local done, kind, message = parser:feed(bytes)
+      if done then return true end
+      if kind then return nil, kind, message end
+    elseif read_why == "closed" then
+      return parser:finish()
+    elseif read_why ~= "timeout" then
       return trouble("reading the answer", read_why)
     end
-    local done, kind, message = parser:feed(bytes)
-    if done then return true end
-    if kind then return nil, kind, message end
   end
 end
 

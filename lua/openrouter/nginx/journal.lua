@@ -17,22 +17,24 @@ local LINE = 160                 -- bytes of a line, about
 ---@field closed integer bytes of lines closed since it was opened or compacted, about
 ---@field parked integer open ids in it that wait for a later turn
 ---@field oldest? number Unix time at which the oldest of these was seen
+---@field full? boolean some wait for nothing but room in the window
 ---@field empty? boolean nothing in it was open when it was last read
 
 ---@class openrouter.Journal
 ---@field directory string
 ---@field own? openrouter.Source where this worker writes; nil when that could not be made
 ---@field sources table<openrouter.Source, true> all that are locked, `own` too
----@field unwritten table<string, string[]> id -> its pending and note line, where the disk would not take them
+---@field unwritten table<string, openrouter.Unwritten> id -> what the disk would not take of it
 local Journal = {}
 Journal.__index = Journal
 
 --- Over DIR/pending. Makes the directory, if it may.
 ---@param directory string DIR
+---@param on_trouble fun(why: string) called for every line that could not be written
 ---@return openrouter.Journal
-function journal.new(directory)
-  return setmetatable({ directory = directory .. "/pending", sources = {}, unwritten = {}, unwritten_count = 0,
-    errors = 0, segments = 0 }, Journal)
+function journal.new(directory, on_trouble)
+  return setmetatable({ directory = directory .. "/pending", on_trouble = on_trouble, sources = {}, unwritten = {},
+    unwritten_count = 0, segments = 0 }, Journal)
 end
 
 local function add_source(self, segment, path)
@@ -63,72 +65,98 @@ end
 
 local TRY_AGAIN = 0.5 -- seconds
 
--- The offset, or nil and why not.
-local function append(self, line)
-  if not self.own then -- a worker that leaves has let go of it, or it could not be made
-    local now = core.now()
-    if now < (self.open_again or 0) then return nil, self.trouble end
-    local ok, why = self:open()
-    if not ok then
-      self.open_again = now + TRY_AGAIN
-      return nil, why
-    end
-  end
-  return self.own.segment:append(line)
+-- The segment to write to; nil and why not.
+local function segment_of(self)
+  if self.own then return self.own.segment end
+  -- a worker that leaves has let go of it, or it could not be made
+  local now = core.now()
+  if now < (self.open_again or 0) then return nil, self.trouble end
+  local ok, why = self:open()
+  if ok then return self.own.segment end
+  self.open_again = now + TRY_AGAIN
+  return nil, why
 end
 
-local function keep(self, id, place, line, why)
+---@class openrouter.Unwritten
+---@field [1]? string the pending line
+---@field [2]? string the note line
+---@field entry openrouter.Entry of the id, which learns where they are when they can be written
+---@field parked? boolean nobody has the id but this
+
+-- What the disk would not take is kept in memory.
+local function keep(self, id, entry, which, line, why)
   local lines = self.unwritten[id]
   if not lines then
-    lines = {}
+    lines = { entry = entry }
     self.unwritten[id] = lines
     self.unwritten_count = self.unwritten_count + 1
   end
-  lines[place] = line
-  self.errors = self.errors + 1
+  lines[which] = line
   self.trouble = why
+  self.on_trouble(why)
 end
 
---- Write the line of an id just seen. What the disk does not take is kept in memory, and `unwritten`.
----@return openrouter.Source|false source
----@return integer offset -1 when it is not written
-function Journal:pending(id, line)
-  local offset, why = append(self, line)
-  if offset then return self.own, offset end
-  keep(self, id, 1, line, why)
-  return false, -1
+--- Write the line of an id just seen, and say in the entry where it is. What the disk does not take is `unwritten`.
+---@param id string a valid one
+---@param entry openrouter.Entry gets source (false: not written), pending and note (-1: not written)
+---@param key? string its name
+---@param context? table
+---@return string? problem with the context
+function Journal:pending(id, entry, key, context)
+  entry.source, entry.pending, entry.note = false, -1, -1
+  local segment, why = segment_of(self)
+  if segment then
+    local offset, said = segment:pending(id, key, context)
+    if offset then
+      entry.source, entry.pending = self.own, offset
+      return said
+    end
+    why = said
+  end
+  local line, problem = core.pending_line(id, key, context)
+  keep(self, id, entry, 1, line, why)
+  return problem
 end
 
 --- Write what the end of the request added, to the segment that has the id.
----@param source openrouter.Source|false
----@return integer offset
-function Journal:note(source, id, line)
-  if source then
-    local offset, why = source.segment:append(line)
-    if offset then return offset end
-    keep(self, id, 2, line, why)
-  else
-    keep(self, id, 2, line, self.trouble)
+---@param id string
+---@param entry openrouter.Entry
+---@param interrupted boolean
+---@param context? table
+---@param instant? userdata|string a scanner, or the text
+---@return string? problem with the context
+function Journal:note(id, entry, interrupted, context, instant)
+  local why = self.trouble
+  if entry.source then
+    local offset, said = entry.source.segment:note(id, interrupted, context, instant)
+    if offset then
+      entry.note = offset
+      return said
+    end
+    why = said
   end
-  return -1
+  local line, problem = core.note_line(id, interrupted, context, instant)
+  keep(self, id, entry, 2, line, why)
+  return problem
 end
 
---- Try again to write the lines of an id that the disk would not take. `place` has its source and offsets, and gets the new
---- ones.
+--- Try again to write what the disk would not take of an id.
 ---@return boolean written
-function Journal:rewrite(id, lines, place)
-  local source = place.source
+function Journal:rewrite(id)
+  local lines = self.unwritten[id]
+  local entry = lines.entry
   if lines[1] then
-    local offset = append(self, lines[1])
+    local segment = segment_of(self)
+    local offset = segment and segment:append(lines[1])
     if not offset then return false end
-    source, lines[1] = self.own, nil
-    place.source, place.pending = source, offset
+    entry.source, entry.pending, lines[1] = self.own, offset, nil
   end
   if lines[2] then
-    local offset = source.segment:append(lines[2])
+    local offset = entry.source.segment:append(lines[2])
     if not offset then return false end
-    place.note = offset
+    entry.note = offset
   end
+  if lines.parked then journal.park(entry.source, entry.since) end
   self:forget(id)
   return true
 end
@@ -173,13 +201,14 @@ local function breathe()
   if not ngx.worker.exiting() then ngx.sleep(0) end
 end
 
---- All open lines of a source, in slices: visit(id, kind, offset, line) for each.
+--- All open lines of a source, in slices. Raises when it cannot be read.
 ---@param source openrouter.Source
 ---@param visit fun(line: string, offset: integer)
 function journal.each_open(source, visit)
   local from = 0
   while from and source.segment do
     local list, next_from = source.segment:open_lines(from, SLICE)
+    if not list then error(next_from, 0) end
     for i = 1, #list, 2 do visit(list[i + 1], list[i]) end
     from = next_from
     if from then breathe() end
@@ -225,13 +254,11 @@ function Journal:remove(source)
   return ok, why
 end
 
---- Let go of everything: what is open is for whoever gets the lock.
-function Journal:leave()
-  for source in pairs(self.sources) do
-    source.segment:close()
-    source.segment = nil
-  end
-  self.sources, self.own = {}, nil
+--- Let go of a source: what is open in it is for whoever gets the lock.
+function Journal:release(source)
+  self.sources[source] = nil
+  source.segment:close()
+  source.segment = nil
 end
 
 --- Go on in a new segment when this one is full.
@@ -246,6 +273,12 @@ end
 --- Whether a source has many closed lines.
 function journal.is_sparse(source)
   return source.closed > MUCH_CLOSED and source.closed > source.segment:size() / 2
+end
+
+--- The lines of a source have moved: put it right in an entry.
+function journal.translate(entry, source, moved)
+  if entry.source ~= source then return end
+  entry.pending, entry.note = moved[entry.pending] or -1, moved[entry.note] or -1
 end
 
 --- Drop the closed lines of a source. Who remembers offsets has to translate them.

@@ -21,7 +21,7 @@ local FOREVER = 1e9            -- deadline: an id is never given up because a se
 local MAX_AGE = 24 * 3600      -- from then on a final-looking failure is final, whatever it was
 local IDLE_LOOK = 0.5          -- seconds: the longest sleep, and so the most that a worker's exit is held up by it
 local RECYCLE = 500            -- fetches after which a consumer starts anew, which gives its memory back
-local PAUSE, LONGEST_PAUSE = 30, 600 -- seconds for which a refused key is left alone
+local PAUSE, LONGEST_PAUSE = 30, 600 -- seconds for which nothing is asked when a key is refused, or the server not trusted
 local MAX_REQUEST_KEYS = 256   -- engines for keys of requests at a time
 
 -- Failures after which there is nothing to wait for. All others leave the id open.
@@ -40,9 +40,8 @@ Settle.__index = Settle
 ---@param log fun(level: integer, topic: string, message: string)
 ---@return openrouter.Settle
 function settle.new(o, the_journal, ledger, metrics, log)
-  return setmetatable({
+  local self = setmetatable({
     options = o, journal = the_journal, ledger = ledger, metrics = metrics, log = log,
-    fetcher = cosocket.new(o.origin, o.consumers, o.connect_timeout),
     engines = {}, by_name = {}, request_keys = 0, turn = 0,
     open = 0,           -- ids in the windows
     held = {},          -- id -> entry: answered, but not in the ledger yet
@@ -50,6 +49,8 @@ function settle.new(o, the_journal, ledger, metrics, log)
     bell = semaphore.new(), work = semaphore.new(), leading_until = nil, following = 0,
     epoch = core.unix_time() - core.now(),
   }, Settle)
+  self.fetcher = cosocket.new(o.origin, o.consumers, o.connect_timeout, function() return self:should_end() end)
+  return self
 end
 
 -- ---- engines --------------------------------------------------------------------------------------------------------
@@ -65,6 +66,7 @@ local function new_engine(self, name, key, is_request)
       epoch = self.epoch, seed = math.random(2 ^ 31),
     },
     source = {}, pending = {}, note = {}, since = {}, -- of the id in each slot
+    entry = {}, -- … or all of it, where the disk would not take its lines yet
   }
   self.engines[#self.engines + 1] = engine
   self.by_name[name] = engine
@@ -111,29 +113,27 @@ function Settle:submit(id, entry, key_name, request_key, interrupted)
   if self.held[id] then return "there" end
   if key_name == "request" and not request_key then return "gone" end
   local engine = engine_of(self, key_name, request_key)
-  if not engine then return request_key and "gone" or "no_key" end
+  if not engine and request_key then return "gone" end
+  if not engine then
+    if next(self.options.keys) then -- else start() has said so
+      self.log(ngx.ERR, "key " .. key_name, ("there is no key named '%s' in start()'s `keys`; its ids stay on disk")
+        :format(key_name))
+    end
+    return "no_key"
+  end
   local now = core.now()
   if now < engine.paused_until then return "paused" end
   if self.open >= self.options.window then return "full" end
-  local age = core.unix_time() - entry.since
-  local wait = interrupted and math.max(LONG_WAIT - age, WAIT) or WAIT
+  local wait = interrupted and math.max(LONG_WAIT - (core.unix_time() - entry.since), WAIT) or WAIT
   local new, slot = engine.core:submit(id, now, wait, FOREVER, nil, self.options.first)
   if not new then return new == false and "there" or "full" end
   engine.source[slot], engine.pending[slot], engine.note[slot], engine.since[slot] =
     entry.source, entry.pending, entry.note, entry.since
+  if self.journal.unwritten[id] then engine.entry[slot] = entry end
   self.open = self.open + 1
   self.last_submit = now
-  self:wake(engine.core:due())
+  self:wake(now + self.options.first)
   return "taken", engine, slot
-end
-
---- What a slot knows of its id, as something with the members of an entry.
----@return openrouter.Entry
-function Settle.place(engine, slot)
-  return setmetatable({}, {
-    __index = function(_, name) return engine[name][slot] end,
-    __newindex = function(_, name, value) engine[name][slot] = value end,
-  })
 end
 
 --- Where a note is on disk, of an id that was taken as `place`: unless that is settled by now.
@@ -158,12 +158,9 @@ function Settle:translate(source, moved)
         engine.note[slot] = moved[engine.note[slot]] or -1
       end
     end
+    for _, entry in pairs(engine.entry) do journal.translate(entry, source, moved) end
   end
-  for _, entry in pairs(self.held) do
-    if entry.source == source then
-      entry.pending, entry.note = moved[entry.pending] or -1, moved[entry.note] or -1
-    end
-  end
+  for _, entry in pairs(self.held) do journal.translate(entry, source, moved) end
 end
 
 --- Unix time at which the oldest open id was seen.
@@ -180,9 +177,9 @@ end
 
 -- The id in this slot has left the window.
 local function take_out(self, engine, slot)
-  local entry = { source = engine.source[slot], pending = engine.pending[slot], note = engine.note[slot],
-    since = engine.since[slot] }
-  engine.source[slot], engine.since[slot] = false, false
+  local entry = engine.entry[slot] or { source = engine.source[slot], pending = engine.pending[slot],
+    note = engine.note[slot], since = engine.since[slot] }
+  engine.source[slot], engine.since[slot], engine.entry[slot] = false, false, nil
   self.open = self.open - 1
   if engine.is_request and engine.core:open() == 0 then forget_engine(self, engine) end
   return entry
@@ -247,18 +244,30 @@ function Settle:fail(id, entry, err)
 end
 
 --- It stays open on disk, and is taken up again later.
-function Settle:park(entry)
+function Settle:park(id, entry)
   self.metrics:add "overflow_total"
-  if entry.source then journal.park(entry.source, entry.since) end
+  if entry.source then
+    journal.park(entry.source, entry.since)
+  elseif self.journal.unwritten[id] then
+    self.journal.unwritten[id].parked = true -- as soon as it is on disk
+  end
 end
 
-local function pause(self, engine, err)
+-- Ask nothing with this key for a while.
+local function pause(engine)
   local now = core.now()
-  if now < engine.paused_until then return end
-  engine.paused_until = now + engine.pause
-  self.log(ngx.ERR, "key " .. engine.name, ("the key %s is refused: %s; its ids stay open, next try in %d s"):format(
-    engine.is_request and "of a request" or "'" .. engine.name .. "'", tostring(err), engine.pause))
-  engine.pause = math.min(LONGEST_PAUSE, engine.pause * 2)
+  if now < engine.paused_until then return nil end -- by a request that was under way at the same time
+  local seconds = engine.pause
+  engine.paused_until, engine.pause = now + seconds, math.min(LONGEST_PAUSE, seconds * 2)
+  return seconds
+end
+
+local function on_refused(self, engine, err)
+  local seconds = pause(engine)
+  if not seconds then return end
+  self.log(ngx.ERR, "key " .. (engine.is_request and "" or engine.name), ("the key %s is refused: %s; %s"):format(
+    engine.is_request and "of a request" or "'" .. engine.name .. "'", tostring(err),
+    engine.is_request and "ids that came with it fail" or ("its ids stay open, next try in %d s"):format(seconds)))
 end
 
 -- Everything that waited for a key that is refused.
@@ -268,7 +277,7 @@ local function give_back(self, engine)
     if engine.is_request then
       self:fail(id, entry, errors.new("no_key", "the key of the request is refused"))
     else
-      self:park(entry)
+      self:park(id, entry)
     end
   end
 end
@@ -297,13 +306,17 @@ local function on_failure(self, engine, slot, id, err, delay)
   end
   local entry = take_out(self, engine, slot)
   local is_old = core.unix_time() - entry.since > MAX_AGE
+  if err.kind == "tls" then -- as likely as not for all ids, and a handshake is dear
+    pause(engine)
+    advise(self, err)
+  end
   if FINAL[err.kind] or DOUBTFUL[err.kind] and is_old or engine.is_request and (err.kind == "auth" or err.kind == "payment") then
     self:fail(id, entry, err)
   else
-    self:park(entry)
+    self:park(id, entry)
   end
   if err.kind == "auth" or err.kind == "payment" then
-    pause(self, engine, err)
+    on_refused(self, engine, err)
     give_back(self, engine)
   end
 end
@@ -312,7 +325,9 @@ end
 
 local function fetch(self, parser, engine, id, target, timeout, slot, due)
   local keep = not ngx.worker.exiting()
-  local ok, kind, message = self.fetcher:get(target, engine.tail, timeout, parser, keep)
+  -- whatever happens, the engine has to hear of it: sslhandshake, for one, may raise
+  local ran, ok, kind, message = pcall(self.fetcher.get, self.fetcher, target, engine.tail, timeout, parser, keep)
+  if not ran then ok, kind, message = nil, "network", tostring(ok) end
   local gen, err, delay
   if ok then
     local status, headers, body = parser:answer()
@@ -330,7 +345,7 @@ local function next_request(self, now)
   local soonest, engines = math.huge, self.engines
   for i = 1, #engines do
     local engine = engines[(self.turn + i - 1) % #engines + 1]
-    local due = engine.core:due()
+    local due = math.max(engine.core:due(), engine.paused_until)
     if due <= now then
       local id, target, timeout, slot = engine.core:next(now)
       if id then
@@ -406,6 +421,7 @@ end
 --- See that all consumers are there. A timer that nginx has no connection for is lost without a word: its place is taken
 --- after a while.
 function Settle:start_consumers()
+  if self.consumers == self.options.consumers then return end
   local now = core.now()
   if now - self.started_at > 5 then self.starting = 0 end
   while self.consumers + self.starting < self.options.consumers do

@@ -10,6 +10,7 @@ local sweep = {}
 
 local TICK = 0.5            -- seconds; the most that a worker's exit is held up
 local ADOPT_EVERY = 30      -- … between looks for orphans
+local ROOM_EVERY = 2        -- … between looks for room for ids that wait for it
 local LOG_LATE = 600        -- … after which a response that ended long ago is taken to have no log phase
 local STREAM_MAX = 6 * 3600 -- … and any other one
 
@@ -23,6 +24,13 @@ local function fail_keyless(worker, id, entry)
   held[id] = nil
 end
 
+-- Neither in memory nor on disk: then at least in the error log.
+local function lose(worker, id, why)
+  worker.journal:forget(id)
+  worker.metrics:add "lost_total"
+  ngx.log(ngx.ALERT, "openrouter: lost ", id, ": the disk does not take it (", why, ")")
+end
+
 --- An id that settle would not take at the end of its request: it waits on disk, or has nothing to wait for.
 ---@param why string what settle said
 function sweep.not_taken(worker, id, entry, why)
@@ -31,11 +39,10 @@ function sweep.not_taken(worker, id, entry, why)
     worker.settle.held[id] = entry
     if not ngx.timer.at(0, function() fail_keyless(worker, id, entry) end) then worker.settle.held[id] = nil end
   elseif entry.source then
-    worker.settle:park(entry)
-  else -- neither in memory nor on disk
-    worker.journal:forget(id)
-    worker.metrics:add "lost_total"
-    ngx.log(ngx.ALERT, "openrouter: lost ", id, ": the disk does not take it, and memory has no room (", why, ")")
+    if why == "full" then entry.source.full = true end
+    worker.settle:park(id, entry)
+  else
+    lose(worker, id, why)
   end
 end
 
@@ -43,7 +50,7 @@ end
 -- lines are open.
 local function feed(worker, source, settled)
   local places, keyless, open = {}, {}, 0
-  source.parked, source.oldest = 0, nil
+  source.parked, source.oldest, source.full = 0, nil, false
   journal.each_open(source, function(line, offset)
     local kind, id, at, key = core.open_line(line)
     open = open + 1
@@ -58,7 +65,10 @@ local function feed(worker, source, settled)
       local outcome, engine, slot = worker.settle:submit(id, entry, key or "default", nil, true)
       if outcome == "taken" then places[id] = { engine = engine, slot = slot, pending = offset }
       elseif outcome == "gone" then keyless[id] = entry
-      elseif outcome ~= "there" then journal.park(source, entry.since) end
+      elseif outcome ~= "there" then
+        source.full = source.full or outcome == "full"
+        journal.park(source, entry.since)
+      end
     end
   end)
   for id, entry in pairs(keyless) do fail_keyless(worker, id, entry) end
@@ -88,11 +98,18 @@ local function adopt(worker)
   end
 end
 
--- Ids that wait on disk get their turn when there is room.
-local function take_up(worker)
-  for source in pairs(worker.journal.sources) do
+local function copy_of(set)
+  local list = {}
+  for member in pairs(set) do list[#list + 1] = member end
+  return list
+end
+
+-- Ids that wait on disk get their turn. `only_full`: those that waited for room alone.
+local function take_up(worker, only_full)
+  for _, source in ipairs(copy_of(worker.journal.sources)) do -- there may be new ones before this is over
     local is_own = source == worker.journal.own
-    if source.parked > 0 and worker.settle:has_room() or not is_own and not source.empty then
+    local wanted = source.full or not only_full and (source.parked > 0 or not is_own and not source.empty)
+    if wanted and source.segment and worker.settle:has_room() then
       source.empty = feed(worker, source) == 0 and not is_own
     end
   end
@@ -103,13 +120,8 @@ end
 local function rewrite(worker)
   local j = worker.journal
   if not j:open() then return end
-  for id, lines in pairs(j.unwritten) do
-    local place = lines.place or worker.streaming[id] or worker.settle.held[id]
-    if not place then
-      j:forget(id)
-    elseif not j:rewrite(id, lines, place) then
-      return
-    end
+  for id in pairs(j.unwritten) do
+    if not j:rewrite(id) then return end
   end
 end
 
@@ -125,9 +137,7 @@ local function drop(worker, source)
   local moved, why = journal.compact(source)
   if not moved then return worker.log(ngx.ALERT, "journal", source.path .. ": " .. tostring(why)) end
   worker.settle:translate(source, moved)
-  for _, request in pairs(worker.streaming) do
-    if request.source == source then request.pending, request.note = moved[request.pending] or -1, moved[request.note] or -1 end
-  end
+  for _, request in pairs(worker.streaming) do journal.translate(request, source, moved) end
 end
 
 -- Closed lines may go when the ledger, which has their ids now, is on the disk. That takes time, and is not waited for.
@@ -205,9 +215,9 @@ local function tick(worker)
       step(worker, adopt, worker)
       step(worker, take_up, worker)
       step(worker, give_up_streams, worker)
-    elseif worker.settle:has_room() and parked_count(worker) > 0 and now >= (worker.take_up_at or 0) then
-      worker.take_up_at = now + 5
-      step(worker, take_up, worker)
+    elseif now >= worker.take_up_at then
+      worker.take_up_at = now + ROOM_EVERY
+      step(worker, take_up, worker, true)
     end
     worker.settle:start_consumers()
   end
@@ -217,18 +227,36 @@ local function tick(worker)
   step(worker, worker.metrics.flush, worker.metrics, gauges(worker))
 end
 
--- Leave the lock of what is open to others; a segment in which nothing is open leaves with us.
-local function leave(worker)
-  for source in pairs(worker.journal.sources) do
-    source.empty = true
-    journal.each_open(source, function() source.empty = false end)
+local function has_open(source)
+  local any = false
+  journal.each_open(source, function() any = true end)
+  return any
+end
+
+-- To the disk, a second at most.
+local function sync(worker)
+  if not worker.ledger:sync() then return false end
+  for _ = 1, 100 do
+    local done = worker.ledger:synced()
+    if done ~= false then return done end
+    ngx.sleep(0.01)
   end
-  local give_up_at = core.now() + 1
-  repeat
-    tidy(worker)
-    if worker.syncing then ngx.sleep(0.01) end
-  until not worker.syncing or core.now() > give_up_at
-  worker.journal:leave()
+  return false
+end
+
+-- Leave the locks of what is open to others; a segment in which nothing is open leaves with us. Requests that are still waiting
+-- for their answers get a new one.
+local function leave(worker)
+  local j = worker.journal
+  step(worker, rewrite, worker)
+  for id in pairs(j.unwritten) do lose(worker, id, "the worker leaves") end
+  local sources, any_empty = copy_of(j.sources), false
+  j.own = nil
+  for _, source in ipairs(sources) do any_empty = not has_open(source) or any_empty end
+  local synced = any_empty and sync(worker)
+  for _, source in ipairs(sources) do
+    if synced and not has_open(source) then j:remove(source) else j:release(source) end
+  end
   worker.metrics:flush {}
   worker.metrics:leave()
 end
@@ -248,7 +276,7 @@ function sweep.start(worker)
   local now = core.now()
   if worker.beat and now - worker.beat < 30 then return end
   worker.beat = now
-  worker.adopt_at, worker.counted = worker.adopt_at or now, worker.counted or 0
+  worker.adopt_at, worker.take_up_at, worker.counted = worker.adopt_at or now, now, worker.counted or 0
   local ok, why = ngx.timer.at(0, run, worker)
   if not ok and not ngx.worker.exiting() then worker.log(ngx.ERR, "timers", "starting a timer: " .. tostring(why)) end
 end

@@ -236,8 +236,14 @@ size_t line_write (char out[LINE_SIZE], const struct line *line, struct line_pro
   return to.length;
 }
 
+static bool is_name (const char *name, size_t length, const char *wanted) {
+  return json_string_is(name, length, wanted, strlen(wanted));
+}
+
+/* Of several members of one name the last counts. */
 static void read_text (const char *value, char first, struct line_text *text) {
-  if (value == NULL || *value != first) return;
+  text->bytes = NULL;
+  if (*value != first) return;
   text->bytes = value;
   if (first == '"') text->bytes = json_string(value, &text->length);
   else text->length = (size_t)(json_skip(value) - value);
@@ -246,17 +252,19 @@ static void read_text (const char *value, char first, struct line_text *text) {
 bool line_read (const char *text, size_t length, struct line *line) {
   struct json_error error;
   struct line_text at = { NULL, 0 };
+  size_t name_length;
   memset(line, 0, sizeof *line);
   line->at = HUGE_VAL;
   if (!line_read_head(text, length, &line->head)) return false;
   const char *end = json_check_value(text, 0, &error);
   if (end == NULL || json_space(end) != text + length) return true;
-  read_text(json_member(text, "at", 2), '"', &at);
+  for (const char *p = text, *name, *value; json_next_member(&p, &name, &name_length, &value);) {
+    if (is_name(name, name_length, "at")) read_text(value, '"', &at);
+    else if (is_name(name, name_length, "key")) read_text(value, '"', &line->key);
+    else if (is_name(name, name_length, "context")) read_text(value, '{', &line->context);
+    else if (is_name(name, name_length, "instant")) read_text(value, '{', &line->instant);
+    else if (is_name(name, name_length, "interrupted")) line->interrupted = *value == 't';
+  }
   if (at.bytes == NULL || !instant_parse(at.bytes, at.length, &line->at)) line->at = HUGE_VAL;
-  read_text(json_member(text, "key", 3), '"', &line->key);
-  read_text(json_member(text, "context", 7), '{', &line->context);
-  read_text(json_member(text, "instant", 7), '{', &line->instant);
-  const char *interrupted = json_member(text, "interrupted", 11);
-  line->interrupted = interrupted != NULL && *interrupted == 't';
   return true;
 }

@@ -134,11 +134,15 @@ static struct place find_place (lua_State *L, const struct record *r) {
   luaL_checkany(L, 2);
   for (int arg = 2; arg <= last; arg++)
     if (lua_type(L, arg) != LUA_TNUMBER) luaL_checkstring(L, arg);
-  for (int arg = 2; arg <= last && place.value != NULL; arg++) place.value = step(L, place.value, arg);
-  if (last == 2 || lua_type(L, 2) == LUA_TSTRING) {
+  int first = 2;
+  if (lua_type(L, 2) == LUA_TSTRING) {
     size_t length;
-    const char *name = luaL_checklstring(L, 2, &length);
+    const char *name = lua_tolstring(L, 2, &length);
     int field = field_find(name, length, -1);
+    if (field >= 0) {  /* the record knows where it is */
+      place.value = record_member(r, field);
+      first = 3;
+    }
     bool responses = field == FIELD_provider_responses;
     if (last == 2 && field >= 0) place.info = &field_info[field];
     if (last == 3 && responses && lua_type(L, 3) == LUA_TNUMBER) place.info = &entry;
@@ -148,6 +152,7 @@ static struct place find_place (lua_State *L, const struct record *r) {
       if (known >= 0) place.info = &response_info[known];
     }
   }
+  for (int arg = first; arg <= last && place.value != NULL; arg++) place.value = step(L, place.value, arg);
   return place;
 }
 

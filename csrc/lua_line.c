@@ -230,6 +230,26 @@ static int open_line (lua_State *L) {
   return 8;
 }
 
+/* core.instant(text) -> text on one line, the text of its `cost` where that is a number | nil: it is no JSON object */
+static int instant (lua_State *L) {
+  struct json_error error;
+  size_t length;
+  const char *text = luaL_checklstring(L, 1, &length);
+  if (*text != '{' || json_check_value(text, 0, &error) != text + length) {
+    lua_pushnil(L);
+    return 1;
+  }
+  lua_settop(L, 1);
+  if (strpbrk(text, "\r\n") != NULL) {
+    luaL_gsub(L, text, "\r", " ");
+    text = luaL_gsub(L, lua_tostring(L, -1), "\n", " ");
+  }
+  const char *cost = json_member(text, "cost", 4);
+  if (cost != NULL && json_is_number(cost)) lua_pushlstring(L, cost, (size_t)(json_skip(cost) - cost));
+  else lua_pushnil(L);
+  return 2;
+}
+
 /* core.merge_contexts(a, b) -> text | nil */
 static int merge_contexts (lua_State *L) {
   struct line_text a = { NULL, 0 }, b = { NULL, 0 };
@@ -245,6 +265,7 @@ static int merge_contexts (lua_State *L) {
 static const luaL_Reg functions[] = {
   { "context_text", context_text_of }, { "merge_contexts", merge_contexts }, { "timestamp", timestamp },
   { "difference", difference }, { "pending_line", pending_line }, { "note_line", note_line }, { "open_line", open_line },
+  { "instant", instant },
   { NULL, NULL }
 };
 

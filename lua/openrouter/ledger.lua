@@ -16,13 +16,6 @@ local function context_text(context)
   return text
 end
 
--- An instant as one line, and its cost as spelt. nil for what is no object: a line with that in it could not be read.
-local function check_instant(text)
-  local holder = core.decode('{"data":{"instant":' .. text .. "}}")
-  if not holder or text:sub(1, 1) ~= "{" or generation.exact(holder, "instant") ~= text then return nil end
-  return text:gsub("[\r\n]", " "), generation.exact(holder, "instant", "cost")
-end
-
 -- By how much the record differs from what the response itself said, where both say something and it is not the same.
 local function drift(gen, cost)
   local billed = cost and generation.exact(gen, "total_cost")
@@ -33,7 +26,7 @@ end
 -- {"<kind>":ID,"at":T,"context":{…},"instant":{…},"drift":D,"<name>":<value>}
 local function line(kind, id, context, instant, gen, name, value)
   local about, said, cost, differs = context_text(context), nil, nil, nil
-  if instant ~= nil then said, cost = check_instant(instant) end
+  if instant ~= nil then said, cost = core.instant(instant) end -- what is no object would spoil the line
   if gen then differs = drift(gen, cost) end
   return table.concat {
     '{"', kind, '":', core.quote(id), ',"at":"', core.timestamp(core.unix_time()), '"',

@@ -180,8 +180,11 @@ end
 -- The name of the key that the request's account has, and the key itself where it came with the request.
 local function key_of(o)
   local name = o.key
-  if type(name) == "function" then name = name() end
-  if name ~= "request" then return type(name) == "string" and name or nil end
+  if type(name) == "function" then
+    name = name()
+    if name ~= nil and type(name) ~= "string" then error("it must return a name, not a " .. type(name), 0) end
+  end
+  if name ~= "request" then return name end
   local key = (ngx.var.http_authorization or ""):match "^[Bb]earer +([!-~]+) *$"
   return name, key and #key <= 512 and key or nil
 end
@@ -193,7 +196,7 @@ local function take(request, id)
   if w.streaming[id] then return end -- a response from a cache comes with the id it had
   local ok, name, key = pcall(key_of, w.options)
   if not ok then
-    log(ngx.ERR, "key function", "the function `key` failed: " .. tostring(name))
+    log(ngx.ERR, "key function", "the function `key` failed: " .. tostring(name) .. "; the key 'default' is taken")
     name, key = nil, nil
   end
   local problem = w.journal:pending(id, request, name, request.context)

@@ -98,41 +98,52 @@ local function exchange(self, sock, target, tail, limit, parser)
   end
 end
 
-local function put_back(sock, parser, keep)
-  if keep and parser:reusable() then
-    sock:setkeepalive(IDLE * 1000)
-  else
-    sock:close()
+-- A connection: the one that the holder has in hand, a kept one, or a new one. Returns it, whether it was there before, or nil,
+-- kind and message.
+local function take(self, holder, limit)
+  local sock = holder.sock
+  if sock then
+    holder.sock = nil
+    return sock, true
   end
+  sock = ngx.socket.tcp()
+  local ok, reused, message = connect(self, sock, limit)
+  if ok then return sock, reused end
+  sock:close()
+  return nil, reused, message
 end
 
 --- Ask, and wait for the answer. A kept connection that turns out to be closed is no failure: another one is taken.
+---@param holder { sock: table? } keeps the connection for the next call
 ---@param target string path and query behind the base URL
 ---@param tail string see cosocket.tail
 ---@param timeout number seconds for everything
 ---@param parser userdata core.http1; has the answer when this returns true
----@param keep boolean whether the connection may be wanted again
 ---@return true?, string? kind, string? message
-function Fetcher:get(target, tail, timeout, parser, keep)
+function Fetcher:get(holder, target, tail, timeout, parser)
   local limit = core.now() + timeout
   while true do
-    local sock = ngx.socket.tcp()
-    local ok, reused, message = connect(self, sock, limit)
-    if not ok then
-      sock:close()
-      return nil, reused, message
-    end
+    local sock, reused, why = take(self, holder, limit)
+    if not sock then return nil, reused, why end
     parser:reset()
-    local kind
-    ok, kind, message = exchange(self, sock, target, tail, limit, parser)
+    local ok, kind, message = exchange(self, sock, target, tail, limit, parser)
     if ok then
       if reused then self.reused = self.reused + 1 end
-      put_back(sock, parser, keep)
+      if parser:reusable() then holder.sock = sock else sock:close() end
       return true
     end
     sock:close()
     if not reused or parser:started() or kind == "timeout" then return nil, kind, message end
   end
+end
+
+--- The holder does not need its connection now: others may have it, if anybody will.
+---@param wanted boolean
+function Fetcher.put_back(holder, wanted)
+  local sock = holder.sock
+  if not sock then return end
+  holder.sock = nil
+  if wanted then sock:setkeepalive(IDLE * 1000) else sock:close() end
 end
 
 return cosocket

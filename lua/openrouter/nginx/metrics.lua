@@ -7,6 +7,7 @@ local metrics = {}
 
 -- Prometheus keeps a series for each pair of model and provider for ever: those beyond the first MAX_SERIES are "other".
 local MAX_SERIES = 100
+local LONGEST_NAME = 200 -- bytes of a model or provider: records may say anything
 local GAUGE_SECONDS = 90 -- how long the gauges of a worker that says nothing more are believed
 
 -- Upper bounds of the settle lag in seconds.
@@ -42,22 +43,34 @@ Metrics.__index = Metrics
 ---@param dict? table a shared dictionary of nginx; nil: this worker alone is counted
 ---@return openrouter.Metrics
 function metrics.new(dict)
-  return setmetatable({ dict = dict, total = {}, fresh = {}, known = {}, pid = ngx.worker.pid() }, Metrics)
+  return setmetatable({ dict = dict, total = {}, fresh = {}, known = {}, pid = ngx.worker.pid(), names = {} }, Metrics)
 end
 
 local function escape(text)
   return (text:gsub('[\\"\n]', { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n" }))
 end
 
---- Add to a counter. `labels` is text as it stands in the exposition.
----@param name string
+--- Add to a counter.
+---@param name string with its labels as they stand in the exposition
 ---@param count? number default 1
----@param labels? string
-function Metrics:add(name, count, labels)
-  if labels then name = name .. "{" .. labels .. "}" end
+function Metrics:add(name, count)
   count = count or 1
   self.total[name] = (self.total[name] or 0) + count
   self.fresh[name] = (self.fresh[name] or 0) + count
+end
+
+--- Add one to the counter of this name and kind of error.
+---@param name string
+---@param label string
+---@param kind string
+function Metrics:add_kind(name, label, kind)
+  local by_kind = self.names[name]
+  if not by_kind then
+    by_kind = {}
+    self.names[name] = by_kind
+  end
+  if not by_kind[kind] then by_kind[kind] = ('%s{%s="%s"}'):format(name, label, kind) end
+  self:add(by_kind[kind])
 end
 
 -- Whether this series may be used: it is known, or there is room for one more.
@@ -65,39 +78,52 @@ local function admit(self, labels)
   local dict = self.dict
   if not dict then return false end
   if dict:get("series " .. labels) then return true end
-  if (dict:get "series" or 0) >= MAX_SERIES then return false end
-  if dict:safe_add("series " .. labels, true) then dict:incr("series", 1, 0) end
-  return true
-end
-
-local OTHER = 'model="other",provider="other"'
-
-local function series(self, model, provider)
-  model, provider = escape(model or "unknown"), escape(provider or "unknown")
-  local name = model .. "\n" .. provider
-  local labels = self.known[name]
-  if not labels then
-    labels = 'model="' .. model .. '",provider="' .. provider .. '"'
-    if not admit(self, labels) then return OTHER end -- not remembered, so that names cannot fill memory
-    self.known[name] = labels
+  if dict:incr("series", 1, 0) <= MAX_SERIES then
+    local ok, why = dict:safe_add("series " .. labels, true)
+    if ok then return true end
+    dict:incr("series", -1)
+    return why == "exists" -- another worker was quicker
   end
-  return labels
+  dict:incr("series", -1)
+  return false
 end
+
+local function series_of(labels)
+  return { generations = "generations_total{" .. labels .. "}", spend = "spend_usd_total{" .. labels .. "}" }
+end
+
+local OTHER = series_of 'model="other",provider="other"'
+
+-- The names of the counters of a model and provider.
+local function series(self, model, provider)
+  model, provider = model or "unknown", provider or "unknown"
+  if #model > LONGEST_NAME or #provider > LONGEST_NAME then return OTHER end
+  local of_model = self.known[model]
+  if of_model and of_model[provider] then return of_model[provider] end
+  local labels = ('model="%s",provider="%s"'):format(escape(model), escape(provider))
+  if not admit(self, labels) then return OTHER end -- not remembered, so that names cannot fill memory
+  of_model = of_model or {}
+  self.known[model], of_model[provider] = of_model, series_of(labels)
+  return of_model[provider]
+end
+
+local BUCKET_NAMES = {}
+for i, bound in ipairs(BUCKETS) do BUCKET_NAMES[i] = ('settle_lag_seconds_bucket{le="%g"}'):format(bound) end
+BUCKET_NAMES[#BUCKETS + 1] = 'settle_lag_seconds_bucket{le="+Inf"}'
 
 --- A generation is settled.
 ---@param gen openrouter.Generation
 ---@param spend? number USD
----@param lag? number seconds
+---@param lag number seconds
 function Metrics:settled(gen, spend, lag)
-  local labels = series(self, gen.model, gen.provider_name)
-  self:add("generations_total", 1, labels)
-  self:add("spend_usd_total", spend or 0, labels)
+  local names = series(self, gen.model, gen.provider_name)
+  self:add(names.generations)
+  self:add(names.spend, spend or 0)
   if not spend then self:add "unpriced_total" end
-  if not lag then return end
   self:add("settle_lag_seconds_sum", lag)
   local i = 1
   while BUCKETS[i] and lag > BUCKETS[i] do i = i + 1 end
-  self:add("settle_lag_seconds_bucket", 1, ('le="%s"'):format(BUCKETS[i] and ("%g"):format(BUCKETS[i]) or "+Inf"))
+  self:add(BUCKET_NAMES[i])
 end
 
 --- Tell the others.
@@ -113,9 +139,10 @@ function Metrics:flush(gauges)
   end
 end
 
---- This worker is leaving: its gauges count no more.
-function Metrics:leave()
-  for name in pairs(self.dict and GAUGES or {}) do self.dict:delete(("gauge %s %d"):format(name, self.pid)) end
+--- A worker is gone: its gauges count no more.
+---@param pid integer
+function Metrics:forget(pid)
+  for name in pairs(self.dict and GAUGES or {}) do self.dict:delete(("gauge %s %d"):format(name, pid)) end
 end
 
 -- ---- the page -------------------------------------------------------------------------------------------------------

@@ -240,7 +240,7 @@ function Settle:fail(id, entry, err)
   end)
   if not written then return end
   close_lines(self, id, entry)
-  self.metrics:add("failed_total", 1, ('kind="%s"'):format(err.kind))
+  self.metrics:add_kind("failed_total", "kind", err.kind)
 end
 
 --- It stays open on disk, and is taken up again later.
@@ -298,12 +298,10 @@ local function advise(self, err)
 end
 
 local function on_failure(self, engine, slot, id, err, delay)
-  engine.conceal(err)
-  if delay then
-    self.metrics:add("retries_total", 1, ('reason="%s"'):format(err.kind))
-    if err.kind ~= "not_found" then advise(self, err) end
-    return
-  end
+  if delay then self.metrics:add_kind("retries_total", "reason", err.kind) end
+  if delay and err.kind == "not_found" then return end
+  engine.conceal(err) -- what follows is written somewhere
+  if delay then return advise(self, err) end
   local entry = take_out(self, engine, slot)
   local is_old = core.unix_time() - entry.since > MAX_AGE
   if err.kind == "tls" then -- as likely as not for all ids, and a handshake is dear
@@ -323,10 +321,10 @@ end
 
 -- ---- consumers ------------------------------------------------------------------------------------------------------
 
-local function fetch(self, parser, engine, id, target, timeout, slot, due)
-  local keep = not ngx.worker.exiting()
+local function fetch(self, hands, engine, id, target, timeout, slot, due)
+  local parser = hands.parser
   -- whatever happens, the engine has to hear of it: sslhandshake, for one, may raise
-  local ran, ok, kind, message = pcall(self.fetcher.get, self.fetcher, target, engine.tail, timeout, parser, keep)
+  local ran, ok, kind, message = pcall(self.fetcher.get, self.fetcher, hands, target, engine.tail, timeout, parser)
   if not ran then ok, kind, message = nil, "network", tostring(ok) end
   local gen, err, delay
   if ok then
@@ -391,8 +389,8 @@ local function idle(self, due)
   self.leading_until = nil
 end
 
-local function work(self)
-  local parser = core.http1(self.options.max_body)
+-- `hands`: what a consumer works with, its parser and its connection
+local function work(self, hands)
   local fetches = 0
   while fetches < RECYCLE do
     if self:should_end() then return "ended" end
@@ -401,8 +399,9 @@ local function work(self)
       if self.following > 0 and not self.leading_until then self.work:post() end
       fetches = fetches + 1
       self.metrics:add "requests_total"
-      fetch(self, parser, engine, id, target, timeout, slot, due)
+      fetch(self, hands, engine, id, target, timeout, slot, due)
     else
+      self.fetcher.put_back(hands, not ngx.worker.exiting())
       idle(self, id)
     end
   end
@@ -412,7 +411,9 @@ local function consume(premature, self)
   self.starting = self.starting - 1
   self.consumers = self.consumers + 1
   local ok, result = true, "ended"
-  if not premature then ok, result = pcall(work, self) end
+  local hands = { parser = core.http1(self.options.max_body) }
+  if not premature then ok, result = pcall(work, self, hands) end
+  self.fetcher.put_back(hands, ok and not ngx.worker.exiting())
   self.consumers = self.consumers - 1
   if not ok then self.log(ngx.ERR, "bug", "this is a bug, please report it: " .. tostring(result)) end
   if result ~= "ended" then self:start_consumers() end

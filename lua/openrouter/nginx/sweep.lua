@@ -92,6 +92,8 @@ local function adopt(worker)
   local adopted, why = worker.journal:adopt()
   if why then worker.log(ngx.ALERT, "journal", why) end
   for _, source in ipairs(adopted) do
+    local pid = tonumber(source.path:match "%-(%d+)%.jsonl$")
+    if pid and pid ~= ngx.worker.pid() then worker.metrics:forget(pid) end
     local open = feed(worker, source, settled_before(worker, source))
     if open > 0 then worker.log(ngx.NOTICE, source.path, ("taking over %d open lines of %s"):format(open, source.path)) end
     source.empty = open == 0
@@ -258,7 +260,7 @@ local function leave(worker)
     if synced and not has_open(source) then j:remove(source) else j:release(source) end
   end
   worker.metrics:flush {}
-  worker.metrics:leave()
+  worker.metrics:forget(ngx.worker.pid())
 end
 
 local function run(premature, worker)

@@ -156,7 +156,10 @@ function Journal:rewrite(id)
     if not offset then return false end
     entry.note = offset
   end
-  if lines.parked then journal.park(entry.source, entry.since) end
+  if lines.parked then
+    entry.source.full = true -- or refused: it is looked at soon
+    journal.park(entry.source, entry.since)
+  end
   self:forget(id)
   return true
 end
@@ -196,9 +199,9 @@ end
 
 -- ---- reading back ---------------------------------------------------------------------------------------------------
 
--- Give the event loop a turn. A worker that leaves has none to give.
-local function breathe()
-  if not ngx.worker.exiting() then ngx.sleep(0) end
+--- Give the event loop a turn. A worker that leaves has none to give.
+function journal.breathe()
+  if not ngx.worker.exiting() then ngx.sleep(0.001) end
 end
 
 --- All open lines of a source, in slices. Raises when it cannot be read.
@@ -211,7 +214,7 @@ function journal.each_open(source, visit)
     if not list then error(next_from, 0) end
     for i = 1, #list, 2 do visit(list[i + 1], list[i]) end
     from = next_from
-    if from then breathe() end
+    if from then journal.breathe() end
   end
 end
 

@@ -24,7 +24,7 @@ local function fail_keyless(worker, id, entry)
   held[id] = nil
 end
 
--- Neither in memory nor on disk: then at least in the error log.
+-- It can be kept neither in memory nor on disk: then at least in the error log.
 local function lose(worker, id, why)
   worker.journal:forget(id)
   worker.metrics:add "lost_total"
@@ -38,8 +38,8 @@ function sweep.not_taken(worker, id, entry, why)
     -- in a timer, because the disk may make us wait
     worker.settle.held[id] = entry
     if not ngx.timer.at(0, function() fail_keyless(worker, id, entry) end) then worker.settle.held[id] = nil end
-  elseif entry.source then
-    if why == "full" then entry.source.full = true end
+  elseif entry.source or worker.journal.unwritten_count <= worker.options.window then
+    if why == "full" and entry.source then entry.source.full = true end
     worker.settle:park(id, entry)
   else
     lose(worker, id, why)
@@ -83,7 +83,7 @@ local function settled_before(worker, source)
     ids[id] = true
   end)
   if not next(ids) then return nil end
-  local found, why = ledger.settled_among(worker.options.dir, ids, (modified or 0) - 1, function() ngx.sleep(0) end)
+  local found, why = ledger.settled_among(worker.options.dir, ids, (modified or 0) - 1, journal.breathe)
   if why then worker.log(ngx.ERR, "adopting", why) end
   return found
 end

@@ -178,8 +178,7 @@ local function checked(context)
 end
 
 -- The name of the key that the request's account has, and the key itself where it came with the request.
-local function key_of(o)
-  local name = o.key
+local function key_of(name)
   if type(name) == "function" then
     name = name()
     if name ~= nil and type(name) ~= "string" then error("it must return a name, not a " .. type(name), 0) end
@@ -194,7 +193,8 @@ local function take(request, id)
   local w = worker
   set_variable("openrouter_id", id)
   if w.streaming[id] then return end -- a response from a cache comes with the id it had
-  local ok, name, key = pcall(key_of, w.options)
+  local ok, name, key = true, w.options.key, nil
+  if not w.options.keys[name] then ok, name, key = pcall(key_of, name) end
   if not ok then
     log(ngx.ERR, "key function", "the function `key` failed: " .. tostring(name) .. "; the key 'default' is taken")
     name, key = nil, nil
@@ -240,11 +240,17 @@ local MAX_FREE = 1000
 
 local function release(request)
   local w, scanner = worker, request.scanner
-  request.scanner = nil
+  request.scanner = false
   if scanner and w.free_count < MAX_FREE then
     w.free_count = w.free_count + 1
     w.free[w.free_count] = scanner
   end
+end
+
+-- With all members it will ever have: a table that grows by one at a time is made anew four times on the way.
+local function new_request(context, scanner)
+  return { context = context, scanner = scanner, id = false, key_name = false, key = false, since = 0, source = false,
+    pending = -1, note = -1, scanned = false, whole = false, logged = false, interrupted = false }
 end
 
 local FROM_CACHE = { HIT = true, STALE = true, UPDATING = true, REVALIDATED = true }
@@ -256,7 +262,7 @@ local function capture(context)
   local id = header_id()
   local scannable = is_scannable(id)
   if not id and not scannable then return end
-  local request = { context = checked(context), scanner = scannable and scanner_of(worker) or nil }
+  local request = new_request(checked(context), scannable and scanner_of(worker))
   ctx.openrouter = request
   if id then take(request, id) end
 end

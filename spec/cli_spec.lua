@@ -91,7 +91,8 @@ describe("openrouter-cost", function()
   end)
 
   it("ends with 2 and a hint for a wrong command line", function()
-    for _, arguments in ipairs { "", "frobnicate", "get", "get --wait x gen-1", "get --nosuch gen-1", "report" } do
+    for _, arguments in ipairs { "", "frobnicate", "get", "get --wait x gen-1", "get --nosuch gen-1", "report", "settle",
+      "settle a b", "settle --keys" } do
       local status, out, err = shell.run(cost(arguments))
       assert.same({ arguments, 2, "" }, { arguments, status, out })
       assert.matches("^openrouter%-cost: .*%-%-help", err)
@@ -114,7 +115,7 @@ describe("openrouter-cost", function()
   end)
 
   it("explains itself", function()
-    for _, command in ipairs { "", "get", "fetch", "report" } do
+    for _, command in ipairs { "", "get", "fetch", "report", "settle" } do
       local status, out = shell.run(cost(command .. " --help"))
       assert.equal(0, status)
       assert.matches("Usage: openrouter%-cost", out)
@@ -323,6 +324,94 @@ describe("openrouter-cost", function()
       local status, _, err = shell.run(env .. cost("report " .. ledger) .. " >/dev/full")
       assert.equal(1, status)
       assert.matches("No space left on device", err)
+    end)
+  end)
+
+  describe("report of a directory", function()
+    local function settled(id, seconds)
+      return ('{"settled":"%s","at":"2026-11-21T00:00:%02d.000Z","answer":{"data":{"id":"%s","total_cost":1}}}\n'):format(
+        id, seconds, id)
+    end
+    local function open(kind, id, mark)
+      return ('{"%s":"%s","open":%s,"at":"2026-10-16T00:00:00.000Z"}\n'):format(kind, id, mark or "true ")
+    end
+    local function report()
+      local status, out, err = run("report --format json " .. shell.quote(directory))
+      local decoded = out ~= "" and require("cjson").decode(out)
+      return status, decoded and decoded.total.generations, decoded and decoded.omitted, err
+    end
+
+    it("takes the ledger with what it was rotated to", function()
+      file("ledger.jsonl", settled("gen-1", 1))
+      file("ledger.jsonl.1", settled("gen-2", 2) .. settled("gen-1", 0))
+      file("ledger.jsonl-20261121", settled("gen-3", 3))
+      file("access.log", "no ledger\n")
+      file("other.jsonl", settled("gen-4", 4))
+      local status, generations, omitted = report()
+      assert.same({ 0, 3, 0, 1 }, { status, generations, omitted.skipped, omitted.duplicates })
+    end)
+
+    it("counts what is open in its journals, and not what is closed there", function()
+      assert.equal(0, (shell.run("mkdir " .. directory .. "/pending")))
+      file("ledger.jsonl", settled("gen-1", 1) .. '{"failed":"gen-f","at":"t","error":{"kind":"not_found","message":"m"}}\n')
+      file("pending/1-1.jsonl", open("pending", "gen-1") .. open("pending", "gen-2") .. open("note", "gen-2")
+        .. open("pending", "gen-3", "false") .. open("note", "gen-3", "false") .. open("pending", "gen-f"))
+      -- cut short: in its context, in its id, and one that was closed after it had been cut short
+      file("pending/2-2.jsonl", '{"pending":"gen-4","open":true ,"context":{"a\n{"pending":"gen-5\n "pending":"gen-6"\n')
+      file("pending/3-3.jsonl.tmp", open("pending", "gen-7"))
+      local status, generations, omitted = report()
+      assert.same({ 3, 1, 2, 1, 1 }, { status, generations, omitted.pending, omitted.failed, omitted.skipped })
+    end)
+
+    it("names compressed ledgers as left out, and counts them as skipped", function()
+      file("ledger.jsonl", settled("gen-1", 1))
+      for _, ending in ipairs { "gz", "xz", "zst", "bz2" } do file("ledger.jsonl-20261001." .. ending, "\31\139") end
+      local status, generations, omitted, err = report()
+      assert.same({ 3, 1, 4 }, { status, generations, omitted.skipped })
+      assert.is_truthy(err:find("left out, as they are compressed: ledger.jsonl-20261001.bz2, ledger.jsonl-20261001.gz, ", 1,
+        true))
+    end)
+
+    it("is what was in it when all of it was renamed meanwhile", function()
+      local core = require "openrouter.core"
+      local list, lists = core.list_directory, 0
+      file("ledger.jsonl", settled("gen-1", 1))
+      core.list_directory = function(path)
+        local names, why, what = list(path)
+        lists = lists + 1
+        if path == directory and lists == 2 then -- rotated after the names were read
+          os.rename(directory .. "/ledger.jsonl", directory .. "/ledger.jsonl.1")
+          file("ledger.jsonl", settled("gen-2", 2))
+        end
+        return names, why, what
+      end
+      local r = require("openrouter.report").new()
+      local ok, records = pcall(r.add_directory, r, directory)
+      core.list_directory = list
+      assert.same({ true, 2 }, { ok, records })
+      assert.equal(2, r:total().generations)
+    end)
+
+    it("says what is missing, or may not be read", function()
+      local status, _, _, err = report()
+      assert.equal(1, status)
+      assert.matches(": there is neither ledger%.jsonl nor pending/ in it\n$", err)
+      assert.equal(0, (shell.run("mkdir " .. directory .. "/pending")))
+      status = report()
+      assert.equal(0, status)
+      assert.equal(0, (shell.run("mkdir " .. directory .. "/ledger.jsonl")))
+      status, _, _, err = report()
+      assert.equal(1, status)
+      assert.matches("/ledger%.jsonl: Is a directory", err)
+    end)
+
+    it("is what settle makes of it", function()
+      assert.equal(0, (shell.run("mkdir " .. directory .. "/pending")))
+      file("pending/1-1.jsonl", open("pending", "gen-1792120000-a") .. open("pending", "gen-1792120000-status-404-a"))
+      assert.same({ 3, 0, 2 }, { (report()), (select(2, report())), (select(3, report())).pending })
+      assert.equal(0, (run("settle " .. directory .. " --keys " .. directory .. "/keys")))
+      local status, generations, omitted = report()
+      assert.same({ 3, 1, 0, 1 }, { status, generations, omitted.pending, omitted.failed })
     end)
   end)
 end)

@@ -289,7 +289,7 @@ local function log_request(context)
   if cost then set_variable("openrouter_cost", cost) end
   if request.id and not request.logged then
     request.interrupted = request.scanned and not request.whole or ngx.status == 499
-    local problem = w.journal:note(request.id, request, request.interrupted, checked(context), scanner)
+    local problem = w.journal:note(request.id, request, request.interrupted, checked(context), scanner or nil)
     if problem then complain(problem) end
     hand_over(w, request)
   end

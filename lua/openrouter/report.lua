@@ -272,14 +272,10 @@ local function add_line(self, path, line, number, whole)
   return what == "generation" and 1 or 0
 end
 
---- Add a file of one JSON object a line: ledger lines, API answers, bare records. Other lines are skipped, counted and
---- named in `omitted`. After an error what was read before it is in the report.
----@param path string "-" is standard input
----@return integer? records in it, repeated ones included
----@return openrouter.Error? err kind "io"
-function Report:add_file(path)
-  local lines, why = core.lines(path)
-  if not lines then return nil, errors.new("io", why) end
+-- Add each line by add(self, path, line, number, whole), which returns how many records that was.
+local function add_lines(self, path, add)
+  local lines, why, what = core.lines(path)
+  if not lines then return nil, errors.new("io", why), what end
   local records = 0
   while true do
     local line, number, whole = lines()
@@ -287,8 +283,94 @@ function Report:add_file(path)
       if number then return nil, errors.new("io", number) end
       return records
     end
-    records = records + add_line(self, path, line, number, whole)
+    records = records + add(self, path, line, number, whole)
   end
+end
+
+--- Add a file of one JSON object a line: ledger lines, API answers, bare records. Other lines are skipped, counted and
+--- named in `omitted`. After an error what was read before it is in the report.
+---@param path string "-" is standard input
+---@return integer? records in it, repeated ones included
+---@return openrouter.Error? err kind "io"
+function Report:add_file(path)
+  local records, err = add_lines(self, path, add_line)
+  return records, err
+end
+
+-- ---- the directory of openrouter.nginx --------------------------------------------------------------------------------
+
+-- A line of a journal. One that was cut short has its id; one that is closed says nothing any more.
+local function add_open_line(self, path, line, number, whole)
+  local kind, id, _, _, _, _, _, open = core.open_line(line or "")
+  if kind and open then
+    self.tally:add_line(('{"%s":%s}'):format(kind, core.quote(id)))
+  elseif not kind and not (line or ""):find '^ "%a+":"' then -- how one that was cut short is closed
+    add_line(self, path, line, number, whole)
+  end
+  return 0
+end
+
+local COMPRESSED = { gz = true, xz = true, zst = true, bz2 = true }
+
+local function is_ledger(name)
+  return name:find "^ledger[.-]" and name:find("jsonl", 1, true) and not COMPRESSED[name:match "%.(%w+)$"]
+end
+
+local function is_compressed_ledger(name)
+  return name:find "^ledger[.-]" and name:find("jsonl", 1, true) and COMPRESSED[name:match "%.(%w+)$"]
+end
+
+local function is_journal(name)
+  return name:find "%.jsonl$"
+end
+
+-- The names of this kind in a directory that are not in `seen`, in order; none where there is no such directory.
+local function fresh_names(directory, is_one, seen)
+  local names, why, what = core.list_directory(directory)
+  if not names and what ~= "missing" then return nil, errors.new("io", why) end
+  local fresh = {}
+  for _, name in ipairs(names or {}) do
+    if is_one(name) and not seen[name] then fresh[#fresh + 1] = name end
+    seen[name] = true
+  end
+  return fresh
+end
+
+-- Add the files of this kind; returns how many records and files that was. They may be removed meanwhile, or renamed, and come
+-- up under another name then.
+local function add_files(self, directory, is_one, add)
+  local seen, records, files = {}, 0, 0
+  while true do
+    local names, err = fresh_names(directory, is_one, seen)
+    if not names then return nil, err end
+    if #names == 0 then return records, files end
+    files = files + #names
+    for _, name in ipairs(names) do
+      local added, trouble, what = add_lines(self, directory .. "/" .. name, add)
+      if not added and what ~= "missing" then return nil, trouble end
+      records = records + (added or 0)
+    end
+  end
+end
+
+--- Add what openrouter.nginx has written to its directory: the ledger, also where it was rotated to, and what is open in
+--- `pending`. Files that are compressed count as skipped.
+---@param path string
+---@return integer? records in it, repeated ones included
+---@return openrouter.Error|string[] left_out names of the compressed files; or an error of kind "io"
+function Report:add_directory(path)
+  -- what is open comes first: what is settled meanwhile is in the ledger by then
+  local open, journals = add_files(self, path .. "/pending", is_journal, add_open_line)
+  if not open then return nil, journals end
+  local records, ledgers = add_files(self, path, is_ledger, add_line)
+  if not records then return nil, ledgers end
+  local left_out, err = fresh_names(path, is_compressed_ledger, {})
+  if not left_out then return nil, err end
+  for _, name in ipairs(left_out) do skip(self, ("%s/%s: compressed"):format(path, name)) end
+  if journals + ledgers + #left_out == 0 and not core.file_status(path .. "/pending") then
+    return nil, errors.new("io", path .. ": there is neither ledger.jsonl nor pending/ in it")
+  end
+  return records, left_out
 end
 
 --- One row for each group, in an order that depends on nothing but the rows: by dimensions where one of them is a day,

@@ -15,10 +15,11 @@ local function location(path, capture, log)
 end
 local FAKE = location("/fake/", "{ user = 'rosa' }")
 
--- One worker, so that what each says once is there once.
+-- One worker, so that what each says once is there once. All have the same API behind them.
+local sandbox
 local function start(changes)
   changes.server = (changes.server or "") .. FAKE
-  return servers.proxy { edit = configuration.edit(changes), workers = changes.workers or 1 }
+  return servers.proxy { upstream = sandbox, edit = configuration.edit(changes), workers = changes.workers or 1 }
 end
 
 local function answer_of(id)
@@ -44,6 +45,9 @@ local function complains(p, times, text)
   if #list ~= times then error(("%d times, and not %d: %s\n%s"):format(#list, times, text, p:errors()), 2) end
   return list[1]
 end
+
+setup(function() sandbox = servers.sandbox { tls = "openrouter.ai" } end)
+teardown(function() if sandbox then sandbox:stop() end end)
 
 describe("a request whose", function()
   local p

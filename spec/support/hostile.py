@@ -2,7 +2,8 @@
 
     hostile.py READY        lines "port NAME NUMBER", when all ports listen; certificates and events go beside that file
 
-Ids are BEHAVIOUR or BEHAVIOUR.anything; the functions called on_… below are the behaviours, on_good gives the record.
+Ids are BEHAVIOUR or BEHAVIOUR.anything, with or without gen- in front; the functions called on_… below are the behaviours,
+on_good gives the record.
 What no request led to has a member `stray`, whatever id it claims to have.
 
 Ports: http and tls take requests, tls with right.pem (127.0.0.1, 0.0.0.0, localhost, api.test), tls_wrong with wrong.pem
@@ -178,7 +179,7 @@ def stray(id):
 
 def next_good(c):
     """The id to ask for after X.rest: good.rest"""
-    return "good." + c.id.partition(".")[2]
+    return ("gen-" if c.id.startswith("gen-") else "") + "good." + c.id.partition(".")[2]
 
 
 def times_asked(id):
@@ -1107,7 +1108,7 @@ def talk(c):
     while True:
         c.request()
         known = c.path in ("/api/v1/generation", "/generation")
-        BEHAVIOURS.get(c.id.split(".")[0] if known else "", on_unknown)(c)
+        BEHAVIOURS.get(c.id.removeprefix("gen-").split(".")[0] if known else "", on_unknown)(c)
 
 
 def silent(c):

@@ -10,7 +10,8 @@
 --- A chat is any path below /api/v1/chat. Its id is the request's X-Id, or a new one. With an X-Stream it comes as events, of
 --- which the first one is sent at once. `chat` is "on", "hold" (events after the first wait), or "think" (the headers wait, too).
 ---
---- `generation` is "record"; "hold", no answer until it is set to something else; "html"; or a status such as "404".
+--- `generation` is "record"; "hold", no answer until it is set to something else; "html"; or a status such as "404". Ids with
+--- -late- in them have their own, `late`.
 local servers = require "spec.support.servers"
 local shell = require "spec.support.shell"
 
@@ -72,8 +73,9 @@ http {
     function generation()
       local id = ngx.var.arg_id
       asked:incr(id, 1, 0)
-      wait_while("generation", "hold")
-      local what = mode:get "generation"
+      local kind = id:find("-late-", 1, true) and "late" or "generation"
+      wait_while(kind, "hold")
+      local what = mode:get(kind)
       if tonumber(what) then return answer(tonumber(what), '{"error":{"message":"told so","code":' .. what .. "}}") end
       if what == "html" then return answer(200, "<!DOCTYPE html><title>One moment</title>") end
       answer(200, '{"data":{"id":"' .. id .. '","total_cost":0.0015,"model":"test/model"}}')
@@ -106,7 +108,7 @@ local function get(api, path)
 end
 
 --- Do as told from now on.
----@param modes table<string, string> "chat" or "generation" -> see above
+---@param modes table<string, string> "chat", "generation" or "late" -> see above
 function Upstream:set(modes)
   local arguments = {}
   for name, value in pairs(modes) do arguments[#arguments + 1] = name .. "=" .. value end

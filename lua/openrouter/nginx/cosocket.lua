@@ -50,6 +50,13 @@ local function trouble(what, why)
   return nil, why == "timeout" and "timeout" or "network", what .. ": " .. why
 end
 
+-- What a certificate is refused for has its number or the word in it; the rest is a peer that is away, or speaks no TLS.
+local function untrusted(why, what)
+  why = tostring(why)
+  if why:find "^%d+:" or why:find "certificate" then return nil, "tls", what .. ": " .. why end
+  return trouble(what, why)
+end
+
 local function connect(self, sock, limit)
   local origin = self.origin
   sock:settimeout(milliseconds(math.min(self.connect_timeout, limit - core.now())))
@@ -68,8 +75,7 @@ local function connect(self, sock, limit)
     local session, tls_why = sock:sslhandshake(self.session, origin.name, true)
     if not session then
       self.session = nil
-      if tls_why == "timeout" then return trouble("TLS handshake with " .. origin.host, tls_why) end
-      return nil, "tls", "TLS handshake with " .. origin.host .. ": " .. tostring(tls_why)
+      return untrusted(tls_why, "TLS handshake with " .. origin.host)
     end
     self.session = session
   end

@@ -43,6 +43,19 @@ describe("the proxy", function()
       ]] .. logged(CONTEXT, "{ status = ngx.status, by = 'log' }") .. [[
       proxy_pass http://127.0.0.1:@PORT@/upstream/; proxy_http_version 1.1; proxy_buffering off;
     }
+    location /twice/ {
+      header_filter_by_lua_block {
+        local nginx = require "openrouter.nginx"
+        nginx.capture { by = "first" }
+        nginx.capture { by = "second" }
+      }
+      log_by_lua_block {
+        local nginx = require "openrouter.nginx"
+        nginx.log { status = 1 }
+        nginx.log { status = 2 }
+      }
+      proxy_pass http://127.0.0.1:@PORT@/upstream/;
+    }
     location /cached/ {
       ]] .. logged() .. CACHE .. [[
       set $to json;
@@ -124,6 +137,10 @@ describe("the proxy", function()
     shell.write(p.work .. "/files/page.html", '{"id":"gen-1790000000-page","usage":{"cost":1}}')
     assert.equal(200, (p:curl "/fake/files/other.json"))
     assert.equal(200, (p:curl "/fake/files/page.html"))
+    for _, id in ipairs { "chatcmpl-1", "gen-%20", "gen-" .. ("x"):rep(200) } do
+      assert.equal(200, (p:curl("/fake/json?cost=0.5&id=" .. id)))
+      assert.equal(" 0.5", traces.access_end(p, id))
+    end
     assert.equal(" ", traces.access_end(p, "page.html"))
     assert.equal(before, traces.seen(p))
   end)
@@ -168,6 +185,13 @@ describe("the proxy", function()
     local id = "gen-1790000000-merged"
     assert.equal(200, (p:curl("/fake/json?cost=0.5&id=" .. id, "-u rosa:secret")))
     assert.same({ user = "rosa", route = "/fake/json", status = 200, by = "log" }, cjson.decode(settled(p, id)).context)
+  end)
+
+  it("takes the first call of each kind, where there are more", function()
+    local id = "gen-1790000000-twice"
+    assert.equal(200, (p:curl("/twice/json?cost=0.5&id=" .. id)))
+    assert.same({ by = "first", status = 1 }, cjson.decode(settled(p, id)).context)
+    assert.same({ 1, 1 }, { #traces.journal_lines(p, "pending", id), #traces.journal_lines(p, "note", id) })
   end)
 
   it("tells by how much the bill differs from what the answer said", function()

@@ -270,7 +270,7 @@ local function reopen_failed(run)
     return true
   end
   if what ~= "locked" then return false, trouble end
-  say("%s: another run, or a worker, is at what failed just now", trouble.message)
+  say("another run, or a worker, is at what failed just now: it has %s/retry.jsonl", run.pending)
   return true
 end
 
@@ -305,7 +305,8 @@ local TOLD = { auth = true, payment = true, unresolved = true } -- with the key 
 local function describe_settled(run, seconds)
   local outcome = run.outcome
   if outcome.done > 0 then
-    say("%s fetched in %.1f s, now in %s", plural(outcome.settled, "record", "records"), seconds, run.ledger)
+    say("%s fetched in %.1f s%s", plural(outcome.settled, "record", "records"), seconds,
+      outcome.settled > 0 and ", now in " .. run.ledger or "")
   end
   for _, of in ipairs(sorted_kinds(outcome.failed)) do
     say("%s %s, such as %s; failed for good", count(of.ids), of.kind, tostring(of.err))

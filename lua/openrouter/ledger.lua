@@ -108,7 +108,7 @@ end
 
 -- Somebody's log given as the ledger by mistake must not be written to.
 local function check_first_line(path)
-  local file = io.open(path, "rb")
+  local file = core.file_status(path) == "file" and io.open(path, "rb") -- to open a pipe would wait for its other end
   local size = file and file:seek "end" -- 0 or nil for what is no file on a disk
   local head = size and size > 0 and file:seek "set" and file:read(1024)
   if file then file:close() end
@@ -334,7 +334,8 @@ function ledger.settled_among(directory, ids, since, pause)
     if #files == 0 then break end
     for _, path in ipairs(files) do
       seen[path] = true
-      local file, reason, code = io.open(path, "rb")
+      local file, reason, code = nil, "no regular file", nil
+      if core.file_status(path) ~= "other" then file, reason, code = io.open(path, "rb") end
       if file then
         reason = search(file, ids, since, pause or function() end, found)
         reason = reason and path .. ": " .. reason

@@ -267,21 +267,23 @@ local function capture(context)
   if id then take(request, id) end
 end
 
+local log_request
+
 local function scan()
   local request = ngx.ctx.openrouter
   if not request then return end
   if ngx.arg[2] then request.whole = true end
   request.scanned = true
   local scanner = request.scanner
-  if not scanner then return end
-  chunk.feed(scanner)
-  if not request.id then
-    local id = scanner:id()
+  if scanner then
+    chunk.feed(scanner)
+    local id = not request.id and scanner:id()
     if id then take(request, id) end
   end
+  if request.whole and ngx.is_subrequest then log_request() end -- it has no log phase
 end
 
-local function log_request(context)
+function log_request(context)
   local w, request = worker, ngx.ctx.openrouter
   if not request then return end
   local scanner = request.scanner

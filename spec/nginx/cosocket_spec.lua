@@ -87,13 +87,20 @@ describe("cosockets", function()
   end)
 
   it("need no libcurl, and nothing else that nginx has not", function()
-    p = servers.proxy { edit = configuration.edit { start = "first = 0.05", server = FAKE } }
+    p = servers.proxy { edit = configuration.edit {
+      start = "first = 0.05", server = FAKE,
+      change = function(text) -- beside the other one, so that it could be loaded
+        local folder = text:match 'lua_package_cpath "([^?]*)?.so' .. "openrouter"
+        assert.equal(0, (shell.run(("cp build/5.1/openrouter/curl.so %s"):format(shell.quote(folder)))))
+        return text
+      end,
+    } }
     ask(p, "gen-1790000000-maps[1-10]")
     for i = 1, 10 do traces.settled(p, "gen-1790000000-maps" .. i) end
     for _, pid in ipairs(p:workers()) do
       local maps = shell.read(("/proc/%d/maps"):format(pid))
       assert.matches("/openrouter/core%.so", maps)
-      assert.not_matches("curl", maps)
+      assert.not_matches("/[^\n]*curl", maps)
     end
     local _, text = shell.run("readelf -d " .. shell.quote(os.getenv "OPENROUTER_BUILD" .. "/openrouter/core.so"))
     local libraries = 0

@@ -100,8 +100,8 @@ describe("nginx goes on, and loses nothing,", function()
     }
   end
 
-  local SOON = { "settle", "PAUSE, LONGEST_PAUSE = 30, 600", "PAUSE, LONGEST_PAUSE = 1, 2" }
-  local OFTEN = { "sweep", "ADOPT_EVERY = 30", "ADOPT_EVERY = 1" }
+  local SOON = { "nginx/settle", "PAUSE, LONGEST_PAUSE", "1, 2" }
+  local OFTEN = { "nginx/sweep", "ADOPT_EVERY", "1" }
 
   -- start, wait and mend get the proxy and what start returned; `prepare` comes before nginx starts.
   local FAULTS = {
@@ -110,6 +110,7 @@ describe("nginx goes on, and loses nothing,", function()
     { "while the API fails", answers("503", 2 * COUNT) },
     { "while there is something else in the API's place", answers("html", 2 * COUNT) },
     { "while the API refuses the key", answers("401", 4) },
+    { "while the account is empty", answers("402", 4) },
     { "while nobody can tell where the API is", {
       silent = true, -- who is asked may still answer
       environment = function() return { OPENROUTER_BASE_URL = ("http://api.test:%d/api/v1"):format(api.port) } end,
@@ -145,7 +146,7 @@ describe("nginx goes on, and loses nothing,", function()
     local name, fault = case[1], case[2]
     it(name, function()
       if fault.disk and not is_root then return pending "mounting a file system takes root" end
-      local p = traffic.proxy(api, { start = "first = 0.05, timeout = 1, insecure = true", constants = { SOON, OFTEN },
+      local p = traffic.proxy(api, { start = "first = 0.05, timeout = 1, insecure = true", changes = { SOON, OFTEN },
         env = fault.environment and fault.environment(), prepare = fault.disk and mount or fault.prepare })
       finally(function()
         p:signal("CONT", p.dns.pid)
@@ -209,7 +210,7 @@ describe("nginx goes on, and loses nothing,", function()
   for _, what in ipairs { "html", "401" } do
     it("when the disk is full, and then the API answers " .. what, function()
       if not is_root then return pending "mounting a file system takes root" end
-      local p = traffic.proxy(api, { start = "first = 0.05", prepare = mount, constants = { SOON, OFTEN } })
+      local p = traffic.proxy(api, { start = "first = 0.05", prepare = mount, changes = { SOON, OFTEN } })
       finally(function()
         unmount(p)
         p:stop()

@@ -6,7 +6,7 @@ local traffic = require "spec.nginx.traffic"
 local upstream = require "spec.nginx.upstream"
 
 local COUNT = 20 -- requests each time
-local OFTEN = { "sweep", "ADOPT_EVERY = 30", "ADOPT_EVERY = 1" }
+local OFTEN = { "nginx/sweep", "ADOPT_EVERY", "1" }
 
 describe("nginx, however it ends:", function()
   local api
@@ -135,7 +135,7 @@ describe("nginx, however it ends:", function()
   -- come of which it could not know anything.
   for _, signal in ipairs { "HUP", "QUIT" } do
     it("requests whose answers come while the worker is about to leave are not lost: " .. signal, function()
-      local p = traffic.proxy(api, { start = "first = 1", workers = 1, constants = { { "../nginx",
+      local p = traffic.proxy(api, { start = "first = 1", workers = 1, changes = { { "nginx",
         "return self.writer.file:synced()",
         [[local slow = io.open "@DIR@/slow"
           if not slow then return self.writer.file:synced() end
@@ -161,7 +161,7 @@ describe("nginx, however it ends:", function()
   end
 
   it("a worker that leaves open ids has them taken over by the others", function()
-    local p = traffic.proxy(api, { start = "first = 0.05, drain = 1, timeout = 1", constants = { OFTEN } })
+    local p = traffic.proxy(api, { start = "first = 0.05, drain = 1, timeout = 1", changes = { OFTEN } })
     finally(function() p:stop() end)
     api:set { generation = "hold" }
     local ids, before = traffic.run(p, { count = COUNT }), p:workers()
@@ -227,7 +227,7 @@ describe("nginx, however it ends:", function()
   end
 
   it("an id that is in the ledger and still open on disk is not settled again", function()
-    local p = traffic.proxy(api, { start = "first = 0.05", constants = { OFTEN } })
+    local p = traffic.proxy(api, { start = "first = 0.05", changes = { OFTEN } })
     finally(function() p:stop() end)
     local ids, reopened = traffic.run(p, { count = COUNT }), 0
     traffic.settled_once(p, ids)
@@ -265,7 +265,7 @@ describe("nginx, however it ends:", function()
 
   it("two workers take over each orphan once", function()
     local files, ids = orphans()
-    local p = traffic.proxy(api, { start = "first = 0.05", constants = { OFTEN },
+    local p = traffic.proxy(api, { start = "first = 0.05", changes = { OFTEN },
       prepare = function(dir) traffic.orphans(dir, files) end })
     finally(function() p:stop() end)
     assert.equal(101, traffic.settled_once(p, ids))
@@ -273,6 +273,48 @@ describe("nginx, however it ends:", function()
     for id in pairs(ids) do assert.equal(1, asked[id]) end
     wait_for(function() return #traffic.segments(p) == 2 end)
     for name in pairs(files) do assert.is_false(traffic.exists(p.dir .. "/pending/" .. name)) end
+    assert.not_matches("this is a bug", p:errors())
+  end)
+
+  -- ---- without nginx, and beside it ----
+
+  local function settle(p)
+    return ("OPENROUTER_BASE_URL=%s OPENROUTER_API_KEY=sk-or-sandbox %s"):format(api.url, shell.cost("settle " .. p.dir))
+  end
+
+  it("openrouter-cost settles what it left", function()
+    local p = traffic.proxy(api, { start = "first = 0.05" })
+    finally(function() p:stop() end)
+    api:set { generation = "hold" }
+    local ids = traffic.run(p, { count = COUNT })
+    p:signal "TERM"
+    wait_for(function() return not p:running() end)
+    assert.equal(2 * COUNT, #p:pending())
+    api:set { generation = "record" }
+    local status, _, said = shell.run(settle(p))
+    assert.equal(0, status, said)
+    assert.equal(COUNT, traffic.settled_once(p, ids))
+    assert.same({}, traffic.segments(p))
+  end)
+
+  it("openrouter-cost may settle orphans twice at once, while nginx serves and does so, too", function()
+    local p = traffic.proxy(api, { start = "first = 0.05", changes = { OFTEN } })
+    finally(function() p:stop() end)
+    local files, ids = orphans()
+    traffic.orphans(p.dir, files)
+    local runs, all = {}, 101
+    for i = 1, 2 do runs[i] = assert(io.popen(settle(p) .. " 2>&1; echo status $?")) end
+    for _ = 1, 5 do
+      for id, about in pairs(traffic.run(p, { count = COUNT })) do ids[id], all = about, all + 1 end
+    end
+    for i = 1, 2 do
+      local said = runs[i]:read "*a"
+      runs[i]:close()
+      assert.matches("status 0\n$", said)
+    end
+    assert.equal(all, traffic.settled_once(p, ids))
+    wait_for(function() return #traffic.segments(p) == 2 end)
+    assert.equal(all, traffic.settled_once(p, ids))
     assert.not_matches("this is a bug", p:errors())
   end)
 end)

@@ -5,7 +5,9 @@ local shell = require "spec.support.shell"
 local traffic = require "spec.nginx.traffic"
 local upstream = require "spec.nginx.upstream"
 
-local OFTEN = { "sweep", "ADOPT_EVERY = 30", "ADOPT_EVERY = 1" }
+local OFTEN = { "nginx/sweep", "ADOPT_EVERY", "1" }
+local COMPACTED_SOON = { "nginx/journal", "MUCH_CLOSED", "2000" } -- bytes
+local SMALL_SEGMENTS = { "nginx/journal", "FULL_SEGMENT", "2000" }
 
 describe("nginx keeps no more", function()
   local api
@@ -88,7 +90,8 @@ for _ in range(int(sys.argv[2]) // 1000):
   end)
 
   it("than its window in memory, and settles what waits on disk when there is room", function()
-    local p = traffic.proxy(api, { start = "first = 0.05, window = 5" })
+    local p = traffic.proxy(api, { start = "first = 0.05, window = 5",
+      changes = { { "nginx/sweep", "ROOM_EVERY", "0.5" } } })
     finally(function() p:stop() end)
     api:set { generation = "hold" }
     local ids = traffic.run(p, { count = 60 })
@@ -111,7 +114,7 @@ for _ in range(int(sys.argv[2]) // 1000):
       if i % 3000 == 0 then late[id] = about else ids[id] = about end
     end
     local name = "1790000000000-4000000.jsonl"
-    local p = traffic.proxy(api, { start = "first = 0.05", workers = 1, constants = { OFTEN },
+    local p = traffic.proxy(api, { start = "first = 0.05", workers = 1, changes = { OFTEN },
       prepare = function(dir) traffic.orphans(dir, { [name] = table.concat(lines) }) end })
     finally(function() p:stop() end)
     local path = p.dir .. "/pending/" .. name
@@ -126,31 +129,29 @@ for _ in range(int(sys.argv[2]) // 1000):
 
   -- Offsets of lines are others after each compaction, also those of streams that go on and of ids that are asked for.
   it("than the open lines of its own segment, and loses none on the way", function()
-    local p = traffic.proxy(api, { start = "first = 0.05", workers = 1, constants = { { "journal", "MUCH_CLOSED = 1024 * 1024",
-      "MUCH_CLOSED = 2000" } } })
+    local p = traffic.proxy(api, { start = "first = 0.05", workers = 1, changes = { COMPACTED_SOON } })
     finally(function() p:stop() end)
+    local all, late = traffic.run(p, { count = 20 }), {} -- lines in front of all others
     api:set { chat = "hold" }
     local streams = traffic.start(p, { count = 20, stream = true })
     streams:wait_for(20)
-    local late = {}
     for i = 1, 20 do late[i] = "gen-late-" .. i end
-    local all = traffic.run(p, { count = 20, ids = late })
+    add(all, traffic.run(p, { count = 20, ids = late }))
     for _ = 1, 8 do
       add(all, traffic.run(p, { count = 20 }))
       wait_for(function() return #p:pending() == 60 end)
     end
-    wait_for(function() return size(traffic.segments(p)[1]) < 30000 end) -- 380 lines are twice as much
+    wait_for(function() return size(traffic.segments(p)[1]) < 30000 end) -- all 420 lines are twice as much
     api:set { chat = "on" }
     assert.equal(20, streams:finish())
     add(all, (streams:seen()))
     api:set { late = "record" }
-    assert.equal(200, traffic.settled_once(p, all))
+    assert.equal(220, traffic.settled_once(p, all))
     assert.equal("", p:errors())
   end)
 
   it("in one segment than fits in, and loses none when it begins another one", function()
-    local p = traffic.proxy(api, { start = "first = 0.05", workers = 1, constants = { OFTEN, { "journal",
-      "FULL_SEGMENT = 16 * 1024 * 1024", "FULL_SEGMENT = 2000" } } })
+    local p = traffic.proxy(api, { start = "first = 0.05", workers = 1, changes = { OFTEN, SMALL_SEGMENTS } })
     finally(function() p:stop() end)
     local all = {}
     for i = 1, 5 do

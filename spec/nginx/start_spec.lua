@@ -80,6 +80,19 @@ describe("a request whose", function()
         ngx.say(tostring(ok), " ", why)
       }
     }
+    location /broken/ {
+      rewrite_by_lua_block {
+        package.loaded.broken = function(name) -- what no call can do without raises
+          rawset(ngx, "ctx", setmetatable({}, { __index = function() error "out of order" end }))
+          require("openrouter.nginx")[name]()
+          rawset(ngx, "ctx", nil)
+        end
+      }
+      header_filter_by_lua_block { require "broken" "capture" }
+      body_filter_by_lua_block { require "broken" "scan" }
+      log_by_lua_block { require "broken" "log" }
+      proxy_pass http://127.0.0.1:@PORT@/upstream/;
+    }
 ]]
   for name, case in pairs(CONTEXTS) do
     SERVER = SERVER .. location("/capture/" .. name .. "/", case[1]) .. location("/log/" .. name .. "/", nil, case[1])
@@ -104,6 +117,12 @@ describe("a request whose", function()
   it("contexts do not fit is told once", function()
     complains(p, 1, "; it is left out")
     assert.equal(0, #traces.complaints(p, "bug"))
+  end)
+
+  it("calls fail is served all the same", function()
+    ask(p, 3, "/broken/json")
+    assert.matches("this is a bug, please report it: .*out of order", complains(p, 1, "this is a bug"))
+    traces.all_settled(p, ask(p, 1))
   end)
 
   it("phase calls start() is told so, and changes nothing", function()

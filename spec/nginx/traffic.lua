@@ -19,19 +19,27 @@ local function replaced(text, from, to)
   return text:sub(1, first - 1) .. to .. text:sub(last + 1)
 end
 
--- Other constants in the proxy's own copy of the Lua files. @DIR@ is the directory of the ledger.
-local function tune(work, constants)
-  for _, constant in ipairs(constants) do
-    local path = ("%s/lua/openrouter/nginx/%s.lua"):format(work, constant[1])
-    local wanted = constant[3]:gsub("@DIR@", function() return work .. "/openrouter" end)
-    shell.write(path, replaced(shell.read(path), constant[2], wanted))
+-- The line `local NAME = …` with another value.
+local function with_constant(text, name, value)
+  local from, line, to = text:match("\n()(local " .. name .. " = [^\n]*)()")
+  assert(line, name .. " is no constant")
+  return text:sub(1, from - 1) .. "local " .. name .. " = " .. value .. text:sub(to)
+end
+
+-- Change the proxy's own copy of the Lua files: constants, or any text. @DIR@ is the directory of the ledger.
+local function tune(work, changes)
+  for _, change in ipairs(changes) do
+    local path = ("%s/lua/openrouter/%s.lua"):format(work, change[1])
+    local wanted = change[3]:gsub("@DIR@", function() return work .. "/openrouter" end)
+    local put = change[2]:find "^[%u_, ]+$" and with_constant or replaced
+    shell.write(path, put(shell.read(path), change[2], wanted))
   end
 end
 
 --- A proxy in front of `api`.
 ---@param api { url: string, port: integer, certificate?: string } or another one's url and port
 ---@param options? table { start = more options of start(), more = more of the server block, workers =, env =,
---- constants = { { file of openrouter.nginx, what is there, what is wanted }, … } in a copy of the files,
+--- changes = { { file of openrouter, name of a constant or text that is there once, what is wanted }, … } in a copy of the files,
 --- prepare = function(dir, work), called when the directory is there and nginx is not }
 function traffic.proxy(api, options)
   options = options or {}
@@ -39,7 +47,7 @@ function traffic.proxy(api, options)
     upstream = api, workers = options.workers, env = options.env,
     edit = function(text)
       local work = text:match "pid (%S+)/nginx.pid;"
-      tune(work, options.constants or {})
+      tune(work, options.changes or {})
       if options.start then text = text:gsub("start { (.-) }", "start { %1, " .. options.start .. " }") end
       text = replaced(text, "proxy_pass https:", "proxy_pass http:")
       text = replaced(text, "location = /metrics", (options.more or "") .. "\n    location = /metrics")

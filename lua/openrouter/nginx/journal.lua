@@ -6,15 +6,15 @@ local core = require "openrouter.core"
 
 local journal = {}
 
-local SLICE = 256 * 1024         -- bytes of a segment read between two turns of the event loop
-local FULL_SEGMENT = 16 * 1024 * 1024
+local SLICE = 64 * 1024          -- bytes of a segment read between two turns of the event loop
+local FULL_SEGMENT = 8 * 1024 * 1024 -- bytes: then a new one; what is much larger is not compacted either, since that is one go
 local MUCH_CLOSED = 1024 * 1024  -- bytes of closed lines in a segment that are worth a compaction
-local LINE = 160                 -- bytes of a line, about
 
 ---@class openrouter.Source a segment that this worker has the lock of
 ---@field segment userdata
 ---@field path string
----@field closed integer bytes of lines closed since it was opened or compacted, about
+---@field lines integer written by this worker
+---@field closed number bytes of closed lines, about
 ---@field parked integer open ids in it that wait for a later turn
 ---@field oldest? number Unix time at which the oldest of these was seen
 ---@field full? boolean some wait for nothing but room in the window
@@ -38,7 +38,7 @@ function journal.new(directory, on_trouble)
 end
 
 local function add_source(self, segment, path)
-  local source = { segment = segment, path = path, closed = 0, parked = 0 }
+  local source = { segment = segment, path = path, lines = 0, closed = 0, parked = 0 }
   self.sources[source] = true
   return source
 end
@@ -108,6 +108,7 @@ function Journal:pending(id, entry, key, context)
   if segment then
     local offset, said = segment:pending(id, key, context)
     if offset then
+      self.own.lines = self.own.lines + 1
       entry.source, entry.pending = self.own, offset
       return said
     end
@@ -130,6 +131,7 @@ function Journal:note(id, entry, interrupted, context, instant)
   if entry.source then
     local offset, said = entry.source.segment:note(id, interrupted, context, instant)
     if offset then
+      entry.source.lines = entry.source.lines + 1
       entry.note = offset
       return said
     end
@@ -183,7 +185,8 @@ end
 
 local function close_line(source, offset)
   if offset < 0 then return true end
-  source.closed = source.closed + LINE
+  -- as long as lines are on average; of an orphan's, those who read it keep count
+  if source.lines > 0 then source.closed = source.closed + source.segment:size() / source.lines end
   return source.segment:close_line(offset)
 end
 
@@ -199,23 +202,27 @@ end
 
 -- ---- reading back ---------------------------------------------------------------------------------------------------
 
---- Give the event loop a turn. A worker that leaves has none to give.
+--- Give the event loop a turn.
 function journal.breathe()
-  if not ngx.worker.exiting() then ngx.sleep(0.001) end
+  ngx.sleep(0.001)
 end
 
 --- All open lines of a source, in slices. Raises when it cannot be read.
 ---@param source openrouter.Source
 ---@param visit fun(line: string, offset: integer)
 function journal.each_open(source, visit)
-  local from = 0
+  local from, open = 0, 0
   while from and source.segment do
     local list, next_from = source.segment:open_lines(from, SLICE)
     if not list then error(next_from, 0) end
-    for i = 1, #list, 2 do visit(list[i + 1], list[i]) end
+    for i = 1, #list, 2 do
+      open = open + #list[i + 1] + 1
+      visit(list[i + 1], list[i])
+    end
     from = next_from
     if from then journal.breathe() end
   end
+  if source.segment then source.closed = source.segment:size() - open end
 end
 
 -- ---- segments -------------------------------------------------------------------------------------------------------
@@ -275,7 +282,8 @@ end
 
 --- Whether a source has many closed lines.
 function journal.is_sparse(source)
-  return source.closed > MUCH_CLOSED and source.closed > source.segment:size() / 2
+  local size = source.segment:size()
+  return source.closed > MUCH_CLOSED and source.closed > size / 2 and size < 2 * FULL_SEGMENT
 end
 
 --- The lines of a source have moved: put it right in an entry.
@@ -289,8 +297,10 @@ end
 ---@return string? why not
 function journal.compact(source)
   local moved, why = source.segment:compact()
-  if moved then source.closed = 0 end
-  return moved, why
+  if not moved then return nil, why end
+  source.closed, source.lines = 0, 0
+  for _ in pairs(moved) do source.lines = source.lines + 1 end
+  return moved
 end
 
 return journal

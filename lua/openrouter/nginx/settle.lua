@@ -75,23 +75,16 @@ end
 
 -- The engine of a key; nil: there is no such key.
 local function engine_of(self, name, request_key)
-  local engine = self.by_name[request_key or name]
+  if request_key then name = "request " .. request_key end -- no configured key has a space in its name
+  local engine = self.by_name[name]
   if engine then return engine end
   if request_key then
     if self.request_keys >= MAX_REQUEST_KEYS then return nil end
     self.request_keys = self.request_keys + 1
-    return new_engine(self, request_key, request_key, true)
+    return new_engine(self, name, request_key, true)
   end
   local key = self.options.keys[name]
   return key and new_engine(self, name, key, false)
-end
-
-local function forget_engine(self, engine)
-  for i = #self.engines, 1, -1 do
-    if self.engines[i] == engine then table.remove(self.engines, i) end
-  end
-  self.by_name[engine.name] = nil
-  self.request_keys = self.request_keys - 1
 end
 
 -- ---- ids in ---------------------------------------------------------------------------------------------------------
@@ -101,6 +94,13 @@ end
 ---@field pending integer offset of its line, -1 when it is not written
 ---@field note integer
 ---@field since number Unix time at which the id was seen
+
+local function put_in(self, engine, slot, id, entry)
+  engine.source[slot], engine.pending[slot], engine.note[slot], engine.since[slot] =
+    entry.source, entry.pending, entry.note, entry.since
+  if self.journal.unwritten[id] then engine.entry[slot] = entry end
+  self.open = self.open + 1
+end
 
 --- Take an id into the window.
 ---@param id string
@@ -112,25 +112,22 @@ end
 function Settle:submit(id, entry, key_name, request_key, interrupted)
   if self.held[id] then return "there" end
   if key_name == "request" and not request_key then return "gone" end
+  if self.open >= self.options.window then return "full" end -- before an engine is made that nobody would forget
   local engine = engine_of(self, key_name, request_key)
   if not engine and request_key then return "gone" end
   if not engine then
     if next(self.options.keys) then -- else start() has said so
-      self.log(ngx.ERR, "key " .. key_name, ("there is no key named '%s' in start()'s `keys`; its ids stay on disk")
+      self.log(ngx.ERR, "unknown key", ("there is no key named '%s' in start()'s `keys`; its ids stay on disk")
         :format(key_name))
     end
     return "no_key"
   end
   local now = core.now()
   if now < engine.paused_until then return "paused" end
-  if self.open >= self.options.window then return "full" end
   local wait = interrupted and math.max(LONG_WAIT - (core.unix_time() - entry.since), WAIT) or WAIT
   local new, slot = engine.core:submit(id, now, wait, FOREVER, nil, self.options.first)
   if not new then return new == false and "there" or "full" end
-  engine.source[slot], engine.pending[slot], engine.note[slot], engine.since[slot] =
-    entry.source, entry.pending, entry.note, entry.since
-  if self.journal.unwritten[id] then engine.entry[slot] = entry end
-  self.open = self.open + 1
+  put_in(self, engine, slot, id, entry)
   self.last_submit = now
   self:wake(now + self.options.first)
   return "taken", engine, slot
@@ -181,8 +178,17 @@ local function take_out(self, engine, slot)
     note = engine.note[slot], since = engine.since[slot] }
   engine.source[slot], engine.since[slot], engine.entry[slot] = false, false, nil
   self.open = self.open - 1
-  if engine.is_request and engine.core:open() == 0 then forget_engine(self, engine) end
   return entry
+end
+
+-- The key of a request is forgotten with its last id.
+local function forget_key(self, engine)
+  if not engine.is_request or engine.core:open() > 0 or self.by_name[engine.name] ~= engine then return end
+  for i = #self.engines, 1, -1 do
+    if self.engines[i] == engine then table.remove(self.engines, i) end
+  end
+  self.by_name[engine.name] = nil
+  self.request_keys = self.request_keys - 1
 end
 
 -- ---- results --------------------------------------------------------------------------------------------------------
@@ -201,6 +207,11 @@ local function described(self, id, entry)
   return more and core.merge_contexts(context, more) or context, instant
 end
 
+local function refused_by_disk(self, err)
+  self.log(ngx.ALERT, "ledger", err.message .. "; the proxy goes on, and no id is lost")
+  self.metrics:add "journal_errors_total"
+end
+
 -- Write a line to the ledger, however long the disk refuses it; false: this worker leaves, and the id stays open.
 local function write(self, id, entry, put)
   local context, instant = described(self, id, entry)
@@ -208,8 +219,7 @@ local function write(self, id, entry, put)
   if ok then return true end
   self.held[id] = entry
   repeat
-    self.log(ngx.ALERT, "ledger", err.message .. "; the proxy goes on, and no id is lost")
-    self.metrics:add "journal_errors_total"
+    refused_by_disk(self, err)
     ngx.sleep(IDLE_LOOK)
     ok, err = put(context, instant)
   until ok or self:should_end()
@@ -224,6 +234,7 @@ end
 
 local function on_record(self, engine, slot, id, gen, due)
   local entry = take_out(self, engine, slot)
+  forget_key(self, engine)
   engine.pause = PAUSE
   local written = write(self, id, entry, function(context, instant)
     return self.ledger:settled(id, gen, context, instant)
@@ -241,6 +252,21 @@ function Settle:fail(id, entry, err)
   if not written then return end
   close_lines(self, id, entry)
   self.metrics:add_kind("failed_total", "kind", err.kind)
+end
+
+--- An id has no key, and will have none. False: the disk does not take that for now, and the id stays open.
+---@return boolean written
+function Settle:fail_keyless(id, entry)
+  local context, instant = described(self, id, entry)
+  local why = errors.new("no_key", "the key came with the request, and is not kept beyond it")
+  local ok, err = self.ledger:failed(id, why, context, instant)
+  if ok then
+    close_lines(self, id, entry)
+    self.metrics:add_kind("failed_total", "kind", "no_key")
+  else
+    refused_by_disk(self, err)
+  end
+  return ok == true
 end
 
 --- It stays open on disk, and is taken up again later.
@@ -280,6 +306,14 @@ local function give_back(self, engine)
       self:park(id, entry)
     end
   end
+  forget_key(self, engine)
+end
+
+-- What may be otherwise in a while. An id whose key is in memory alone stays in the window; others wait on disk.
+local function put_off(self, engine, id, entry)
+  if not engine.is_request then return self:park(id, entry) end
+  local new, slot = engine.core:submit(id, core.now(), LONG_WAIT, FOREVER, nil, PAUSE)
+  if new then put_in(self, engine, slot, id, entry) end
 end
 
 local ADVICE = {
@@ -303,20 +337,24 @@ local function on_failure(self, engine, slot, id, err, delay)
   engine.conceal(err) -- what follows is written somewhere
   if delay then return advise(self, err) end
   local entry = take_out(self, engine, slot)
+  local refused = err.kind == "auth" or err.kind == "payment"
   local is_old = core.unix_time() - entry.since > MAX_AGE
   if err.kind == "tls" then -- as likely as not for all ids, and a handshake is dear
     pause(engine)
     advise(self, err)
   end
-  if FINAL[err.kind] or DOUBTFUL[err.kind] and is_old or engine.is_request and (err.kind == "auth" or err.kind == "payment") then
+  if FINAL[err.kind] or DOUBTFUL[err.kind] and is_old or engine.is_request and refused then
     self:fail(id, entry, err)
-  else
+  elseif refused then
     self:park(id, entry)
+  else
+    put_off(self, engine, id, entry)
   end
-  if err.kind == "auth" or err.kind == "payment" then
+  if refused then
     on_refused(self, engine, err)
     give_back(self, engine)
   end
+  forget_key(self, engine)
 end
 
 -- ---- consumers ------------------------------------------------------------------------------------------------------
@@ -351,6 +389,10 @@ local function next_request(self, now)
         return engine, id, target, timeout, slot, due
       end
       due = engine.core:due()
+      if due == -math.huge then -- refused, and an answer that came late put one more id in line
+        give_back(self, engine)
+        return nil, now
+      end
     end
     if due < soonest then soonest = due end
   end

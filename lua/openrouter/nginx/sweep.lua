@@ -2,27 +2,30 @@
 --- What a worker does besides requests and lookups, in one timer: lines that the disk would not take are written, segments kept
 --- small, orphans adopted, ids that wait on disk taken up, figures told to the others.
 local core = require "openrouter.core"
-local errors = require "openrouter.errors"
 local journal = require "openrouter.nginx.journal"
 local ledger = require "openrouter.ledger"
 
 local sweep = {}
 
-local TICK = 0.5            -- seconds; the most that a worker's exit is held up
+local TICK = 0.5            -- seconds between looks, which a worker's exit may be held up by
 local ADOPT_EVERY = 30      -- … between looks for orphans
 local ROOM_EVERY = 2        -- … between looks for room for ids that wait for it
 local LOG_LATE = 600        -- … after which a response that ended long ago is taken to have no log phase
 local STREAM_MAX = 6 * 3600 -- … and any other one
 
--- ---- ids that are only on disk --------------------------------------------------------------------------------------
-
--- An id whose key came with its request, and is not there any more.
-local function fail_keyless(worker, id, entry)
-  local held = worker.settle.held
-  held[id] = entry
-  worker.settle:fail(id, entry, errors.new("no_key", "the key came with the request, and is not kept beyond it"))
-  held[id] = nil
+local function members(set)
+  local list = {}
+  for member in pairs(set) do list[#list + 1] = member end
+  return list
 end
+
+local function values(map)
+  local list = {}
+  for _, value in pairs(map) do list[#list + 1] = value end
+  return list
+end
+
+-- ---- ids that are only on disk --------------------------------------------------------------------------------------
 
 -- It can be kept neither in memory nor on disk: then at least in the error log.
 local function lose(worker, id, why)
@@ -34,56 +37,69 @@ end
 --- An id that settle would not take at the end of its request: it waits on disk, or has nothing to wait for.
 ---@param why string what settle said
 function sweep.not_taken(worker, id, entry, why)
-  if why == "gone" then
-    -- in a timer, because the disk may make us wait
-    worker.settle.held[id] = entry
-    if not ngx.timer.at(0, function() fail_keyless(worker, id, entry) end) then worker.settle.held[id] = nil end
-  elseif entry.source or worker.journal.unwritten_count <= worker.options.window then
-    if why == "full" and entry.source then entry.source.full = true end
+  if entry.source or worker.journal.unwritten_count <= worker.options.window then
+    if (why == "full" or why == "gone") and entry.source then entry.source.full = true end
     worker.settle:park(id, entry)
   else
     lose(worker, id, why)
   end
 end
 
--- Hand the open ids of a source to settle, as far as there is room. What `settled` has is closed instead. Returns how many
--- lines are open.
+-- Hand an open id to settle, or see what else becomes of it. Its place in settle's window, or nil.
+local function hand_over(worker, id, entry, key, keyless)
+  local outcome, engine, slot = worker.settle:submit(id, entry, key or "default", nil, true)
+  if outcome == "taken" then return { engine = engine, slot = slot, pending = entry.pending } end
+  if outcome == "gone" then
+    keyless[id] = entry
+  elseif outcome ~= "there" then
+    entry.source.full = entry.source.full or outcome == "full"
+    journal.park(entry.source, entry.since)
+  end
+end
+
+-- Take up the open ids of a source, as far as there is room. What `settled` has is closed instead. Returns how many lines are
+-- open. An id whose pending line is damaged is taken from its note.
 local function feed(worker, source, settled)
-  local places, keyless, open = {}, {}, 0
+  local seen, keyless, open = {}, {}, 0 -- seen: id -> its place, or false
   source.parked, source.oldest, source.full = 0, nil, false
   journal.each_open(source, function(line, offset)
     local kind, id, at, key = core.open_line(line)
     open = open + 1
     if settled and settled[id] then
       source.segment:close_line(offset)
-    elseif kind == "note" then
-      local place = places[id]
-      if keyless[id] then keyless[id].note = offset
-      elseif place then worker.settle.set_note(place, source, offset) end
-    elseif not worker.streaming[id] then
-      local entry = { source = source, pending = offset, note = -1, since = at or core.unix_time() }
-      local outcome, engine, slot = worker.settle:submit(id, entry, key or "default", nil, true)
-      if outcome == "taken" then places[id] = { engine = engine, slot = slot, pending = offset }
-      elseif outcome == "gone" then keyless[id] = entry
-      elseif outcome ~= "there" then
-        source.full = source.full or outcome == "full"
-        journal.park(source, entry.since)
-      end
+    elseif kind == "note" and seen[id] ~= nil then
+      if keyless[id] then keyless[id].note = offset end
+      if seen[id] then worker.settle.set_note(seen[id], source, offset) end
+    elseif worker.streaming[id] then
+      seen[id] = false -- its request is under way, and will see to it
+    else
+      local is_note = kind == "note"
+      local entry = { source = source, pending = is_note and -1 or offset, note = is_note and offset or -1,
+        since = at or core.unix_time() }
+      seen[id] = hand_over(worker, id, entry, key, keyless) or false
     end
   end)
-  for id, entry in pairs(keyless) do fail_keyless(worker, id, entry) end
+  for id, entry in pairs(keyless) do
+    if not worker.settle:fail_keyless(id, entry) then journal.park(source, entry.since) end
+  end
   return open
 end
 
+local LEAVING = "the worker leaves"
+
 -- Which ids of an orphan are in the ledger already: its worker may have died between the two.
 local function settled_before(worker, source)
+  if ngx.worker.exiting() then error(LEAVING, 0) end
   local ids, modified = {}, core.modified(source.path)
   journal.each_open(source, function(line)
     local _, id = core.open_line(line)
     ids[id] = true
   end)
   if not next(ids) then return nil end
-  local found, why = ledger.settled_among(worker.options.dir, ids, (modified or 0) - 1, journal.breathe)
+  local found, why = ledger.settled_among(worker.options.dir, ids, (modified or 0) - 1, function()
+    if ngx.worker.exiting() then error(LEAVING, 0) end
+    journal.breathe()
+  end)
   if why then worker.log(ngx.ERR, "adopting", why) end
   return found
 end
@@ -91,24 +107,26 @@ end
 local function adopt(worker)
   local adopted, why = worker.journal:adopt()
   if why then worker.log(ngx.ALERT, "journal", why) end
+  local total = 0
   for _, source in ipairs(adopted) do
     local pid = tonumber(source.path:match "%-(%d+)%.jsonl$")
     if pid and pid ~= ngx.worker.pid() then worker.metrics:forget(pid) end
-    local open = feed(worker, source, settled_before(worker, source))
-    if open > 0 then worker.log(ngx.NOTICE, source.path, ("taking over %d open lines of %s"):format(open, source.path)) end
-    source.empty = open == 0
+    local ok, settled = pcall(settled_before, worker, source)
+    if not ok then -- leaving, as a rule: somebody else takes it over
+      worker.journal:release(source)
+      if settled ~= LEAVING then worker.log(ngx.ERR, "adopting", tostring(settled)) end
+    else
+      local open = feed(worker, source, settled)
+      source.empty = open == 0
+      total = total + open
+    end
   end
-end
-
-local function copy_of(set)
-  local list = {}
-  for member in pairs(set) do list[#list + 1] = member end
-  return list
+  if total > 0 then worker.log(ngx.NOTICE, "adopting", ("taking over %d open lines of workers that are gone"):format(total)) end
 end
 
 -- Ids that wait on disk get their turn. `only_full`: those that waited for room alone.
 local function take_up(worker, only_full)
-  for _, source in ipairs(copy_of(worker.journal.sources)) do -- there may be new ones before this is over
+  for _, source in ipairs(members(worker.journal.sources)) do -- there may be new ones before this is over
     local is_own = source == worker.journal.own
     local wanted = source.full or not only_full and (source.parked > 0 or not is_own and not source.empty)
     if wanted and source.segment and worker.settle:has_room() then
@@ -163,7 +181,7 @@ end
 
 local function give_up_streams(worker)
   local now = core.unix_time()
-  for _, request in pairs(worker.streaming) do
+  for _, request in ipairs(values(worker.streaming)) do
     local age = now - request.since
     if age > STREAM_MAX or request.whole and age > LOG_LATE then
       worker.log(ngx.ERR, "log phase", request.id .. " was seen, and its request never came to log(): is there a "
@@ -186,7 +204,8 @@ local function gauges(worker)
   local oldest = worker.settle:oldest() or now
   for _, request in pairs(worker.streaming) do oldest = math.min(oldest, request.since) end
   for source in pairs(worker.journal.sources) do oldest = math.min(oldest, source.oldest or now) end
-  return { open_ids = worker.settle.open + worker.streams + parked_count(worker), oldest_open_age_seconds = now - oldest }
+  local open = worker.settle.open + worker.streams + parked_count(worker) + #values(worker.settle.held)
+  return { open_ids = open, oldest_open_age_seconds = now - oldest }
 end
 
 --- Figures of this worker.
@@ -206,24 +225,30 @@ local function step(worker, what, ...)
   if not ok then worker.log(ngx.ERR, "bug", "this is a bug, please report it: " .. tostring(why)) end
 end
 
+-- What reads segments from end to end, and perhaps the ledger, takes its time, which nothing else has to wait for.
+local function read(worker, is_whole)
+  worker.reading = true
+  if is_whole then step(worker, adopt, worker) end
+  step(worker, take_up, worker, not is_whole)
+  worker.reading = false
+end
+
 local function tick(worker)
   local now = core.now()
   worker.beat = now
   if worker.journal.unwritten_count > 0 then step(worker, rewrite, worker) end
   if not ngx.worker.exiting() then
     step(worker, worker.journal.roll, worker.journal)
-    if now >= worker.adopt_at then
-      worker.adopt_at = now + ADOPT_EVERY
-      step(worker, adopt, worker)
-      step(worker, take_up, worker)
-      step(worker, give_up_streams, worker)
-    elseif now >= worker.take_up_at then
+    if now >= worker.take_up_at and not worker.reading then
       worker.take_up_at = now + ROOM_EVERY
-      step(worker, take_up, worker, true)
+      local is_whole = now >= worker.adopt_at
+      if is_whole then worker.adopt_at = now + ADOPT_EVERY end
+      ngx.thread.spawn(read, worker, is_whole)
     end
     worker.settle:start_consumers()
   end
-  step(worker, tidy, worker)
+  step(worker, give_up_streams, worker)
+  if not worker.reading then step(worker, tidy, worker) end -- which would move lines from under a reader
   worker.metrics:add("connections_total", worker.settle.fetcher.opened - worker.counted)
   worker.counted = worker.settle.fetcher.opened
   step(worker, worker.metrics.flush, worker.metrics, gauges(worker))
@@ -246,18 +271,22 @@ local function sync(worker)
   return false
 end
 
--- Leave the locks of what is open to others; a segment in which nothing is open leaves with us. Requests that are still waiting
--- for their answers get a new one.
+-- Leave the locks of what is open to others; a segment in which nothing is open leaves with us. What requests under way have
+-- written stays ours; those that are still waiting for their answers get a new segment.
 local function leave(worker)
-  local j = worker.journal
+  local j, in_use = worker.journal, {}
+  while worker.reading do ngx.sleep(0.01) end
   step(worker, rewrite, worker)
   for id in pairs(j.unwritten) do lose(worker, id, "the worker leaves") end
-  local sources, any_empty = copy_of(j.sources), false
+  local sources, any_empty = members(j.sources), false
   j.own = nil
+  for _, request in pairs(worker.streaming) do in_use[request.source] = true end
   for _, source in ipairs(sources) do any_empty = not has_open(source) or any_empty end
   local synced = any_empty and sync(worker)
   for _, source in ipairs(sources) do
-    if synced and not has_open(source) then j:remove(source) else j:release(source) end
+    if not in_use[source] then
+      if synced and not has_open(source) then j:remove(source) else j:release(source) end
+    end
   end
   worker.metrics:flush {}
   worker.metrics:forget(ngx.worker.pid())
@@ -265,7 +294,7 @@ end
 
 local function run(premature, worker)
   worker.sweeping = true
-  while not premature and not (worker.settle:should_end() and worker.settle.consumers == 0 and worker.streams == 0) do
+  while not premature and not (worker.settle:should_end() and worker.settle.consumers == 0) do
     tick(worker)
     ngx.sleep(TICK)
   end

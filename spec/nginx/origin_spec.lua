@@ -30,7 +30,8 @@ describe("nginx.origin", function()
   end)
 
   it("sends no key in the clear, but within this machine", function()
-    for _, url in ipairs { "http://api.test/", "http://128.0.0.1/", "http://127.0.0.1.evil.test/", "http://localhost.evil.test/" } do
+    for _, url in ipairs { "http://api.test/", "http://128.0.0.1/", "http://127.0.0.1.evil.test/",
+      "http://localhost.evil.test/" } do
       local o, why = origin.parse(url)
       assert.is_nil(o)
       assert.matches("show the key to the network", why)
@@ -52,6 +53,8 @@ describe("nginx.origin", function()
       ["https://openrouter.ai:0/"] = "no such port",
       ["https://openrouter.ai:65536/"] = "no such port",
       ["https://[zz]/"] = "no host",
+      ["https://127.0.0.1:8443/"] = "needs a host name",
+      ["https://[::1]/"] = "needs a host name",
     }
     for url, expected in pairs(cases) do
       local o, why = origin.parse(url)

@@ -49,6 +49,9 @@ function origin.parse(url, insecure)
   if scheme == "http" and not insecure and not is_loopback(host) then
     return nil, "plain http:// would show the key to the network; it is for loopback addresses only, use https://"
   end
+  if scheme == "https" and (host:find "^%[" or host:find "^%d+%.%d+%.%d+%.%d+$") then
+    return nil, "nginx compares certificates with names, not with addresses: the base URL needs a host name"
+  end
   local number = port == "" and DEFAULT_PORT[scheme] or tonumber(port)
   if number < 1 or number > 65535 then return nil, "the base URL has no such port" end
   return {

@@ -316,11 +316,13 @@ local function put_off(self, engine, id, entry)
   if new then put_in(self, engine, slot, id, entry) end
 end
 
+local UNTRUSTED = "lua_ssl_trusted_certificate does not name the file with the certificates to trust"
 local ADVICE = {
   { "no resolver defined", "the directive `resolver` is missing in the http block" },
-  { "unable to get local issuer", "lua_ssl_trusted_certificate does not name the file with the certificates to trust" },
-  { "unable to get issuer", "lua_ssl_trusted_certificate does not name the file with the certificates to trust" },
-  { "self.signed certificate", "lua_ssl_trusted_certificate does not name the file with the certificates to trust" },
+  { "unable to get local issuer", UNTRUSTED },
+  { "unable to get issuer", UNTRUSTED },
+  { "unable to verify the first certificate", UNTRUSTED },
+  { "self.signed certificate", UNTRUSTED },
   { "chain too long", "lua_ssl_verify_depth is too small; 3 is enough" },
 }
 

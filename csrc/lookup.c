@@ -26,7 +26,7 @@ struct entry {
   char id[1];
 };
 
-/* A heap of the waiting ids. It has room for the whole window, so that nothing but a submit can run out of memory. */
+/* A heap of the waiting ids. It has room for all that are open, so that nothing but a submit can run out of memory. */
 struct heap {
   struct entry **entry;
   size_t count;
@@ -38,6 +38,7 @@ struct lookup {
   struct pace pace;
   struct lookup_stats stats;
   size_t open, on_wire;
+  size_t room;            /* for so many ids; it grows up to the window */
   uint64_t order, random;
   bool stopped;           /* the key is no good: nothing more is asked until the window is empty */
   struct entry *ended;    /* what lookup_drop removes */
@@ -185,25 +186,62 @@ static struct entry *first (const struct lookup *l, enum order by) {
 
 /* ---- the window ------------------------------------------------------------------------------------------------ */
 
+#define FIRST_ROOM 64
+
+static bool grow_slots (struct lookup *l, size_t room) {
+  size_t *slots = (size_t *)realloc(l->free_slot, room * sizeof *slots);
+  if (slots == NULL) return false;
+  l->free_slot = slots;
+  return true;
+}
+
+static bool grow_heap (struct heap *h, size_t room) {
+  struct entry **entries = (struct entry **)realloc(h->entry, room * sizeof *entries);
+  if (entries == NULL) return false;
+  h->entry = entries;
+  return true;
+}
+
+/* Spread the entries over twice as many buckets, or make the first ones. */
+static bool grow_buckets (struct lookup *l, size_t room) {
+  size_t buckets = 16;
+  while (buckets < room) buckets *= 2;
+  struct entry **bucket = (struct entry **)calloc(buckets, sizeof *bucket);
+  if (bucket == NULL) return false;
+  for (size_t i = 0; l->bucket != NULL && i <= l->bucket_mask; i++)
+    for (struct entry *e = l->bucket[i], *next; e != NULL; e = next) {
+      next = e->next;
+      e->next = bucket[e->hash & (buckets - 1)];
+      bucket[e->hash & (buckets - 1)] = e;
+    }
+  free(l->bucket);
+  l->bucket = bucket;
+  l->bucket_mask = buckets - 1;
+  return true;
+}
+
+/* Room for twice as many ids. An engine of a wide window that is hardly used stays small. */
+static bool grow (struct lookup *l) {
+  size_t room = l->room ? 2 * l->room : FIRST_ROOM;
+  if (room > l->config.window) room = l->config.window;
+  bool ok = grow_slots(l, room) && grow_buckets(l, room);
+  for (int by = 0; ok && by < ORDERS; by++) ok = grow_heap(&l->heap[by], room);
+  if (!ok) return false;
+  while (l->room < room) {
+    l->free_slot[l->room] = l->room;
+    l->room++;
+  }
+  return true;
+}
+
 struct lookup *lookup_new (const struct lookup_config *config) {
   struct lookup *l = (struct lookup *)calloc(1, sizeof *l);
-  size_t buckets = 16;
   if (l == NULL) return NULL;
-  while (buckets < config->window) buckets *= 2;
   l->config = *config;
   l->random = config->seed;
   pace_init(&l->pace, config->concurrency, config->rate);
-  l->bucket_mask = buckets - 1;
-  l->bucket = (struct entry **)calloc(buckets, sizeof *l->bucket);
-  l->free_slot = (size_t *)calloc(config->window, sizeof *l->free_slot);
-  bool ok = l->bucket != NULL && l->free_slot != NULL;
-  for (size_t i = 0; ok && i < config->window; i++) l->free_slot[i] = i;
-  for (int by = 0; by < ORDERS; by++) {
-    l->heap[by].by = (enum order)by;
-    l->heap[by].entry = (struct entry **)calloc(config->window, sizeof *l->heap[by].entry);
-    ok = ok && l->heap[by].entry != NULL;
-  }
-  if (ok) return l;
+  for (int by = 0; by < ORDERS; by++) l->heap[by].by = (enum order)by;
+  if (grow(l)) return l;
   lookup_free(l);
   return NULL;
 }
@@ -262,6 +300,10 @@ enum lookup_status lookup_submit (struct lookup *l, const char *key, size_t leng
     return LOOKUP_SHARED;
   }
   if (l->open >= l->config.window) return LOOKUP_FULL;
+  if (l->open == l->room) {
+    if (!grow(l)) return LOOKUP_NO_MEMORY;
+    at = find(l, key, length);  /* in a bucket that is elsewhere now */
+  }
   struct entry *e = (struct entry *)calloc(1, sizeof *e + length);
   if (e == NULL) return LOOKUP_NO_MEMORY;
   if (l->open == 0) l->stopped = false;

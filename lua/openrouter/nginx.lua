@@ -108,7 +108,11 @@ function nginx.start(given)
     log(ngx.ERR, "phase", why)
     return nil, why
   end
-  if worker then return true end
+  if worker then
+    local why = "start() has run in this worker before; what it is given now counts for nothing"
+    log(ngx.ERR, "phase", why)
+    return nil, why
+  end
   if not ngx.worker.id() then return nil, "a process that serves no requests has nothing to log" end
   local o = options.read(given)
   local dict = ngx.shared[o.dict]
@@ -131,8 +135,8 @@ function nginx.start(given)
   made.settle = settle.new(o, made.journal, made.ledger, made.metrics, log)
   local ok, why = made.journal:open()
   if not ok then
-    log(ngx.ALERT, "journal", ("%s; ids are in memory only until it can be written: install -d -o %s -m 0750 %s")
-      :format(why, "www-data", o.dir))
+    log(ngx.ALERT, "journal", ("%s; ids are in memory only until it can be written: install -d -o USER -m 0750 %s, "
+      .. "where USER is the workers' (`user` in nginx.conf)"):format(why, o.dir))
   end
   made.hand_over = function(request) hand_over(made, request) end
   worker = made
@@ -143,15 +147,16 @@ end
 
 -- Once for each worker; where the code cache is off, each request has a state of its own that knows of nothing.
 local function not_started()
-  local dict = ngx.shared.openrouter
-  local pid = ngx.worker.pid()
-  if told.start or dict and not dict:add("warned " .. pid, true) then return end
+  if told.start then return end
   told.start = core.now()
-  if dict and dict:get("started " .. pid) then
-    ngx.log(ngx.WARN, "openrouter: nothing is logged while lua_code_cache is off")
-  else
-    ngx.log(ngx.WARN, "openrouter: nothing is logged: add start() to init_worker_by_lua_block")
+  local pid = ngx.worker.pid()
+  for _, dict in pairs(ngx.shared) do
+    if dict:get("started " .. pid) then
+      if dict:add("warned " .. pid, true) then ngx.log(ngx.WARN, "openrouter: nothing is logged while lua_code_cache is off") end
+      return
+    end
   end
+  ngx.log(ngx.WARN, "openrouter: nothing is logged: add start() to init_worker_by_lua_block")
 end
 
 -- ---- in a request ---------------------------------------------------------------------------------------------------
@@ -291,9 +296,10 @@ function log_request(context)
   if cost then set_variable("openrouter_cost", cost) end
   if request.id and not request.logged then
     request.interrupted = request.scanned and not request.whole or ngx.status == 499
-    local problem = w.journal:note(request.id, request, request.interrupted, checked(context), scanner or nil)
-    if problem then complain(problem) end
-    hand_over(w, request)
+    local _, problem = pcall(w.journal.note, w.journal, request.id, request, request.interrupted, checked(context),
+      scanner or nil)
+    hand_over(w, request) -- whatever happens
+    if problem then complain(tostring(problem)) end
   end
   if scanner then release(request) end
 end

@@ -229,7 +229,7 @@ end
 
 --- Take over the segments nobody holds any more.
 ---@return openrouter.Source[] adopted
----@return string? why the directory could not be read
+---@return string? why something could not be read, the first of it
 function Journal:adopt()
   local names, why = core.list_directory(self.directory)
   if not names then return {}, why end
@@ -238,13 +238,17 @@ function Journal:adopt()
   for _, name in ipairs(names) do
     local path = self.directory .. "/" .. name
     if name:find "%.jsonl$" and not held[path] then
-      local segment = core.adopt_segment(path)
-      if segment then adopted[#adopted + 1] = add_source(self, segment, path) end
+      local segment, reason, what = core.adopt_segment(path)
+      if segment then
+        adopted[#adopted + 1] = add_source(self, segment, path)
+      elseif what ~= "locked" and what ~= "missing" then
+        why = why or reason
+      end
     elseif name:find "%.tmp$" then
       core.remove_stale(path) -- of a worker that died while it compacted: the segment itself is whole
     end
   end
-  return adopted
+  return adopted, why
 end
 
 --- An id of this source waits for a later turn.

@@ -63,7 +63,8 @@ local function new_engine(self, name, key, is_request)
     core = core.engine {
       window = o.window, concurrency = o.consumers, rate = o.rate, timeout = o.timeout, deadline = FOREVER, wait = WAIT,
       retry = { base = 0.5, factor = 2, cap = 30 },
-      epoch = self.epoch, seed = math.random(2 ^ 31),
+      epoch = self.epoch,
+      seed = math.floor(core.unix_time() * 1e6 + ngx.worker.pid()) % 2 ^ 52, -- workers are not to retry in step
     },
     source = {}, pending = {}, note = {}, since = {}, -- of the id in each slot
     entry = {}, -- … or all of it, where the disk would not take its lines yet

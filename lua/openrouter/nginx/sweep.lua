@@ -186,6 +186,7 @@ local function give_up_streams(worker)
     if age > STREAM_MAX or request.whole and age > LOG_LATE then
       worker.log(ngx.ERR, "log phase", request.id .. " was seen, and its request never came to log(): is there a "
         .. "log_by_lua_block with it in the same location?")
+      request.interrupted = not request.whole
       worker.hand_over(request)
     end
   end

@@ -100,6 +100,8 @@ double retry_delay (const struct retry_policy *policy, enum kind kind, int failu
   return now < limit && now + delay <= limit + 1e-6 ? delay : -1;
 }
 
+#define LONGEST_RETRY_AFTER 86400.0  /* seconds: a server that asks for more is asked once a day all the same */
+
 /* A plain number, or -1. */
 static double number_of (const char *text) {
   struct json_error error;
@@ -110,7 +112,7 @@ static double number_of (const char *text) {
   return end && *json_space(end) == '\0' && json_double(start, &value) && value >= 0 ? value : -1;
 }
 
-double retry_after_seconds (const char *retry_after_ms, const char *retry_after, double unix_now) {
+static double asked_for (const char *retry_after_ms, const char *retry_after, double unix_now) {
   double value = retry_after_ms ? number_of(retry_after_ms) : -1, when;
   if (value >= 0) return value / 1000;
   if (retry_after == NULL) return -1;
@@ -118,4 +120,9 @@ double retry_after_seconds (const char *retry_after_ms, const char *retry_after,
   if (value >= 0) return value;
   if (!instant_http_date(retry_after, &when)) return -1;
   return when > unix_now ? when - unix_now : 0;
+}
+
+double retry_after_seconds (const char *retry_after_ms, const char *retry_after, double unix_now) {
+  double seconds = asked_for(retry_after_ms, retry_after, unix_now);
+  return seconds > LONGEST_RETRY_AFTER ? LONGEST_RETRY_AFTER : seconds;
 }

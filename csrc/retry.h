@@ -50,7 +50,7 @@ double retry_delay (const struct retry_policy *policy, enum kind kind, int failu
                     const struct retry_times *t);
 
 /* Seconds a server asks for in `retry-after-ms` or `retry-after` (a number of seconds, or an HTTP date, which is compared
-   with `unix_now`); negative when neither can be read. Either may be NULL. */
+   with `unix_now`), a day at most; negative when neither can be read. Either may be NULL. */
 double retry_after_seconds (const char *retry_after_ms, const char *retry_after, double unix_now);
 
 #endif

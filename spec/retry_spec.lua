@@ -181,6 +181,12 @@ describe("retry", function()
       assert_about(118, { ["retry-after"] = "118" })
     end)
 
+    it("is a day at most", function()
+      assert_about(86400, { ["retry-after"] = "400000000" }, { deadline = 1e9 })
+      assert_about(86400, { ["retry-after-ms"] = "1e300" }, { deadline = 1e9 })
+      assert_about(86400, { ["retry-after"] = date(EPOCH + 1e8) }, { deadline = 1e9, epoch = EPOCH })
+    end)
+
     it("is milliseconds, which win", function()
       assert_about(0.4, { ["retry-after-ms"] = "400" })
       assert_about(0.4, { ["retry-after-ms"] = "400", ["retry-after"] = "1" })

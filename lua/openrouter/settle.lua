@@ -64,8 +64,7 @@ local function with_owner(directory, path, why)
   local kind, _, owner = core.file_status(path)
   if not kind then kind, _, owner = core.file_status(directory) end
   if not kind then return why end
-  return ("%s; it belongs to %s, so run this as %s: sudo -u %s openrouter-cost settle %s"):format(
-    why, owner, owner, owner, directory)
+  return ("%s; it belongs to %s: run this as %s"):format(why, owner, owner == "root" and owner or owner .. ", or as root")
 end
 
 local SHAPE = "one that openrouter.nginx writes to, its option `dir`, has ledger.jsonl and pending/ in it"

@@ -71,8 +71,10 @@ local function connect(self, sock, limit)
   if reused then return true, true end
   self.opened = self.opened + 1
   if origin.tls then
-    -- true: verify, which is not the default. Resuming a session saves most of a handshake.
-    local session, tls_why = sock:sslhandshake(self.session, origin.name, true)
+    -- true: verify, which is not the default. Resuming a session saves most of a handshake. lua-resty-core may raise where
+    -- it should return the error; another handshake tells it.
+    local ran, session, tls_why = pcall(sock.sslhandshake, sock, self.session, origin.name, true)
+    if not ran then return nil, "again", "TLS handshake with " .. origin.host .. ": " .. tostring(session) end
     if not session then
       self.session = nil
       return untrusted(tls_why, "TLS handshake with " .. origin.host)
@@ -112,11 +114,15 @@ local function take(self, holder, limit)
     holder.sock = nil
     return sock, true
   end
-  sock = ngx.socket.tcp()
-  local ok, reused, message = connect(self, sock, limit)
-  if ok then return sock, reused end
-  sock:close()
-  return nil, reused, message
+  local ok, reused, message
+  for _ = 1, 2 do
+    sock = ngx.socket.tcp()
+    ok, reused, message = connect(self, sock, limit)
+    if ok then return sock, reused end
+    sock:close()
+    if reused ~= "again" then return nil, reused, message end
+  end
+  return nil, "network", message
 end
 
 --- Ask, and wait for the answer. A kept connection that turns out to be closed is no failure: another one is taken.

@@ -141,6 +141,11 @@ function Settle.set_note(place, source, offset)
   if engine.source[slot] == source and engine.pending[slot] == place.pending then engine.note[slot] = offset end
 end
 
+--- Forget all ids in the windows: this worker asks for none of them any more, and others have them from disk.
+function Settle:abandon()
+  self.engines, self.by_name, self.request_keys, self.open = {}, {}, 0, 0
+end
+
 --- Whether ids that wait on disk should be handed over.
 ---@return boolean
 function Settle:has_room()

@@ -67,6 +67,8 @@ local function feed(worker, source, settled)
     open = open + 1
     if settled and settled[id] then
       source.segment:close_line(offset)
+    elseif kind == "pending" and seen[id] ~= nil then
+      source.segment:close_line(offset) -- it came twice, and is asked for once
     elseif kind == "note" and seen[id] ~= nil then
       if keyless[id] then keyless[id].note = offset end
       if seen[id] then worker.settle.set_note(seen[id], source, offset) end
@@ -226,8 +228,17 @@ local function step(worker, what, ...)
   if not ok then worker.log(ngx.ERR, "bug", "this is a bug, please report it: " .. tostring(why)) end
 end
 
--- What reads segments from end to end, and perhaps the ledger, takes its time, which nothing else has to wait for.
-local function read(worker, is_whole)
+local function any_full(worker)
+  for source in pairs(worker.journal.sources) do
+    if source.full then return true end
+  end
+  return false
+end
+
+-- What reads segments from end to end, and perhaps the ledger, takes its time, and has a timer of its own: nothing else has to
+-- wait for it.
+local function read(premature, worker, is_whole)
+  if premature or worker.reading then return end
   worker.reading = true
   if is_whole then step(worker, adopt, worker) end
   step(worker, take_up, worker, not is_whole)
@@ -244,7 +255,7 @@ local function tick(worker)
       worker.take_up_at = now + ROOM_EVERY
       local is_whole = now >= worker.adopt_at
       if is_whole then worker.adopt_at = now + ADOPT_EVERY end
-      ngx.thread.spawn(read, worker, is_whole)
+      if is_whole or any_full(worker) then ngx.timer.at(0, read, worker, is_whole) end
     end
     worker.settle:start_consumers()
   end
@@ -289,6 +300,7 @@ local function leave(worker)
       if synced and not has_open(source) then j:remove(source) else j:release(source) end
     end
   end
+  worker.settle:abandon()
   worker.metrics:flush {}
   worker.metrics:forget(ngx.worker.pid())
 end

@@ -1,0 +1,114 @@
+-- What the sweep does about requests without a log phase, and about segments that are not as they should be.
+if not (os.getenv "OPENROUTER_BUILD" or ""):find "5%.1$" then return end -- nginx brings its own Lua, whichever runs this
+
+local servers = require "spec.support.servers"
+local shell = require "spec.support.shell"
+local traces = require "spec.nginx.traces"
+local traffic = require "spec.nginx.traffic"
+local upstream = require "spec.nginx.upstream"
+
+local PATIENCE = 10 -- seconds
+local OFTEN = { "nginx/sweep", "ADOPT_EVERY", "1" }
+local ORPHAN = "1790000000000-4000000.jsonl"
+
+describe("the sweep", function()
+  local api
+  setup(function() api = upstream.start() end)
+  teardown(function() api:stop() end)
+  before_each(function() api:set { chat = "on", generation = "record", late = "record" } end)
+  after_each(shell.clean)
+
+  local function wait_for(condition)
+    assert.is_truthy(servers.wait_for(condition, PATIENCE))
+  end
+
+  -- One worker, which is gone with the test.
+  local function start(options)
+    options.workers, options.start = 1, "first = 0.05, drain = 1"
+    local p = traffic.proxy(api, options)
+    finally(function() p:stop() end)
+    return p
+  end
+
+  local function ask(p, id, path)
+    assert.equal(200, (p:curl(path or "/api/v1/chat/sweep", ("-H 'X-Id: %s'"):format(id))))
+  end
+
+  local function settled(p, id)
+    assert.equal(1, traffic.settled_once(p, { [id] = {} }, PATIENCE))
+  end
+
+  -- The worker is told to leave, and does.
+  local function reload(p)
+    local before = p:workers()[1]
+    p:signal "HUP"
+    wait_for(function() return shell.run("kill -0 " .. before) ~= 0 end)
+  end
+
+  -- ---- requests without a log phase ----
+
+  it("lets a worker leave whose request never came to log(), and its id is settled by the next one", function()
+    local p = start { changes = { OFTEN }, more = [[location /nolog/ {
+      header_filter_by_lua_block { require("openrouter.nginx").capture() }
+      body_filter_by_lua_block   { require("openrouter.nginx").scan() }
+      proxy_pass http://openrouter/api/v1/chat/;
+    }]] }
+    ask(p, "gen-nolog", "/nolog/x")
+    reload(p)
+    settled(p, "gen-nolog")
+  end)
+
+  it("has no subrequest to wait for: its id is settled at its end", function()
+    local p = start { more = [[location = /main {
+      content_by_lua_block { ngx.print(ngx.location.capture("/api/v1/chat/sub").body) }
+    }]] }
+    ask(p, "gen-sub", "/main")
+    settled(p, "gen-sub")
+    reload(p)
+  end)
+
+  -- ---- segments ----
+
+  local function size(path)
+    local file = assert(io.open(path, "rb"))
+    local bytes = file:seek "end"
+    file:close()
+    return bytes
+  end
+
+  it("compacts a segment of long lines, however few bytes of it are open", function()
+    local p = start { changes = { { "nginx/journal", "MUCH_CLOSED", "2000" } } }
+    api:set { late = "404" }
+    ask(p, "gen-late-open")
+    local url = ("%s/api/v1/chat/%s?n=[1-40]"):format(p.url, ("x"):rep(700))
+    assert.equal(0, (shell.run("curl -s -f -m 20 -o /dev/null " .. shell.quote(url))))
+    local path = traffic.segments(p)[1]
+    wait_for(function() return #p:pending() == 2 and size(path) < 8000 end) -- all lines are about 40,000 bytes
+    api:set { late = "record" }
+    wait_for(function() return traffic.outcomes(p)["gen-late-open"] end)
+    assert.not_matches("this is a bug", p:errors())
+  end)
+
+  it("settles an id of which there is the note alone, and its segment goes", function()
+    local note = '{"note":"gen-noted","open":true ,"at":"%s","context":{"user":"rosa"},"instant":{"cost":0.25}}\n'
+    local p = start { changes = { OFTEN }, prepare = function(dir)
+      traffic.orphans(dir, { [ORPHAN] = note:format(os.date "!%Y-%m-%dT%H:%M:%S.000Z") })
+    end }
+    settled(p, "gen-noted")
+    assert.matches('"context":{"user":"rosa"}.*"cost":0%.25', traces.settled(p, "gen-noted"))
+    wait_for(function() return not traffic.exists(p.dir .. "/pending/" .. ORPHAN) end)
+  end)
+
+  it("says once that a segment cannot be opened, and goes on with the others", function()
+    local p = start { changes = { OFTEN }, prepare = function(dir)
+      traffic.orphans(dir, { [ORPHAN] = traffic.pending_line("gen-locked", { user = "u", route = "/" }) })
+      shell.run("chmod 0 " .. shell.quote(dir .. "/pending/" .. ORPHAN))
+    end }
+    wait_for(function() return #traces.complaints(p, ORPHAN) > 0 end)
+    local name = "1790000000001-4000001.jsonl"
+    traffic.orphans(p.dir, { [name] = traffic.pending_line("gen-next", { user = "u", route = "/" }) })
+    wait_for(function() return traffic.outcomes(p)["gen-next"] end) -- by a later look
+    assert.equal(1, #traces.complaints(p, ORPHAN))
+    assert.matches("%[alert%].*openrouter: .*Permission denied", traces.complaints(p, ORPHAN)[1])
+  end)
+end)

@@ -32,6 +32,7 @@ build = {
     ["openrouter.nginx.chunk"] = "lua/openrouter/nginx/chunk.lua",
     ["openrouter.nginx.cosocket"] = "lua/openrouter/nginx/cosocket.lua",
     ["openrouter.nginx.journal"] = "lua/openrouter/nginx/journal.lua",
+    ["openrouter.nginx.ledger"] = "lua/openrouter/nginx/ledger.lua",
     ["openrouter.nginx.metrics"] = "lua/openrouter/nginx/metrics.lua",
     ["openrouter.nginx.options"] = "lua/openrouter/nginx/options.lua",
     ["openrouter.nginx.origin"] = "lua/openrouter/nginx/origin.lua",

@@ -8,7 +8,7 @@ local chunk = require "openrouter.nginx.chunk"
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local journal = require "openrouter.nginx.journal"
-local ledger = require "openrouter.ledger"
+local ledger = require "openrouter.nginx.ledger"
 local metrics = require "openrouter.nginx.metrics"
 local options = require "openrouter.nginx.options"
 local settle = require "openrouter.nginx.settle"
@@ -34,42 +34,6 @@ local function log(level, topic, message)
 end
 
 -- ---- starting -------------------------------------------------------------------------------------------------------
-
--- The ledger of all workers, opened when it is first needed, and again while it cannot be.
-local Ledger = {}
-Ledger.__index = Ledger
-
-local function writer_of(self)
-  if not self.writer then
-    local writer, err = ledger.open_shared(self.path)
-    if not writer then return nil, err end
-    self.writer = writer
-  end
-  return self.writer
-end
-
--- To the disk, in the background: see core.shared_file.
-function Ledger:sync()
-  local writer, err = writer_of(self)
-  if not writer then return nil, err end
-  return writer.file:sync()
-end
-
-function Ledger:synced()
-  return self.writer.file:synced()
-end
-
-function Ledger:settled(...)
-  local writer, err = writer_of(self)
-  if not writer then return nil, err end
-  return writer:settled(...)
-end
-
-function Ledger:failed(...)
-  local writer, err = writer_of(self)
-  if not writer then return nil, err end
-  return writer:failed(...)
-end
 
 -- Where a request ends: from now on its record can be asked for.
 local function hand_over(w, request)
@@ -98,6 +62,31 @@ local function note_missing(o, dict)
   end
 end
 
+local function new_worker(o, dict)
+  local counts = metrics.new(dict)
+  local made = {
+    options = o,
+    metrics = counts,
+    journal = journal.new(o.dir, function(why)
+      counts:add "journal_errors_total"
+      log(ngx.ALERT, "journal", ("%s; the proxy goes on, and ids are kept in memory until it can be written"):format(why))
+    end),
+    ledger = ledger.new(o.dir .. "/ledger.jsonl"),
+    streaming = {}, -- id -> request: seen, and its request is not over
+    streams = 0,
+    free = {}, free_count = 0, -- scanners to use again
+    log = log,
+  }
+  made.settle = settle.new(o, made.journal, made.ledger, made.metrics, log)
+  made.hand_over = function(request) hand_over(made, request) end
+  local ok, why = made.journal:open()
+  if not ok then
+    log(ngx.ALERT, "journal", ("%s; ids are in memory only until it can be written: install -d -o USER -m 0750 %s, "
+      .. "where USER is the workers' (`user` in nginx.conf)"):format(why, o.dir))
+  end
+  return made
+end
+
 --- Start in this worker, from init_worker_by_lua.
 ---@param given openrouter.NginxOptions
 ---@return true?, string? why not
@@ -118,30 +107,9 @@ function nginx.start(given)
   local dict = ngx.shared[o.dict]
   if dict then dict:set("started " .. ngx.worker.pid(), true) end
   note_missing(o, dict)
-  local counts = metrics.new(dict)
-  local made = {
-    options = o,
-    metrics = counts,
-    journal = journal.new(o.dir, function(why)
-      counts:add "journal_errors_total"
-      log(ngx.ALERT, "journal", ("%s; the proxy goes on, and ids are kept in memory until it can be written"):format(why))
-    end),
-    ledger = setmetatable({ path = o.dir .. "/ledger.jsonl" }, Ledger),
-    streaming = {}, -- id -> request: seen, and its request is not over
-    streams = 0,
-    free = {}, free_count = 0, -- scanners to use again
-    log = log,
-  }
-  made.settle = settle.new(o, made.journal, made.ledger, made.metrics, log)
-  local ok, why = made.journal:open()
-  if not ok then
-    log(ngx.ALERT, "journal", ("%s; ids are in memory only until it can be written: install -d -o USER -m 0750 %s, "
-      .. "where USER is the workers' (`user` in nginx.conf)"):format(why, o.dir))
-  end
-  made.hand_over = function(request) hand_over(made, request) end
-  worker = made
-  sweep.start(made)
-  made.settle:start_consumers()
+  worker = new_worker(o, dict)
+  sweep.start(worker)
+  worker.settle:start_consumers()
   return true
 end
 

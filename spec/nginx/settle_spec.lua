@@ -10,8 +10,8 @@ local upstream = require "spec.nginx.upstream"
 
 local PATIENCE = 10 -- seconds
 local SOON = { "nginx/settle", "PAUSE, LONGEST_PAUSE", "1, 2" }
-local OFTEN = { "nginx/sweep", "ADOPT_EVERY", "1" }
-local ROOM = { "nginx/sweep", "ROOM_EVERY", "0.5" }
+local OFTEN = { "nginx/sweep", "ADOPT_EVERY", "0.5" } -- with…
+local ROOM = { "nginx/sweep", "ROOM_EVERY", "0.5" }   -- … and never oftener than this
 
 describe("nginx settles", function()
   local api
@@ -54,7 +54,7 @@ describe("nginx settles", function()
   end
 
   it("what was on the wire when its key was refused, and all that comes after", function()
-    local p = start { start = "first = 0.05", changes = { SOON, OFTEN } }
+    local p = start { start = "first = 0.05", changes = { SOON, OFTEN, ROOM } }
     api:set { late = "hold", generation = "401" }
     ask(p, "gen-late-wire")
     wait_for(function() return api:asked()["gen-late-wire"] end)
@@ -82,7 +82,7 @@ describe("nginx settles", function()
   end)
 
   it("what has a request's key once the API answers sense again", function()
-    local p = start { start = "first = 0.05, key = 'request'", changes = { SOON, OFTEN } }
+    local p = start { start = "first = 0.05, key = 'request'", changes = { SOON, OFTEN, ROOM } }
     api:set { generation = "html" }
     ask(p, "gen-html", "sk-or-client")
     wait_for(function() return (api:asked()["gen-html"] or 0) > 3 end) -- three is what an engine puts up with
@@ -100,7 +100,7 @@ describe("nginx settles", function()
   end)
 
   it("what has no key as failed when the ledger can be written, without a timer for each", function()
-    local p = start { start = "first = 0.05, key = 'request'", changes = { OFTEN },
+    local p = start { start = "first = 0.05, key = 'request'", changes = { OFTEN, ROOM },
       prepare = function(dir) shell.run("mkdir " .. shell.quote(dir .. "/ledger.jsonl")) end,
       more = [[location = /timers {
         content_by_lua_block { ngx.print(ngx.timer.running_count() + ngx.timer.pending_count()) }

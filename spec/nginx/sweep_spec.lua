@@ -8,7 +8,8 @@ local traffic = require "spec.nginx.traffic"
 local upstream = require "spec.nginx.upstream"
 
 local PATIENCE = 10 -- seconds
-local OFTEN = { "nginx/sweep", "ADOPT_EVERY", "1" }
+local OFTEN = { "nginx/sweep", "ADOPT_EVERY", "0.5" } -- with…
+local ROOM = { "nginx/sweep", "ROOM_EVERY", "0.5" }   -- … and never oftener than this
 local ORPHAN = "1790000000000-4000000.jsonl"
 
 describe("the sweep", function()
@@ -48,7 +49,7 @@ describe("the sweep", function()
   -- ---- requests without a log phase ----
 
   it("lets a worker leave whose request never came to log(), and its id is settled by the next one", function()
-    local p = start { changes = { OFTEN }, more = [[location /nolog/ {
+    local p = start { changes = { OFTEN, ROOM }, more = [[location /nolog/ {
       header_filter_by_lua_block { require("openrouter.nginx").capture() }
       body_filter_by_lua_block   { require("openrouter.nginx").scan() }
       proxy_pass http://openrouter/api/v1/chat/;
@@ -91,7 +92,7 @@ describe("the sweep", function()
 
   it("settles an id of which there is the note alone, and its segment goes", function()
     local note = '{"note":"gen-noted","open":true ,"at":"%s","context":{"user":"rosa"},"instant":{"cost":0.25}}\n'
-    local p = start { changes = { OFTEN }, prepare = function(dir)
+    local p = start { changes = { OFTEN, ROOM }, prepare = function(dir)
       traffic.orphans(dir, { [ORPHAN] = note:format(os.date "!%Y-%m-%dT%H:%M:%S.000Z") })
     end }
     settled(p, "gen-noted")
@@ -100,7 +101,7 @@ describe("the sweep", function()
   end)
 
   it("says once that a segment cannot be opened, and goes on with the others", function()
-    local p = start { changes = { OFTEN }, prepare = function(dir)
+    local p = start { changes = { OFTEN, ROOM }, prepare = function(dir)
       traffic.orphans(dir, { [ORPHAN] = traffic.pending_line("gen-locked", { user = "u", route = "/" }) })
       shell.run("chmod 0 " .. shell.quote(dir .. "/pending/" .. ORPHAN))
     end }

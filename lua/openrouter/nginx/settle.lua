@@ -35,7 +35,7 @@ Settle.__index = Settle
 
 ---@param o table options of start()
 ---@param the_journal openrouter.Journal
----@param ledger table with settled(), failed(): see nginx.lua
+---@param ledger openrouter.NginxLedger
 ---@param metrics openrouter.Metrics
 ---@param log fun(level: integer, topic: string, message: string)
 ---@return openrouter.Settle

@@ -108,7 +108,8 @@ describe("What is written about nginx", function()
     local families = {}
     setup(function()
       local page
-      with_globals({ ngx = { worker = { pid = function() return 1 end } } }, function() page = metrics.new():render() end)
+      local dict = { get_keys = function() return {} end }
+      with_globals({ ngx = { worker = { pid = function() return 1 end } } }, function() page = metrics.new(dict):render() end)
       for name, kind in page:gmatch "# TYPE (%S+) (%a+)" do families[name] = kind end
     end)
 

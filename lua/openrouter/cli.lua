@@ -255,7 +255,7 @@ local function describe_adopted(run)
   local held = run.locked > 0 and ("; %s with a living worker, or another run"):format(
     plural(run.locked, "segment is", "segments are")) or ""
   if #run.ids == 0 then
-    say("nothing that nobody sees to is open in %s%s", run.directory, held)
+    say("no id in %s waits for this command%s", run.directory, held)
   else
     say("%s in %s of %s%s", plural(#run.ids, "open id", "open ids"), plural(#run.sources, "orphaned segment",
       "orphaned segments"), run.directory, held)
@@ -309,7 +309,10 @@ local function describe_settled(run, seconds)
       outcome.settled > 0 and ", now in " .. run.ledger or "")
   end
   for _, of in ipairs(sorted_kinds(outcome.failed)) do
-    say("%s %s, such as %s; failed for good", count(of.ids), of.kind, tostring(of.err))
+    say("%s %s, such as %s; failed, until --retry-failed", count(of.ids), of.kind, tostring(of.err))
+  end
+  if outcome.failed.forbidden then
+    say "is the key of the account that made these requests? With the right one, --retry-failed fetches them"
   end
   for _, of in ipairs(sorted_kinds(outcome.left)) do
     if not TOLD[of.kind] then say("%s %s, such as %s; still open", count(of.ids), of.kind, tostring(of.err)) end
@@ -336,7 +339,8 @@ end
 local function settle_status(run, left)
   if #run.problems > 0 then return FAILURE end
   if #run.outcome.refused > 0 then return KEY_TROUBLE end
-  return left + run.later > 0 and INCOMPLETE or OK
+  local complete = left + run.later == 0 and not run.outcome.failed.forbidden
+  return complete and OK or INCOMPLETE
 end
 
 -- With a bar, and as far as it goes.

@@ -52,6 +52,9 @@ local function hand_over(w, request)
 end
 
 local function note_missing(o, dict)
+  if o.origin.prefix == "" then
+    log(ngx.WARN, "base_url", "the base URL has no path; the API's ends in /api/v1, and elsewhere every id is a 404")
+  end
   if not dict then
     log(ngx.ERR, "dict", ("the shared dictionary is missing: add `lua_shared_dict %s 1m;` to the http block; metrics() has "
       .. "nothing without it"):format(o.dict))
@@ -146,6 +149,7 @@ local function complain(problem)
 end
 
 local function checked(context)
+  if context == nginx then return complain "context: call capture and log with a dot, not with a colon" end
   if context == nil or type(context) == "table" then return context end
   complain("context: it must be a table, not a " .. type(context))
 end

@@ -10,8 +10,8 @@ local upstream = require "spec.nginx.upstream"
 
 local PATIENCE = 10 -- seconds
 local SOON = { "nginx/settle", "PAUSE, LONGEST_PAUSE", "1, 2" }
-local OFTEN = { "nginx/sweep", "ADOPT_EVERY", "0.5" } -- with…
-local ROOM = { "nginx/sweep", "ROOM_EVERY", "0.5" }   -- … and never oftener than this
+-- Looks for what is on disk alone: for all of it, and how often there is one at all.
+local OFTEN, ROOM = { "nginx/sweep", "ADOPT_EVERY", "0.5" }, { "nginx/sweep", "ROOM_EVERY", "0.5" }
 
 describe("nginx settles", function()
   local api
@@ -110,8 +110,8 @@ describe("nginx settles", function()
     local ids = {}
     for i = 1, 20 do ids[i] = ask(p, "gen-keyless-" .. i) end
     wait_for(has(p, "journal_errors_total", 1))
-    assert.equal(9, timers())
-    assert.equal(20, p:metrics().openrouter_open_ids)
+    wait_for(has(p, "open_ids", 20))
+    assert.is_true(timers() <= 10) -- segments may be read just then
     assert(os.remove(p.dir .. "/ledger.jsonl"))
     for _, id in ipairs(ids) do assert.equal("failed", ending(p, id)) end
     wait_for(function() return #p:pending() == 0 end)

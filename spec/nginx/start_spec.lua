@@ -245,7 +245,26 @@ describe("a configuration", function()
     traces.all_settled(p, ask(p, 6))
     complains(p, 1, "the shared dictionary is missing: add `lua_shared_dict openrouter 1m;` to the http block")
     complains(p, 1, "openrouter: ")
-    assert.equal(200, (p:curl "/metrics"))
+    local status, page = p:curl "/metrics"
+    assert.same({ 200, "# nothing is counted: the shared dictionary is missing\n" }, { status, page })
+  end)
+
+  it("with too small a dictionary is told so", function()
+    p = start { start = "first = 0.05", change = function(text) return substitute(text, "openrouter 1m;", "openrouter 12k;") end }
+    traces.all_settled(p, ask(p, 6))
+    complains(p, 1, "the shared dictionary is too small, and figures are missing: `lua_shared_dict openrouter 1m;`")
+  end)
+
+  it("whose base URL has no path is told so", function()
+    p = start { start = 'base_url = "https://openrouter.ai"' }
+    complains(p, 1, "the base URL has no path")
+  end)
+
+  it("whose module cannot be loaded does not start", function()
+    local function change(text) return substitute(text, "lua_package_cpath", "# lua_package_cpath") end
+    local ok, why = pcall(start, { change = change })
+    assert.is_false(ok)
+    assert.matches("module 'openrouter.core' not found", why, 1, true)
   end)
 
   it("without its directory is told so", function()

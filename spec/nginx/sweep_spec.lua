@@ -8,8 +8,8 @@ local traffic = require "spec.nginx.traffic"
 local upstream = require "spec.nginx.upstream"
 
 local PATIENCE = 10 -- seconds
-local OFTEN = { "nginx/sweep", "ADOPT_EVERY", "0.5" } -- with…
-local ROOM = { "nginx/sweep", "ROOM_EVERY", "0.5" }   -- … and never oftener than this
+-- Looks for what is on disk alone: for all of it, and how often there is one at all.
+local OFTEN, ROOM = { "nginx/sweep", "ADOPT_EVERY", "0.5" }, { "nginx/sweep", "ROOM_EVERY", "0.5" }
 local ORPHAN = "1790000000000-4000000.jsonl"
 
 describe("the sweep", function()
@@ -77,7 +77,7 @@ describe("the sweep", function()
     return bytes
   end
 
-  it("compacts a segment of long lines, however few bytes of it are open", function()
+  it("compacts a segment of which much is closed when its lines are long, too", function()
     local p = start { changes = { { "nginx/journal", "MUCH_CLOSED", "2000" } } }
     api:set { late = "404" }
     ask(p, "gen-late-open")

@@ -128,15 +128,20 @@ end
 
 --- Tell the others.
 ---@param gauges table<string, number>
+---@return boolean all false: the dictionary has no room; what is left is told the next time
 function Metrics:flush(gauges)
-  local dict = self.dict
-  if not dict then return end
+  local dict, all = self.dict, true
+  if not dict then return true end
   for name, count in pairs(self.fresh) do
-    if dict:incr("count " .. name, count, 0) then self.fresh[name] = nil end
+    local told, _, evicted = dict:incr("count " .. name, count, 0)
+    if told then self.fresh[name] = nil end
+    all = all and told ~= nil and not evicted
   end
   for name, value in pairs(gauges) do
-    dict:set(("gauge %s %d"):format(name, self.pid), value, GAUGE_SECONDS)
+    local set, _, evicted = dict:set(("gauge %s %d"):format(name, self.pid), value, GAUGE_SECONDS)
+    all = all and set and not evicted
   end
+  return all
 end
 
 --- A worker is gone: its gauges count no more.
@@ -149,7 +154,7 @@ end
 
 local function read(self)
   local counts, gauges = {}, {}
-  for _, key in ipairs(self.dict and self.dict:get_keys(0) or {}) do
+  for _, key in ipairs(self.dict:get_keys(0)) do
     local what, name = key:match "^(%a+) (.*)$"
     local value = what and self.dict:get(key)
     if what == "count" and value then
@@ -191,6 +196,7 @@ end
 --- The page, in Prometheus' text format.
 ---@return string
 function Metrics:render()
+  if not self.dict then return "# nothing is counted: the shared dictionary is missing\n" end -- zeros would be a lie
   local counts, gauges = read(self)
   local out = {}
   for _, name in ipairs(ALWAYS) do

@@ -214,7 +214,8 @@ local function described(self, id, entry)
 end
 
 local function refused_by_disk(self, err)
-  self.log(ngx.ALERT, "ledger", err.message .. "; the proxy goes on, and no id is lost")
+  local where = self.journal.unwritten_count > 0 and "some are in memory alone" or "they are in pending/"
+  self.log(ngx.ALERT, "ledger", err.message .. "; the proxy goes on, and ids stay open: " .. where)
   self.metrics:add "journal_errors_total"
 end
 

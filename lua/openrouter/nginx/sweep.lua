@@ -82,7 +82,10 @@ local function feed(worker, source, settled)
     end
   end)
   for id, entry in pairs(keyless) do
-    if not worker.settle:fail_keyless(id, entry) then journal.park(source, entry.since) end
+    if not worker.settle:fail_keyless(id, entry) then
+      source.full = true -- so that it is tried again soon
+      journal.park(source, entry.since)
+    end
   end
   return open
 end
@@ -221,6 +224,12 @@ function sweep.stats(worker)
   return stats
 end
 
+local function tell(worker)
+  if worker.metrics:flush(gauges(worker)) then return end
+  worker.log(ngx.ERR, "dict", ("the shared dictionary is too small, and figures are missing: `lua_shared_dict %s 1m;`")
+    :format(worker.options.dict))
+end
+
 -- ---- the timer ------------------------------------------------------------------------------------------------------
 
 local function step(worker, what, ...)
@@ -263,7 +272,7 @@ local function tick(worker)
   if not worker.reading then step(worker, tidy, worker) end -- which would move lines from under a reader
   worker.metrics:add("connections_total", worker.settle.fetcher.opened - worker.counted)
   worker.counted = worker.settle.fetcher.opened
-  step(worker, worker.metrics.flush, worker.metrics, gauges(worker))
+  step(worker, tell, worker)
 end
 
 local function has_open(source)

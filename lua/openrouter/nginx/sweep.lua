@@ -247,7 +247,7 @@ end
 -- What reads segments from end to end, and perhaps the ledger, takes its time, and has a timer of its own: nothing else has to
 -- wait for it.
 local function read(premature, worker, is_whole)
-  if premature or worker.reading then return end
+  if premature or worker.reading or ngx.worker.exiting() then return end
   worker.reading = true
   if is_whole then step(worker, adopt, worker) end
   step(worker, take_up, worker, not is_whole)

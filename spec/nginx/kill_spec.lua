@@ -135,7 +135,7 @@ describe("nginx, however it ends:", function()
   -- come of which it could not know anything.
   for _, signal in ipairs { "HUP", "QUIT" } do
     it("requests whose answers come while the worker is about to leave are not lost: " .. signal, function()
-      local p = traffic.proxy(api, { start = "first = 1", workers = 1, changes = { { "nginx",
+      local p = traffic.proxy(api, { start = "first = 1", workers = 1, changes = { { "nginx/ledger",
         "return self.writer.file:synced()",
         [[local slow = io.open "@DIR@/slow"
           if not slow then return self.writer.file:synced() end

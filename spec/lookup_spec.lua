@@ -62,6 +62,21 @@ describe("engine", function()
     end)
   end)
 
+  it("grows with its ids up to the window, and knows them all", function()
+    local e = engine.new { window = 300 }
+    local slots = {}
+    for i = 1, 300 do
+      local new, slot = e:submit("gen-" .. i, i)
+      assert.same({ true, nil }, { new, slots[slot] })
+      slots[slot] = i
+    end
+    assert.equal("full", select(2, e:submit("gen-301", 301)).kind)
+    for slot, i in pairs(slots) do assert.same({ false, slot }, { e:submit("gen-" .. i, 301) }) end
+    for i = 1, 16 do assert.equal("gen-" .. i, e:next(301)) end -- in the order they came
+    for i = 17, 300 do assert.is_truthy(e:cancel("gen-" .. i, 301)) end
+    assert.equal(16, e:open())
+  end)
+
   describe("slots", function()
     it("are an id's own while it is in the window, from 1 to as many as there are ids", function()
       local e, owner = engine.new { window = 8 }, {}

@@ -481,4 +481,16 @@ describe("a scanner", function()
     end
     assert.error_matches(function() scanner:feed() end, "string expected")
   end)
+
+  -- LuaJIT alone can call an address.
+  local has_ffi, ffi = pcall(require, "ffi")
+  if has_ffi then
+    it("takes bytes through LuaJIT's FFI as it takes strings", function()
+      local feed = ffi.cast("int (*)(void *, const char *, size_t)", core.scanner_feed())
+      local scanner, body = core.scanner(), fixture "usage_docs_final_chunk.json"
+      local bytes, more = ffi.cast("const char *", body), nil
+      for i = 0, #body - 1 do more = feed(scanner, bytes + i, 1) end
+      assert.same(scan(body, whole), result(scanner, more ~= 0))
+    end)
+  end
 end)

@@ -58,6 +58,33 @@ describe("a segment", function()
 
   -- ---- lines ------------------------------------------------------------------------------------------------------
 
+  describe("with lines made on the way to it", function()
+    local function without_time(text) return (text:gsub('"at":"[^"]*"', '"at":T')) end
+
+    it("has what pending_line() and note_line() make", function()
+      local segment, scanner = assert(core.new_segment(path)), core.scanner()
+      scanner:feed '{"id":"gen-1","usage":{"cost": 0.5}}'
+      local first = assert(segment:pending("gen-1", "lab", { user = "rosa" }))
+      local second = assert(segment:note("gen-1", true, { status = 200 }, scanner))
+      local third = assert(segment:note("gen-2", false, nil, '{"cost":1}'))
+      local function has(offset, text) assert.equal(without_time(text), without_time(segment:read(offset))) end
+      has(first, core.pending_line("gen-1", "lab", { user = "rosa" }))
+      has(second, core.note_line("gen-1", true, { status = 200 }, '{"cost":0.5}'))
+      has(third, core.note_line("gen-2", false, nil, '{"cost":1}'))
+    end)
+
+    it("tells what of a context it could not keep, and refuses what is no id", function()
+      local segment = assert(core.new_segment(path))
+      local offset, problem = segment:pending("gen-1", nil, { bad = {} })
+      assert.equal(0, offset)
+      assert.matches("bad", problem)
+      assert.same({ nil, "no valid id" }, { segment:pending("gen 1", nil, nil) })
+      assert.same({ nil, "no valid id" }, { segment:note("", false, nil, nil) })
+      assert.error_matches(function() segment:note("gen-1", false, nil, io.stdout) end, "scanner expected")
+      assert.error_matches(function() segment:note("gen-1", false, nil, true) end, "string expected")
+    end)
+  end)
+
   it("has the lines that were added, and says where", function()
     local segment = assert(core.new_segment(path))
     assert.equal(0, segment:size())

@@ -42,6 +42,7 @@ build = {
     ["openrouter.progress"] = "lua/openrouter/progress.lua",
     ["openrouter.report"] = "lua/openrouter/report.lua",
     ["openrouter.settle"] = "lua/openrouter/settle.lua",
+    ["openrouter.unsettled"] = "lua/openrouter/unsettled.lua",
     ["openrouter.format.json"] = "lua/openrouter/format/json.lua",
     ["openrouter.format.text"] = "lua/openrouter/format/text.lua",
     ["openrouter.core"] = {

@@ -99,7 +99,7 @@ describe("What is written about nginx", function()
   it("has every figure of stats()", function()
     local worker = {
       settle = { open = 0, consumers = 0, fetcher = { opened = 0, reused = 0 } },
-      streams = 0, journal = { sources = {}, unwritten_count = 0 }, metrics = { total = {} },
+      streaming = {}, journal = { sources = {}, unwritten_count = 0 }, metrics = { total = {} },
     }
     assert.same(names_of(sweep.stats(worker)), names_of(rows_of(section(REFERENCE, "openrouter.stats"))))
   end)

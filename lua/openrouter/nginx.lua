@@ -35,22 +35,6 @@ end
 
 -- ---- starting -------------------------------------------------------------------------------------------------------
 
--- Where a request ends: from now on its record can be asked for.
-local function hand_over(w, request)
-  local id = request.id
-  w.streaming[id] = nil
-  w.streams = w.streams - 1
-  request.logged = true
-  local outcome = w.settle:submit(id, request, request.key_name, request.key, request.interrupted)
-  if outcome == "there" then -- the same id came twice, and is asked for once
-    w.journal:close(request.source, id, request.pending, request.note)
-  elseif outcome ~= "taken" then
-    sweep.not_taken(w, id, request, outcome)
-  end
-  w.settle:start_consumers()
-  if not w.sweeping then sweep.start(w) end
-end
-
 local function note_missing(o, dict)
   if o.origin.prefix == "" then
     log(ngx.WARN, "base_url", "the base URL has no path; the API's ends in /api/v1, and elsewhere every id is a 404")
@@ -76,12 +60,10 @@ local function new_worker(o, dict)
     end),
     ledger = ledger.new(o.dir .. "/ledger.jsonl"),
     streaming = {}, -- id -> request: seen, and its request is not over
-    streams = 0,
     free = {}, free_count = 0, -- scanners to use again
     log = log,
   }
   made.settle = settle.new(o, made.journal, made.ledger, made.metrics, log)
-  made.hand_over = function(request) hand_over(made, request) end
   local ok, why = made.journal:open()
   if not ok then
     log(ngx.ALERT, "journal", ("%s; ids are in memory only until it can be written: install -d -o USER -m 0750 %s, "
@@ -180,7 +162,6 @@ local function take(request, id)
   if problem then complain(problem) end
   request.id, request.key_name, request.key, request.since = id, name or "default", key, ngx.now()
   w.streaming[id] = request
-  w.streams = w.streams + 1
   w.metrics:add "captured_total"
 end
 
@@ -270,7 +251,7 @@ function log_request(context)
     request.interrupted = request.scanned and not request.whole or ngx.status == 499
     local _, problem = pcall(w.journal.note, w.journal, request.id, request, request.interrupted, checked(context),
       scanner or nil)
-    hand_over(w, request) -- whatever happens
+    sweep.hand_over(w, request) -- whatever happens
     if problem then complain(tostring(problem)) end
   end
   if scanner then release(request) end

@@ -32,8 +32,10 @@ local nearest = require "openrouter.nearest"
 
 local options = {}
 
+local BASE_URL = "https://openrouter.ai/api/v1"
+
 local DEFAULTS = {
-  base_url = "https://openrouter.ai/api/v1",
+  base_url = BASE_URL,
   concurrency = 16,
   window = 1024,
   connect_timeout = 5,
@@ -72,6 +74,13 @@ local function check_number(name, value, what, level)
   end
 end
 
+--- Where the API is when nobody says: $OPENROUTER_BASE_URL, else OpenRouter.
+---@return string
+function options.base_url()
+  local base_url = os.getenv "OPENROUTER_BASE_URL"
+  return base_url and base_url ~= "" and base_url or BASE_URL
+end
+
 --- Raise unless the options are known and of their type. `level` is the caller's whose caller gets the blame, as error() counts.
 ---@param given table
 ---@param types table<string, string>
@@ -108,8 +117,7 @@ function options.client(given)
   end
   local o = { api_key = os.getenv "OPENROUTER_API_KEY" }
   for name, value in pairs(DEFAULTS) do o[name] = value end
-  local base_url = os.getenv "OPENROUTER_BASE_URL"
-  if base_url and base_url ~= "" then o.base_url = base_url end
+  o.base_url = options.base_url()
   for name, value in pairs(given) do o[name] = value end
   o.retry = retry_options(given.retry)
   o.window = math.floor(o.window)

@@ -9,18 +9,14 @@ local generation = require "openrouter.generation"
 local keys = require "openrouter.keys"
 local ledger = require "openrouter.ledger"
 local openrouter = require "openrouter"
+local unsettled = require "openrouter.unsettled"
 
 local settle = {}
 
 local SLICE = 1024 * 1024    -- bytes of a segment read at a time
 local MOST_SEGMENTS = 200    -- held at a time, since each takes a descriptor; the next run has the others
-local MAX_AGE = 24 * 3600    -- seconds from which on no record is waited for
-local WHOLE_AGE = 600        -- … where the answer came whole, so that its record was due within seconds
 local RETRY = "retry.jsonl"  -- in pending/: the ids that failed and are asked for once more
 
--- Failures after which there is nothing to wait for; WHEN_OLD: where the id is old. All others leave it open.
-local FINAL = { forbidden = true, bad_request = true, bad_id = true, no_key = true }
-local WHEN_OLD = { not_found = true, bad_answer = true, wrong_id = true, too_large = true }
 local KEY_TROUBLE = { auth = true, payment = true }
 
 ---@class openrouter.SettleEntry an open id. In its array part: a source and an offset for each of its lines
@@ -109,22 +105,8 @@ local function add_line(self, source, offset, text)
   entry[#entry + 1] = offset
 end
 
--- visit(offset, text) for each open line until it returns true. True, or nil and why the segment cannot be read.
-local function each_open(source, visit)
-  local from = 0
-  while from do
-    local list, next_from = source.segment:open_lines(from, SLICE)
-    if not list then return nil, next_from end
-    for i = 1, #list, 2 do
-      if visit(list[i], list[i + 1]) then return true end
-    end
-    from = next_from
-  end
-  return true
-end
-
 local function collect(self, source)
-  local ok, why = each_open(source, function(offset, text) add_line(self, source, offset, text) end)
+  local ok, why = unsettled.each_open(source, SLICE, function(text, offset) add_line(self, source, offset, text) end)
   if not ok then note_problem(self, why) end
 end
 
@@ -345,22 +327,16 @@ end
 -- ---- results ------------------------------------------------------------------------------------------------------------
 
 local function is_final(entry, kind)
-  if FINAL[kind] then return true end
-  if not WHEN_OLD[kind] then return false end
   local age = core.unix_time() - entry.since
-  if entry.old or age > MAX_AGE then return true end
-  return kind == "not_found" and entry.noted and not entry.interrupted and age > WHOLE_AGE
+  if unsettled.is_final(kind, entry.old and math.huge or age) then return true end
+  return kind == "not_found" and entry.noted and not entry.interrupted and age > unsettled.WHOLE_AGE
 end
 
 -- Context and instant of an id, from its lines, so that they need not be in memory.
 local function described(entry)
   local context, instant
   for i = 1, #entry, 2 do
-    local text = entry[i].segment:read(entry[i + 1])
-    if text then
-      local _, _, _, _, more, said = core.open_line(text)
-      context, instant = core.merge_contexts(context, more), said or instant
-    end
+    context, instant = unsettled.add(context, instant, (entry[i].segment:read(entry[i + 1])))
   end
   return context, instant
 end
@@ -413,8 +389,7 @@ end
 
 local function fail_keyless(self, group, on_progress)
   for _, id in ipairs(group.ids) do
-    local err = errors.new("no_key", "the key came with the request, and is not kept beyond it", { id = id })
-    local ok, trouble = on_result(self, id, nil, err)
+    local ok, trouble = on_result(self, id, nil, unsettled.no_key(id))
     if not ok then return nil, trouble end
     on_progress(self.outcome)
   end
@@ -494,7 +469,7 @@ end
 
 local function is_empty(source)
   local empty = true
-  local ok, why = each_open(source, function()
+  local ok, why = unsettled.each_open(source, SLICE, function()
     empty = false
     return true
   end)

@@ -191,7 +191,7 @@ describe("nginx, whatever the API answers:", function()
     end
     files["1790000000000-4000000.jsonl"] = table.concat(lines)
     local p = proxy("http", "http", { start = "first = 0.05", prepare = function(dir) traffic.orphans(dir, files) end,
-      changes = { { "nginx/settle", "WAIT", "1" } } })
+      changes = { { "unsettled", "WHOLE_AGE = 600", "WHOLE_AGE = 1" } } })
     finally(function() p:stop() end)
     for name, kind in pairs(old) do assert_failed(p, { ("gen-%s.old"):format(name) }, kind) end
 

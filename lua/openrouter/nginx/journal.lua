@@ -3,6 +3,7 @@
 --- adopted. docs/ledger.md has the form of the files. A line is closed in place when its id is settled; segments with many
 --- closed lines are compacted, and removed when nothing in them is open.
 local core = require "openrouter.core"
+local unsettled = require "openrouter.unsettled"
 
 local journal = {}
 
@@ -211,17 +212,12 @@ end
 ---@param source openrouter.Source
 ---@param visit fun(line: string, offset: integer)
 function journal.each_open(source, visit)
-  local from, open = 0, 0
-  while from and source.segment do
-    local list, next_from = source.segment:open_lines(from, SLICE)
-    if not list then error(next_from, 0) end
-    for i = 1, #list, 2 do
-      open = open + #list[i + 1] + 1
-      visit(list[i + 1], list[i])
-    end
-    from = next_from
-    if from then journal.breathe() end
-  end
+  local open = 0
+  local ok, why = unsettled.each_open(source, SLICE, function(line, offset)
+    open = open + #line + 1
+    visit(line, offset)
+  end, journal.breathe)
+  if not ok then error(why, 0) end
   if source.segment then source.closed = source.segment:size() - open end
 end
 
@@ -262,7 +258,6 @@ end
 ---@return true?, string? why not
 function Journal:remove(source)
   self.sources[source] = nil
-  if self.own == source then self.own = nil end
   local ok, why = source.segment:remove()
   source.segment = nil
   return ok, why

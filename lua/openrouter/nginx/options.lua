@@ -24,11 +24,10 @@ local origin = require "openrouter.nginx.origin"
 local nginx_options = {}
 
 local DEFAULTS = {
-  base_url = "https://openrouter.ai/api/v1",
   consumers = 8, window = 10000, timeout = 10, connect_timeout = 5, first = 0.8, drain = 10, max_body = 1024 * 1024,
   dict = "openrouter",
 }
-local TYPES = { dir = "string", api_key = "string", keys = "table", rate = "number", insecure = "boolean" }
+local TYPES = { dir = "string", api_key = "string", base_url = "string", keys = "table", rate = "number", insecure = "boolean" }
 for name, value in pairs(DEFAULTS) do TYPES[name] = type(value) end
 
 local function check_key(name, key)
@@ -66,10 +65,8 @@ function nginx_options.read(given)
   if not given.dir or given.dir:sub(1, 1) ~= "/" then
     error("start: option 'dir' must be the absolute path of a directory that the workers may write to", 3)
   end
-  local o = {}
+  local o = { base_url = options.base_url() }
   for name, value in pairs(DEFAULTS) do o[name] = value end
-  local base_url = os.getenv "OPENROUTER_BASE_URL"
-  if base_url and base_url ~= "" then o.base_url = base_url end
   for name, value in pairs(plain) do o[name] = value end
   o.dir = given.dir:gsub("(.)/+$", "%1")
   o.consumers, o.window, o.max_body = math.floor(o.consumers), math.floor(o.window), math.floor(o.max_body)

@@ -12,22 +12,16 @@ local generation = require "openrouter.generation"
 local journal = require "openrouter.nginx.journal"
 local options = require "openrouter.options"
 local semaphore = require "ngx.semaphore"
+local unsettled = require "openrouter.unsettled"
 
 local settle = {}
 
-local WAIT = 600               -- seconds: how long a 404 means "not written yet" when the answer came whole
-local LONG_WAIT = 24 * 3600    -- … when it was cut short, or nobody knows
+local WAIT, LONG_WAIT = unsettled.WHOLE_AGE, unsettled.MAX_AGE
 local FOREVER = 1e9            -- deadline: an id is never given up because a server is away
-local MAX_AGE = 24 * 3600      -- from then on a final-looking failure is final, whatever it was
 local IDLE_LOOK = 0.5          -- seconds: the longest sleep, and so the most that a worker's exit is held up by it
 local RECYCLE = 500            -- fetches after which a consumer starts anew, which gives its memory back
 local PAUSE, LONGEST_PAUSE = 30, 600 -- seconds for which nothing is asked when a key is refused, or the server not trusted
 local MAX_REQUEST_KEYS = 256   -- engines for keys of requests at a time
-
--- Failures after which there is nothing to wait for. All others leave the id open.
-local FINAL = { not_found = true, forbidden = true, bad_request = true, no_key = true }
--- These may be a gateway's nonsense of today: final only when the id is old.
-local DOUBTFUL = { bad_answer = true, wrong_id = true, too_large = true }
 
 ---@class openrouter.Settle
 local Settle = {}
@@ -199,18 +193,11 @@ end
 
 -- ---- results --------------------------------------------------------------------------------------------------------
 
-local function parse(line)
-  if not line then return nil end
-  local _, _, _, _, context, instant = core.open_line(line)
-  return context, instant
-end
-
 -- Context and instant cost of an id, from its lines.
 local function described(self, id, entry)
   local first, second = self.journal:lines(entry.source, id, entry.pending, entry.note)
-  local context = parse(first)
-  local more, instant = parse(second)
-  return more and core.merge_contexts(context, more) or context, instant
+  local context, instant = unsettled.add(nil, nil, first)
+  return unsettled.add(context, instant, second)
 end
 
 local function refused_by_disk(self, err)
@@ -265,8 +252,7 @@ end
 ---@return boolean written
 function Settle:fail_keyless(id, entry)
   local context, instant = described(self, id, entry)
-  local why = errors.new("no_key", "the key came with the request, and is not kept beyond it")
-  local ok, err = self.ledger:failed(id, why, context, instant)
+  local ok, err = self.ledger:failed(id, unsettled.no_key(id), context, instant)
   if ok then
     close_lines(self, id, entry)
     self.metrics:add_kind("failed_total", "kind", "no_key")
@@ -347,12 +333,13 @@ local function on_failure(self, engine, slot, id, err, delay)
   if delay then return advise(self, err) end
   local entry = take_out(self, engine, slot)
   local refused = err.kind == "auth" or err.kind == "payment"
-  local is_old = core.unix_time() - entry.since > MAX_AGE
+  local age = core.unix_time() - entry.since
   if err.kind == "tls" then -- as likely as not for all ids, and a handshake is dear
     pause(engine)
     advise(self, err)
   end
-  if FINAL[err.kind] or DOUBTFUL[err.kind] and is_old or engine.is_request and refused then
+  local waited_out = err.kind == "not_found" -- by the engine, which knows for how long
+  if waited_out or unsettled.is_final(err.kind, age) or engine.is_request and refused then
     self:fail(id, entry, err)
   elseif refused then
     self:park(id, entry)

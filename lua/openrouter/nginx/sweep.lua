@@ -34,9 +34,8 @@ local function lose(worker, id, why)
   ngx.log(ngx.ALERT, "openrouter: lost ", id, ": the disk does not take it (", why, ")")
 end
 
---- An id that settle would not take at the end of its request: it waits on disk, or has nothing to wait for.
----@param why string what settle said
-function sweep.not_taken(worker, id, entry, why)
+-- An id that settle would not take at the end of its request: it waits on disk, or has nothing to wait for.
+local function not_taken(worker, id, entry, why)
   if entry.source or worker.journal.unwritten_count <= worker.options.window then
     if (why == "full" or why == "gone") and entry.source then entry.source.full = true end
     worker.settle:park(id, entry)
@@ -45,8 +44,24 @@ function sweep.not_taken(worker, id, entry, why)
   end
 end
 
--- Hand an open id to settle, or see what else becomes of it. Its place in settle's window, or nil.
-local function hand_over(worker, id, entry, key, keyless)
+--- Where a request ends: from now on its record can be asked for.
+---@param request table see new_request() in nginx.lua
+function sweep.hand_over(worker, request)
+  local id = request.id
+  worker.streaming[id] = nil
+  request.logged = true
+  local outcome = worker.settle:submit(id, request, request.key_name, request.key, request.interrupted)
+  if outcome == "there" then -- the same id came twice, and is asked for once
+    worker.journal:close(request.source, id, request.pending, request.note)
+  elseif outcome ~= "taken" then
+    not_taken(worker, id, request, outcome)
+  end
+  worker.settle:start_consumers()
+  if not worker.sweeping then sweep.start(worker) end
+end
+
+-- Hand an id that was open on disk to settle, or see what else becomes of it. Its place in settle's window, or nil.
+local function take_from_disk(worker, id, entry, key, keyless)
   local outcome, engine, slot = worker.settle:submit(id, entry, key or "default", nil, true)
   if outcome == "taken" then return { engine = engine, slot = slot, pending = entry.pending } end
   if outcome == "gone" then
@@ -78,7 +93,7 @@ local function feed(worker, source, settled)
       local is_note = kind == "note"
       local entry = { source = source, pending = is_note and -1 or offset, note = is_note and offset or -1,
         since = at or core.unix_time() }
-      seen[id] = hand_over(worker, id, entry, key, keyless) or false
+      seen[id] = take_from_disk(worker, id, entry, key, keyless) or false
     end
   end)
   for id, entry in pairs(keyless) do
@@ -192,7 +207,7 @@ local function give_up_streams(worker)
       worker.log(ngx.ERR, "log phase", request.id .. " was seen, and its request never came to log(): is there a "
         .. "log_by_lua_block with it in the same location?")
       request.interrupted = not request.whole
-      worker.hand_over(request)
+      sweep.hand_over(worker, request)
     end
   end
 end
@@ -210,14 +225,14 @@ local function gauges(worker)
   local oldest = worker.settle:oldest() or now
   for _, request in pairs(worker.streaming) do oldest = math.min(oldest, request.since) end
   for source in pairs(worker.journal.sources) do oldest = math.min(oldest, source.oldest or now) end
-  local open = worker.settle.open + worker.streams + parked_count(worker) + #values(worker.settle.held)
+  local open = worker.settle.open + #values(worker.streaming) + parked_count(worker) + #values(worker.settle.held)
   return { open_ids = open, oldest_open_age_seconds = now - oldest }
 end
 
 --- Figures of this worker.
 ---@return table<string, number>
 function sweep.stats(worker)
-  local stats = { open = worker.settle.open, streaming = worker.streams, parked = parked_count(worker),
+  local stats = { open = worker.settle.open, streaming = #values(worker.streaming), parked = parked_count(worker),
     unwritten = worker.journal.unwritten_count, consumers = worker.settle.consumers,
     connections = worker.settle.fetcher.opened, reused = worker.settle.fetcher.reused }
   for name, value in pairs(worker.metrics.total) do stats[name] = value end

@@ -5,7 +5,7 @@
 #define NULLABLE true
 #define NOT_NULL false
 #define ROW(name, type, unit, nullable, presence, description) \
-  { #name, sizeof #name - 1, TYPE_##type, unit, nullable, PRESENCE_##presence, description },
+  { #name, sizeof #name - 1, ",\"" #name "\":", TYPE_##type, unit, nullable, PRESENCE_##presence, description },
 
 const struct field_info field_info[FIELD_COUNT] = {
 #define FIELD ROW
@@ -35,17 +35,39 @@ const char *field_type_name (enum field_type type) {
 }
 
 static bool named (const struct field_info *info, const char *name, size_t length) {
-  return info->name_length == length && memcmp(info->name, name, length) == 0;
+  return info->name_length == length && field_same(info->name, name, length);
 }
 
-int field_find (const char *name, size_t length, int guess) {
-  int start = guess >= 0 && guess < FIELD_COUNT ? guess : 0, i = start;
-  do {
+#ifndef OPENROUTER_NO_FIELD_HASH
+
+#define SLOT(hash, name)
+#include "slots.def"
+#undef SLOT
+#define SLOTS 128
+
+/* The field + 1 whose name has this hash; 0: none. */
+static const unsigned char slot[SLOTS] = {
+#define SLOT(hash, name) [hash] = FIELD_##name + 1,
+#include "slots.def"
+};
+
+int field_find (const char *name, size_t length) {
+  const unsigned char *c = (const unsigned char *)name;
+  if (length == 0) return -1;
+  size_t hash = length * HASH_LENGTH + c[0] * (size_t)HASH_FIRST + c[length / 2] * (size_t)HASH_MIDDLE + c[length - 1];
+  int field = slot[hash % SLOTS] - 1;
+  return field >= 0 && named(&field_info[field], name, length) ? field : -1;
+}
+
+#else
+
+int field_find (const char *name, size_t length) {
+  for (int i = 0; i < FIELD_COUNT; i++)
     if (named(&field_info[i], name, length)) return i;
-    if (++i == FIELD_COUNT) i = 0;
-  } while (i != start);
   return -1;
 }
+
+#endif
 
 int response_find (const char *name, size_t length) {
   for (int i = 0; i < RESPONSE_COUNT; i++)

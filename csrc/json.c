@@ -1,18 +1,31 @@
 #include "json.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__SSE2__) && defined(__GNUC__) && !defined(OPENROUTER_NO_SSE2) && !defined(OPENROUTER_NO_WORDS)
+#define USES_SSE2
+#include <emmintrin.h>
+#endif
+
+/* What is rare, or long, stays out of the functions that call it for every value, which then need no stack. */
+#if defined(__GNUC__)
+#define NOT_INLINE __attribute__((noinline))
+#else
+#define NOT_INLINE
+#endif
+
 /* ---- checking -------------------------------------------------------------------------------------------------- */
 
-const char *json_fail (struct json_error *error, const char *message, const char *at) {
-  error->message = message;
-  error->at = at;
+const char *json_fail (struct json_check *check, const char *message, const char *at) {
+  check->message = message;
+  check->at = at;
   return NULL;
 }
 
-const char *json_space (const char *p) {
+const char *json_pass_space (const char *p) {
   while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') p++;
   return p;
 }
@@ -38,15 +51,15 @@ static int hex4 (const char *p) {
 }
 
 /* p is at the backslash */
-static const char *check_escape (const char *p, struct json_error *error) {
+static const char *check_escape (const char *p, struct json_check *check) {
   if (p[1] != '\0' && strchr("\"\\/bfnrt", p[1])) return p + 2;
-  if (p[1] != 'u') return json_fail(error, "unknown escape in a string", p);
+  if (p[1] != 'u') return json_fail(check, "unknown escape in a string", p);
   int code = hex4(p + 2);
-  if (code < 0) return json_fail(error, "\\u needs four hex digits", p);
-  if (code >= 0xDC00 && code <= 0xDFFF) return json_fail(error, "lone low surrogate", p);
+  if (code < 0) return json_fail(check, "\\u needs four hex digits", p);
+  if (code >= 0xDC00 && code <= 0xDFFF) return json_fail(check, "lone low surrogate", p);
   if (code < 0xD800 || code > 0xDBFF) return p + 6;
   int low = p[6] == '\\' && p[7] == 'u' ? hex4(p + 8) : -1;
-  if (low < 0xDC00 || low > 0xDFFF) return json_fail(error, "lone high surrogate", p);
+  if (low < 0xDC00 || low > 0xDFFF) return json_fail(check, "lone high surrogate", p);
   return p + 12;
 }
 
@@ -54,7 +67,7 @@ static bool continues (unsigned char c) { return (c & 0xC0) == 0x80; }
 
 /* One character of two to four bytes: well-formed UTF-8 as in table 3-7 of the Unicode standard, so neither overlong
    forms nor surrogates nor anything above U+10FFFF. */
-static const char *check_utf8 (const char *p, struct json_error *error) {
+static const char *check_utf8 (const char *p, struct json_check *check) {
   const unsigned char *s = (const unsigned char *)p;
   if (s[0] >= 0xC2 && s[0] <= 0xDF && continues(s[1])) return p + 2;
   if ((s[0] & 0xF0) == 0xE0 && continues(s[1]) && continues(s[2]) && !(s[0] == 0xE0 && s[1] < 0xA0)
@@ -63,7 +76,7 @@ static const char *check_utf8 (const char *p, struct json_error *error) {
   if (s[0] >= 0xF0 && s[0] <= 0xF4 && continues(s[1]) && continues(s[2]) && continues(s[3])
       && !(s[0] == 0xF0 && s[1] < 0x90) && !(s[0] == 0xF4 && s[1] > 0x8F))
     return p + 4;
-  return json_fail(error, "not UTF-8", p);
+  return json_fail(check, "not UTF-8", p);
 }
 
 /* What stands for itself in a string and needs no second look: ASCII but for quotes, backslashes and control characters. */
@@ -73,16 +86,67 @@ static const unsigned char plain[256] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                                           1, 1, 1, 1, 0, 1, 1, 1, P, P, P, P };
 #undef P
 
-const char *json_check_string (const char *p, struct json_error *error) {
-  for (p++;;) {
-    while (plain[(unsigned char)*p]) p++;
+/*
+** Most of a record is strings, and nearly all of them are plain, so this loop is where the time goes. It asks of 16 bytes at
+** once whether all of them are plain; compared as signed, a byte of 0x80 or more is less than ' ' too.
+*/
+#if defined(USES_SSE2)
+
+static inline const char *pass_plain (const char *p, const char *end) {
+  const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(' ');
+  for (; end - p >= 16; p += 16) {
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m128i special = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)),
+                                         _mm_cmplt_epi8(bytes, space));
+    const int places = _mm_movemask_epi8(special);
+    if (places != 0) return p + __builtin_ctz((unsigned)places);
+  }
+  while (plain[(unsigned char)*p]) p++;
+  return p;
+}
+
+#elif !defined(OPENROUTER_NO_WORDS)
+
+/* The same for 8 bytes in one integer, in whatever order the machine has them. x - 1 & ~x has the top bit of a byte that is
+   zero; a borrow can set the bit of another byte too, but only where there is a zero byte as well. */
+static inline const char *pass_plain (const char *p, const char *end) {
+  const uint64_t ones = 0x0101010101010101, top = 0x8080808080808080;
+  for (; end - p >= 8; p += 8) {
+    uint64_t x;
+    memcpy(&x, p, 8);
+    const uint64_t quote = x ^ (ones * '"'), backslash = x ^ (ones * '\\');
+    const uint64_t special = ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | (x - ones * ' ') | x;
+    if (special & top) break;
+  }
+  while (plain[(unsigned char)*p]) p++;
+  return p;
+}
+
+#else
+
+static inline const char *pass_plain (const char *p, const char *end) {
+  (void)end;
+  while (plain[(unsigned char)*p]) p++;
+  return p;
+}
+
+#endif
+
+/* From a character on that is not plain to the end of the string. */
+static NOT_INLINE const char *check_not_plain (const char *p, struct json_check *check) {
+  for (;; p = pass_plain(p, check->end)) {
     unsigned char c = (unsigned char)*p;
     if (c == '"') return p + 1;
-    if (c == '\\') p = check_escape(p, error);
-    else if (c >= 0x80) p = check_utf8(p, error);
-    else return json_fail(error, "control character in a string", p);
+    if (c == '\\') p = check_escape(p, check);
+    else if (c >= 0x80) p = check_utf8(p, check);
+    else return json_fail(check, "control character in a string", p);
     if (p == NULL) return NULL;
   }
+}
+
+const char *json_check_string (const char *p, struct json_check *check) {
+  p = pass_plain(p + 1, check->end);
+  return *p == '"' ? p + 1 : check_not_plain(p, check);
 }
 
 static const char *skip_digits (const char *p) {
@@ -90,32 +154,32 @@ static const char *skip_digits (const char *p) {
   return p;
 }
 
-static const char *check_number (const char *p, struct json_error *error) {
+static NOT_INLINE const char *check_number (const char *p, struct json_check *check) {
   const char *start = p;
   if (*p == '-') p++;
-  if (!is_digit(*p)) return json_fail(error, "a digit must follow the minus", p);
-  if (*p == '0' && is_digit(p[1])) return json_fail(error, "a number must not start with 0", start);
+  if (!is_digit(*p)) return json_fail(check, "a digit must follow the minus", p);
+  if (*p == '0' && is_digit(p[1])) return json_fail(check, "a number must not start with 0", start);
   p = skip_digits(p);
   if (*p == '.') {
-    if (!is_digit(p[1])) return json_fail(error, "a digit must follow the point", p + 1);
+    if (!is_digit(p[1])) return json_fail(check, "a digit must follow the point", p + 1);
     p = skip_digits(p + 1);
   }
   if (*p == 'e' || *p == 'E') {
     p++;
     if (*p == '+' || *p == '-') p++;
-    if (!is_digit(*p)) return json_fail(error, "the exponent has no digits", p);
+    if (!is_digit(*p)) return json_fail(check, "the exponent has no digits", p);
     p = skip_digits(p);
   }
   return p;
 }
 
-static const char *check_word (const char *p, const char *word, struct json_error *error) {
-  size_t length = strlen(word);
-  if (strncmp(p, word, length) != 0) return json_fail(error, "a value must stand here", p);
+static inline const char *check_word (const char *p, const char *word, int length, struct json_check *check) {
+  if (check->end - p < length || memcmp(p, word, (size_t)length) != 0)
+    return json_fail(check, "a value must stand here", p);
   return p + length;
 }
 
-bool json_check_member (const char **p, struct json_walk *walk, struct json_error *error) {
+bool json_check_member (const char **p, struct json_walk *walk, struct json_check *check) {
   const char *s = json_space(*p);
   *p = NULL;
   if (*s == '}') {
@@ -123,64 +187,69 @@ bool json_check_member (const char **p, struct json_walk *walk, struct json_erro
     return false;
   }
   if (walk->inside) {
-    if (*s != ',') return json_fail(error, "',' or '}' must follow a member", s);
+    if (*s != ',') return json_fail(check, "',' or '}' must follow a member", s);
     s = json_space(s + 1);
   }
   walk->inside = true;
-  if (*s != '"') return json_fail(error, "a member must start with its name in quotes", s);
+  if (*s != '"') return json_fail(check, "a member must start with its name in quotes", s);
   walk->name = s + 1;
-  walk->as_expected = walk->expected && strncmp(s + 1, walk->expected, walk->expected_length) == 0
-                      && s[1 + walk->expected_length] == '"';
-  if (walk->as_expected) s += walk->expected_length + 2;
-  else if ((s = json_check_string(s, error)) == NULL) return false;
+  if ((s = json_check_string(s, check)) == NULL) return false;
   walk->name_length = (size_t)(s - 1 - walk->name);
   s = json_space(s);
-  if (*s != ':') return json_fail(error, "':' must follow a member's name", s);
+  if (*s != ':') return json_fail(check, "':' must follow a member's name", s);
   *p = json_space(s + 1);
   return true;
 }
 
-static const char *check_object (const char *p, int depth, struct json_error *error) {
-  struct json_walk walk = { NULL, 0, NULL, 0, false, false };
-  for (p++; json_check_member(&p, &walk, error);)
-    if ((p = json_check_value(p, depth, error)) == NULL) return NULL;
+static NOT_INLINE const char *check_object (const char *p, int depth, struct json_check *check) {
+  struct json_walk walk = { NULL, 0, false };
+  for (p++; json_check_member(&p, &walk, check);)
+    if ((p = json_check_value(p, depth, check)) == NULL) return NULL;
   return p;
 }
 
-static const char *check_array (const char *p, int depth, struct json_error *error) {
+static NOT_INLINE const char *check_array (const char *p, int depth, struct json_check *check) {
   p = json_space(p + 1);
   if (*p == ']') return p + 1;
   for (;;) {
-    if ((p = json_check_value(json_space(p), depth, error)) == NULL) return NULL;
+    if ((p = json_check_value(json_space(p), depth, check)) == NULL) return NULL;
     p = json_space(p);
     if (*p == ']') return p + 1;
-    if (*p != ',') return json_fail(error, "',' or ']' must follow an item", p);
+    if (*p != ',') return json_fail(check, "',' or ']' must follow an item", p);
     p++;
   }
 }
 
-const char *json_check_value (const char *p, int depth, struct json_error *error) {
+const char *json_check_value (const char *p, int depth, struct json_check *check) {
   switch (*p) {
-    case '"': return json_check_string(p, error);
-    case 't': return check_word(p, "true", error);
-    case 'f': return check_word(p, "false", error);
-    case 'n': return check_word(p, "null", error);
+    case '"':
+      p = pass_plain(p + 1, check->end);
+      return *p == '"' ? p + 1 : check_not_plain(p, check);
+    case 't': return check_word(p, "true", 4, check);
+    case 'f': return check_word(p, "false", 5, check);
+    case 'n': return check_word(p, "null", 4, check);
     case '{': case '[':
-      if (depth >= JSON_MAX_DEPTH) return json_fail(error, "nested too deeply", p);
-      return *p == '{' ? check_object(p, depth + 1, error) : check_array(p, depth + 1, error);
+      if (depth >= JSON_MAX_DEPTH) return json_fail(check, "nested too deeply", p);
+      return *p == '{' ? check_object(p, depth + 1, check) : check_array(p, depth + 1, check);
     default:
-      if (!json_is_number(p)) return json_fail(error, "a value must stand here", p);
-      return check_number(p, error);
+      if (!json_is_number(p)) return json_fail(check, "a value must stand here", p);
+      return check_number(p, check);
   }
 }
 
 /* ---- reading checked text -------------------------------------------------------------------------------------- */
 
+/* Whether a quote is escaped: an odd number of backslashes stands before it. */
+static bool is_escaped (const char *start, const char *quote) {
+  const char *p = quote;
+  while (p > start && p[-1] == '\\') p--;
+  return (quote - p) % 2 != 0;
+}
+
 const char *json_string (const char *p, size_t *length) {
-  const char *start = ++p;
-  for (; *p != '"'; p++)
-    if (*p == '\\') p++;
-  *length = (size_t)(p - start);
+  const char *start = p + 1, *quote = strchr(start, '"');
+  while (quote[-1] == '\\' && is_escaped(start, quote)) quote = strchr(quote + 1, '"');
+  *length = (size_t)(quote - start);
   return start;
 }
 
@@ -263,6 +332,7 @@ size_t json_unescape (char *out, const char *raw, size_t length) {
 }
 
 bool json_string_is (const char *raw, size_t raw_length, const char *text, size_t length) {
+  if (raw_length < length) return false;  /* what an escape stands for is shorter than the escape */
   if (memchr(raw, '\\', raw_length) == NULL) return raw_length == length && memcmp(raw, text, length) == 0;
   const char *end = raw + raw_length, *text_end = text + length;
   while (raw < end) {
@@ -396,23 +466,152 @@ static double double_by_strtod (const struct json_decimal *d) {
   return strtod(text, NULL);
 }
 
-/* Powers of ten that a double holds exactly: one multiplication or division by them rounds once, hence correctly. */
+static double slow_double (const char *p) {
+  struct json_decimal d;
+  json_decimal(p, &d);
+  double value = d.digits > 0 ? double_by_strtod(&d) : 0.0;
+  return d.negative ? -value : value;
+}
+
+/* digits * 10^exponent */
+struct short_number {
+  bool negative;
+  uint64_t digits;
+  int exponent;
+};
+
+/* Take the digits at *p into n; returns how many there were. */
+static inline ptrdiff_t take_digits (const char **p, uint64_t *n) {
+  const char *first = *p;
+  for (; is_digit(**p); ++*p) *n = *n * 10 + (uint64_t)(**p - '0');
+  return *p - first;
+}
+
+/* Read a number of up to 19 digits, leading zeros apart, and an exponent of up to 4; false: it is a longer one. */
+static inline bool read_short (const char *p, struct short_number *n) {
+  n->negative = *p == '-';
+  n->digits = 0;
+  n->exponent = 0;
+  if (n->negative) p++;
+  if (*p == '0') p++;
+  ptrdiff_t count = take_digits(&p, &n->digits);
+  if (*p == '.') {
+    const char *point = ++p;
+    if (count == 0)
+      while (*p == '0') p++;
+    count += take_digits(&p, &n->digits);
+    if (p - point > 9999) return false;
+    n->exponent = (int)(point - p);
+  }
+  if (*p == 'e' || *p == 'E') {
+    uint64_t exponent = 0;
+    bool negative = *++p == '-';
+    if (*p == '-' || *p == '+') p++;
+    if (take_digits(&p, &exponent) > 4) return false;
+    n->exponent += negative ? -(int)exponent : (int)exponent;
+  }
+  return count <= LEADING_DIGITS;
+}
+
+#ifndef OPENROUTER_NO_FAST_NUMBERS
+
+/* Powers of ten that a double holds exactly: one multiplication or division by them rounds once, hence correctly. That needs
+   doubles that are computed as doubles, which the 8087's are not. */
+#if FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 1
+#define EXACT_POWERS 22
+#else
+#define EXACT_POWERS -1
+#endif
 static const double exact_power[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
 
+#ifdef __SIZEOF_INT128__
+
+__extension__ typedef unsigned __int128 wide;
+
+/* Powers of five that fit into 64 bits. */
+static const uint64_t power_of_5[] = {
+  1u, 5u, 25u, 125u, 625u, 3125u, 15625u, 78125u, 390625u, 1953125u, 9765625u, 48828125u, 244140625u, 1220703125u,
+  UINT64_C(6103515625), UINT64_C(30517578125), UINT64_C(152587890625), UINT64_C(762939453125), UINT64_C(3814697265625),
+  UINT64_C(19073486328125), UINT64_C(95367431640625), UINT64_C(476837158203125), UINT64_C(2384185791015625),
+  UINT64_C(11920928955078125), UINT64_C(59604644775390625), UINT64_C(298023223876953125), UINT64_C(1490116119384765625),
+  UINT64_C(7450580596923828125)
+};
+#define POWERS_OF_5 ((int)(sizeof power_of_5 / sizeof power_of_5[0]))
+
+static int bit_length (wide n) {
+  uint64_t high = (uint64_t)(n >> 64);
+  return high ? 128 - __builtin_clzll(high) : 64 - __builtin_clzll((uint64_t)n);
+}
+
+/* The double nearest to n * 2^exponent, ties to even; `more`: it is a little more than n. n has 53 bits at least if so. */
+static double round_wide (wide n, bool more, int exponent) {
+  int excess = bit_length(n) - 53;
+  if (excess <= 0) return ldexp((double)(uint64_t)n, exponent);
+  wide half = (wide)1 << (excess - 1), rest = n & (half + half - 1);
+  uint64_t kept = (uint64_t)(n >> excess);
+  if (rest > half || (rest == half && (more || kept & 1))) kept++;
+  return ldexp((double)kept, exponent + excess);
+}
+
+/* 10^e is 5^e * 2^e, and the latter is only a matter of the exponent, so one multiplication or division of integers is exact
+   for 27 places either way: for all prices, as 17-digit doubles too. */
+static bool wide_double (const struct short_number *n, double *value) {
+  if (n->exponent <= -POWERS_OF_5 || n->exponent >= POWERS_OF_5) return false;
+  if (n->exponent >= 0) {
+    *value = round_wide((wide)n->digits * power_of_5[n->exponent], false, n->exponent);
+  } else {
+    int shift = 128 - bit_length(n->digits);
+    wide dividend = (wide)n->digits << shift, quotient = dividend / power_of_5[-n->exponent];
+    *value = round_wide(quotient, quotient * power_of_5[-n->exponent] != dividend, n->exponent - shift);
+  }
+  return true;
+}
+
+#else
+
+static bool wide_double (const struct short_number *n, double *value) {
+  (void)n, (void)value;
+  return false;
+}
+
+#endif
+
+static bool fast_double (const struct short_number *n, double *value) {
+  if (n->digits == 0) *value = 0.0;
+  else if (n->digits <= (uint64_t)1 << 53 && n->exponent >= 0 && n->exponent <= EXACT_POWERS)
+    *value = (double)n->digits * exact_power[n->exponent];
+  else if (n->digits <= (uint64_t)1 << 53 && n->exponent < 0 && n->exponent >= -EXACT_POWERS)
+    *value = (double)n->digits / exact_power[-n->exponent];
+  else return wide_double(n, value);
+  return true;
+}
+
+#else
+
+static bool fast_double (const struct short_number *n, double *value) {
+  (void)n, (void)value;
+  return false;
+}
+
+#endif
+
 bool json_double (const char *p, double *value) {
-  struct json_decimal d;
-  json_decimal(p, &d);
-  bool exact = d.digits <= LEADING_DIGITS && d.leading <= (uint64_t)1 << 53;
-  if (d.digits == 0) *value = 0.0;
-  else if (exact && d.exponent >= 0 && d.exponent <= 22) *value = (double)d.leading * exact_power[d.exponent];
-  else if (exact && d.exponent < 0 && d.exponent >= -22) *value = (double)d.leading / exact_power[-d.exponent];
-  else *value = double_by_strtod(&d);
-  if (d.negative) *value = -*value;
+  struct short_number n;
+  if (read_short(p, &n) && fast_double(&n, value)) {
+    if (n.negative) *value = -*value;
+    return true;
+  }
+  *value = slow_double(p);
   return isfinite(*value);
 }
 
 bool json_integer (const char *p, int64_t *value) {
+  struct short_number short_number;
+  if (read_short(p, &short_number) && short_number.exponent == 0 && short_number.digits <= INT64_MAX) {
+    *value = short_number.negative ? -(int64_t)short_number.digits : (int64_t)short_number.digits;
+    return true;
+  }
   struct json_decimal d;
   json_decimal(p, &d);
   if (d.digits > LEADING_DIGITS || d.exponent < 0 || d.exponent > 18) return false;

@@ -3,7 +3,14 @@
 **
 ** Two phases. Checking (json_check_*) reads text nobody has looked at, enforces the whole grammar, UTF-8 and the depth
 ** limit, and says what is wrong and where. Reading (all the rest) takes text that has passed the check and trusts it.
-** In both the text ends with a NUL at text + length: NUL is legal nowhere in JSON, so it stops every scan.
+** In both the text ends with a NUL at text + length: NUL is legal nowhere in JSON, so it stops every scan byte by byte;
+** what looks at several bytes at once asks for the end, and never goes beyond it.
+**
+** The fast paths can be switched off one by one, for the specs that compare them with the simple one:
+**   OPENROUTER_NO_SSE2           strings are searched 8 bytes at a time instead of 16
+**   OPENROUTER_NO_WORDS          … and byte by byte
+**   OPENROUTER_NO_FAST_NUMBERS   every double comes from strtod
+** (OPENROUTER_NO_PREDICTION is in record.c, OPENROUTER_NO_FIELD_HASH in fields.c.)
 */
 #ifndef json_h
 #define json_h
@@ -14,22 +21,26 @@
 
 #define JSON_MAX_DEPTH 128  /* arrays and objects inside one another; a record needs 4 */
 
-/* What a check found wrong, and where. */
-struct json_error {
+/* A text being checked: where it ends, and what is wrong with it and where, once something is. */
+struct json_check {
+  const char *end;  /* the NUL */
   const char *message;
   const char *at;
 };
 
 /* ---- checking -------------------------------------------------------------------------------------------------- */
 
-const char *json_space (const char *p);  /* the first byte that is not white space */
+const char *json_pass_space (const char *p);
+
+/* The first byte that is not white space: nearly always this one. */
+static inline const char *json_space (const char *p) { return (unsigned char)*p > ' ' ? p : json_pass_space(p); }
 
 /* Check the value at p; return the byte after it, or NULL with the error filled in. `depth` is how many arrays and
    objects are open around it. */
-const char *json_check_value (const char *p, int depth, struct json_error *error);
+const char *json_check_value (const char *p, int depth, struct json_check *check);
 
 /* The same for a string whose opening quote is at p. */
-const char *json_check_string (const char *p, struct json_error *error);
+const char *json_check_string (const char *p, struct json_check *check);
 
 /*
 ** For callers that walk an object's members themselves while checking it. Start with p behind '{'. Returns true at a
@@ -39,15 +50,12 @@ const char *json_check_string (const char *p, struct json_error *error);
 struct json_walk {
   const char *name;
   size_t name_length;
-  const char *expected;    /* the name that is likely to come next, of plain characters; NULL: no idea */
-  size_t expected_length;
-  bool as_expected;        /* it came */
-  bool inside;
+  bool inside;  /* a member has been read, so that a comma must come before the next */
 };
-bool json_check_member (const char **p, struct json_walk *walk, struct json_error *error);
+bool json_check_member (const char **p, struct json_walk *walk, struct json_check *check);
 
-/* Fill in the error and return NULL; the words change when `at` is the end of the text. */
-const char *json_fail (struct json_error *error, const char *message, const char *at);
+/* Fill in the error and return NULL. */
+const char *json_fail (struct json_check *check, const char *message, const char *at);
 
 /* ---- reading checked text -------------------------------------------------------------------------------------- */
 
@@ -70,7 +78,8 @@ bool json_next_item (const char **p, const char **value);
 /* The value of the last member called `name` in the object at p, or NULL. */
 const char *json_member (const char *p, const char *name, size_t length);
 
-static inline bool json_is_number (const char *p) { return *p == '-' || (*p >= '0' && *p <= '9'); }
+static inline bool json_starts_number (char c) { return c == '-' || (c >= '0' && c <= '9'); }
+static inline bool json_is_number (const char *p) { return json_starts_number(*p); }
 
 /* "null", "boolean", "number", "string", "array" or "object" */
 const char *json_kind (const char *p);

@@ -108,9 +108,9 @@ size_t line_context_write (char out[LINE_MAX_CONTEXT], const struct line_context
 #define MOST_MERGED 64  /* members that are looked at in either, so that damage costs no time */
 
 static const char *checked_object (const char *text, size_t length) {
-  struct json_error error;
   if (text == NULL || *text != '{' || length > LINE_MAX_MERGED) return NULL;
-  return json_check_value(text, 0, &error) == text + length ? text : NULL;
+  struct json_check check = { text + length, NULL, NULL };
+  return json_check_value(text, 0, &check) == text + length ? text : NULL;
 }
 
 /* The last value of this name that a flat object may have. */
@@ -250,13 +250,13 @@ static void read_text (const char *value, char first, struct line_text *text) {
 }
 
 bool line_read (const char *text, size_t length, struct line *line) {
-  struct json_error error;
+  struct json_check check = { text + length, NULL, NULL };
   struct line_text at = { NULL, 0 };
   size_t name_length;
   memset(line, 0, sizeof *line);
   line->at = HUGE_VAL;
   if (!line_read_head(text, length, &line->head)) return false;
-  const char *end = json_check_value(text, 0, &error);
+  const char *end = json_check_value(text, 0, &check);
   if (end == NULL || json_space(end) != text + length) return true;
   for (const char *p = text, *name, *value; json_next_member(&p, &name, &name_length, &value);) {
     if (is_name(name, name_length, "at")) read_text(value, '"', &at);

@@ -69,7 +69,7 @@ static int generation_totable (lua_State *L) {
     value_push_string(L, name, length);
     size_t plain_length;
     const char *plain = lua_tolstring(L, -1, &plain_length);
-    int field = field_find(plain, plain_length, -1);
+    int field = field_find(plain, plain_length);
     bool typed = field >= 0 && field_info[field].type != TYPE_LIST
                  && value_state(field_info[field].type, value) == VALUE_PRESENT;
     if (typed) value_push_typed(L, field_info[field].type, value);
@@ -128,7 +128,7 @@ static const char *step (lua_State *L, const char *value, int arg) {
 
 /* Follow the names and positions given as arguments 2, 3, … */
 static struct place find_place (lua_State *L, const struct record *r) {
-  static const struct field_info entry = { "", 0, TYPE_LIST, "", false, PRESENCE_OPTIONAL, "" };
+  static const struct field_info entry = { "", 0, "", TYPE_LIST, "", false, PRESENCE_OPTIONAL, "" };
   struct place place = { r->text + r->object, NULL };
   int last = lua_gettop(L);
   luaL_checkany(L, 2);
@@ -138,7 +138,7 @@ static struct place find_place (lua_State *L, const struct record *r) {
   if (lua_type(L, 2) == LUA_TSTRING) {
     size_t length;
     const char *name = lua_tolstring(L, 2, &length);
-    int field = field_find(name, length, -1);
+    int field = field_find(name, length);
     if (field >= 0) {  /* the record knows where it is */
       place.value = record_member(r, field);
       first = 3;
@@ -232,7 +232,7 @@ static int generation_select (lua_State *L) {
   for (int i = 1; i <= count; i++) {
     size_t length;
     const char *name = luaL_checklstring(L, i, &length);
-    int field = field_find(name, length, i);
+    int field = field_find(name, length);
     if (field >= 0) lua_pushinteger(L, field);
     else lua_pushvalue(L, i);
   }
@@ -317,8 +317,6 @@ static const char *push_fault (lua_State *L, const struct field_info *info, cons
 
 typedef int find_member (const char *name, size_t length);
 
-static int find_any_field (const char *name, size_t length) { return field_find(name, length, -1); }
-
 /* One member: its name is on top of the stack, `seen` is the table of names below it. */
 static void check_member (struct findings *f, int seen, const struct field_info *infos, int known, const char *value) {
   lua_State *L = f->L;
@@ -391,7 +389,7 @@ static int generation_violations (lua_State *L) {
   const struct record *r = record_check(L, 1);
   lua_newtable(L);
   struct findings f = { L, lua_gettop(L), 0, "" };
-  check_object(&f, r->text + r->object, field_info, FIELD_COUNT, find_any_field);
+  check_object(&f, r->text + r->object, field_info, FIELD_COUNT, field_find);
   check_responses(&f, r);
   return 1;
 }

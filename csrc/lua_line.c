@@ -127,11 +127,11 @@ static int timestamp (lua_State *L) {
 
 /* The argument is the text of a JSON number and nothing else, and an amount that can be had. */
 static bool read_amount (lua_State *L, int index, struct money *amount) {
-  struct json_error error;
   size_t length;
   if (lua_type(L, index) != LUA_TSTRING) return false;
   const char *text = lua_tolstring(L, index, &length);
-  return json_is_number(text) && json_check_value(text, 0, &error) == text + length
+  struct json_check check = { text + length, NULL, NULL };
+  return json_is_number(text) && json_check_value(text, 0, &check) == text + length
          && money_parse(amount, text) != MONEY_OVERFLOW;
 }
 
@@ -232,10 +232,10 @@ static int open_line (lua_State *L) {
 
 /* core.instant(text) -> text on one line, the text of its `cost` where that is a number | nil: it is no JSON object */
 static int instant (lua_State *L) {
-  struct json_error error;
   size_t length;
   const char *text = luaL_checklstring(L, 1, &length);
-  if (*text != '{' || json_check_value(text, 0, &error) != text + length) {
+  struct json_check check = { text + length, NULL, NULL };
+  if (*text != '{' || json_check_value(text, 0, &check) != text + length) {
     lua_pushnil(L);
     return 1;
   }

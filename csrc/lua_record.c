@@ -66,8 +66,8 @@ static void push_kept (lua_State *L, int index, const char *name, size_t length,
 void record_push_member (lua_State *L, int index, const struct record *r, int field) {
   const struct field_info *info = &field_info[field];
   const char *value = record_member(r, field);
-  if (value_state(info->type, value) != VALUE_PRESENT) lua_pushnil(L);
-  else if (info->type == TYPE_LIST) push_kept(L, index, info->name, info->name_length, value, true);
+  if (info->type == TYPE_LIST && value != NULL && *value == '[')
+    push_kept(L, index, info->name, info->name_length, value, true);
   else value_push_typed(L, info->type, value);
 }
 
@@ -78,7 +78,7 @@ static void push_unknown (lua_State *L, int index, const char *name, size_t leng
 }
 
 void record_push_value (lua_State *L, int index, const struct record *r, const char *name, size_t length, const char *value) {
-  int field = field_find(name, length, -1);
+  int field = field_find(name, length);
   if (field >= 0) record_push_member(L, index, r, field);
   else push_unknown(L, index, name, length, value);
 }
@@ -89,7 +89,7 @@ static int record_index_name (lua_State *L) {
   size_t length;
   if (lua_type(L, 2) != LUA_TSTRING) return 0;
   const char *name = lua_tolstring(L, 2, &length);
-  int field = field_find(name, length, -1);
+  int field = field_find(name, length);
   if (field >= 0) record_push_member(L, 1, r, field);
   else push_unknown(L, 1, name, length, json_member(r->text + r->object, name, length));
   return 1;
@@ -117,7 +117,7 @@ static int record_tostring (lua_State *L) {
 
 /* ---- decoding -------------------------------------------------------------------------------------------------- */
 
-static void push_invalid (lua_State *L, const struct record *r, const struct json_error *error) {
+static void push_invalid (lua_State *L, const struct record *r, const struct json_check *error) {
   size_t at = (size_t)(error->at - r->text);
   const char *what = at >= r->length ? "the text ends too early" : error->message;
   char message[160];
@@ -138,7 +138,7 @@ static void push_api_error (lua_State *L, const char *part) {
 }
 
 static void push_error (lua_State *L, const struct record *r, enum record_kind kind, const char *part,
-                        const struct json_error *error) {
+                        const struct json_check *error) {
   switch (kind) {
     case RECORD_API_ERROR: push_api_error(L, part); break;
     case RECORD_FAILED:
@@ -152,7 +152,7 @@ static void push_error (lua_State *L, const struct record *r, enum record_kind k
 
 enum record_kind record_decode (lua_State *L, const char *text, size_t length, int metatable) {
   const char *part = NULL;
-  struct json_error error;
+  struct json_check error;
   if (length > RECORD_MAX_TEXT) {
     error_push(L, KIND_too_large, "the text is longer than 64 MiB");
     return RECORD_INVALID;

@@ -59,7 +59,7 @@ static void set_dimension (lua_State *L, struct tally_dimension *d, const char *
   static const char prefix[] = "context.";
   const size_t prefix_length = sizeof prefix - 1;
   d->kind = TALLY_FIELD;
-  d->field = field_find(name, length, -1);
+  d->field = field_find(name, length);
   if (strcmp(name, "day") == 0) {
     d->kind = TALLY_DAY;
   } else if (length > prefix_length && memcmp(name, prefix, prefix_length) == 0) {
@@ -72,7 +72,7 @@ static void set_dimension (lua_State *L, struct tally_dimension *d, const char *
 }
 
 static void set_sum (lua_State *L, struct tally_measure *m, const char *name, size_t length) {
-  m->field = field_find(name, length, -1);
+  m->field = field_find(name, length);
   if (strcmp(name, "spend") == 0) m->kind = TALLY_SPEND;
   else if (strcmp(name, "cancelled") == 0) m->kind = TALLY_CANCELLED;
   else if (strcmp(name, "failed_attempts") == 0) m->kind = TALLY_FAILED_ATTEMPTS;
@@ -83,7 +83,7 @@ static void set_sum (lua_State *L, struct tally_measure *m, const char *name, si
 
 static void set_spread (lua_State *L, struct tally_measure *m, const char *name, size_t length) {
   m->kind = TALLY_SPREAD;
-  m->field = field_find(name, length, -1);
+  m->field = field_find(name, length);
   if (m->field < 0 || (field_info[m->field].type != TYPE_NUMBER && field_info[m->field].type != TYPE_INTEGER))
     luaL_error(L, "tally: '%s' has no quantiles", name);
 }

@@ -83,7 +83,6 @@ static void push_response (lua_State *L, const char *json) {
     const char *plain = lua_tolstring(L, -1, &plain_length);
     int known = response_find(plain, plain_length);
     if (known < 0) value_push(L, value, false);
-    else if (value_state(response_info[known].type, value) != VALUE_PRESENT) lua_pushnil(L);
     else value_push_typed(L, response_info[known].type, value);
     lua_rawset(L, -3);
   }
@@ -100,21 +99,32 @@ static void push_responses (lua_State *L, const char *json) {
 }
 
 void value_push_typed (lua_State *L, enum field_type type, const char *json) {
-  int64_t integer = 0;
-  double number = 0;
+  int64_t integer;
+  double number;
+  char first = json ? *json : 'n';
   switch (type) {
-    case TYPE_BOOLEAN: lua_pushboolean(L, *json == 't'); break;
     case TYPE_INTEGER:
-      json_integer(json, &integer);
+      if (!json_starts_number(first) || !json_integer(json, &integer)) break;
       compat_integer(L, integer);
-      break;
+      return;
     case TYPE_NUMBER: case TYPE_MONEY:
-      json_double(json, &number);
+      if (!json_starts_number(first) || !json_double(json, &number)) break;
       lua_pushnumber(L, number);
-      break;
-    case TYPE_LIST: push_responses(L, json); break;
-    default: push_json_string(L, json);
+      return;
+    case TYPE_BOOLEAN:
+      if (first != 't' && first != 'f') break;
+      lua_pushboolean(L, first == 't');
+      return;
+    case TYPE_LIST:
+      if (first != '[') break;
+      push_responses(L, json);
+      return;
+    default:
+      if (first != '"') break;
+      push_json_string(L, json);
+      return;
   }
+  lua_pushnil(L);
 }
 
 /* ---- Lua to JSON ------------------------------------------------------------------------------------------------ */

@@ -16,7 +16,8 @@ void value_push (lua_State *L, const char *json, bool keep_null);
 /* Push a raw string (the characters between the quotes) with its escapes undone. */
 void value_push_string (lua_State *L, const char *raw, size_t length);
 
-/* Push a value known to be of this type (value_state says VALUE_PRESENT). A LIST is pushed as provider_responses. */
+/* Push a value as its type in the schema says; nil where it is NULL, null, or of another type. A LIST is pushed as
+   provider_responses. */
 void value_push_typed (lua_State *L, enum field_type type, const char *json);
 
 /* core.quote(string) -> the string as JSON; invalid UTF-8 becomes U+FFFD. */

@@ -23,7 +23,6 @@ static size_t escape (char out[LONGEST + 1], unsigned char c) {
 
 /* Length of the well-formed UTF-8 character at p, or 0. */
 static size_t utf8_length (const char *p, const char *end) {
-  struct json_error error;
   char one[8] = { '"' };
   size_t n = 0;
   while (n < 4 && p + n < end && (n == 0 || ((unsigned char)p[n] & 0xC0) == 0x80)) n++;
@@ -31,7 +30,8 @@ static size_t utf8_length (const char *p, const char *end) {
   for (; n > 0; n--) {
     one[n + 1] = '"';
     one[n + 2] = '\0';
-    if (json_check_string(one, &error) == one + n + 2) return n;
+    struct json_check check = { one + n + 2, NULL, NULL };
+    if (json_check_string(one, &check) == one + n + 2) return n;
   }
   return 0;
 }

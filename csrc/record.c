@@ -16,38 +16,74 @@ static int find_mark (const char *raw, size_t length) {
 }
 
 /* A member's name may be spelt with escapes; known names are short, so a long one is unknown anyway. */
-static int find_field (const char *raw, size_t length, int guess) {
+static int find_field (const char *raw, size_t length) {
   char name[64 * 4];
-  if (length < 6 || memchr(raw, '\\', length) == NULL) return field_find(raw, length, guess);
-  if (length > sizeof name) return -1;
-  return field_find(name, json_unescape(name, raw, length), guess);
+  int field = field_find(raw, length);
+  if (field >= 0 || length > sizeof name || memchr(raw, '\\', length) == NULL) return field;
+  return field_find(name, json_unescape(name, raw, length));
 }
 
 static uint32_t offset_of (const struct record *r, const char *p) { return p ? (uint32_t)(p - r->text) : 0; }
 
-/* Members mostly come in the table's order. */
-static void expect_field (struct json_walk *walk, int field) {
-  walk->expected = field < FIELD_COUNT ? field_info[field].name : NULL;
-  walk->expected_length = field < FIELD_COUNT ? field_info[field].name_length : 0;
+#ifndef OPENROUTER_NO_PREDICTION
+
+/*
+** Members mostly come in the table's order, and then a name need not be looked for, only compared. If the next member is
+** called as `field` is, its value, else NULL. p is behind the member before. Without white space one comparison does it.
+*/
+static inline const char *pass_expected (const char *p, int field, const char *end) {
+  const struct field_info *info = &field_info[field];
+  const size_t n = info->name_length + 4;  /* comma, quotes, colon */
+  if ((size_t)(end - p) < n) return NULL;
+  if (field_same(p, info->spelt, n)) return json_space(p + n);
+  p = json_space(p);
+  if (*p != ',' || p[1] == '"') return NULL;
+  p = json_space(p + 1);
+  return (size_t)(end - p) >= n && field_same(p, info->spelt + 1, n - 1) ? json_space(p + n - 1) : NULL;
 }
+
+#else
+
+static const char *pass_expected (const char *p, int field, const char *end) {
+  (void)p, (void)field, (void)end;
+  return NULL;
+}
+
+#endif
+
+/* What pass_member finds besides fields; -1 is field_find's. */
+enum { UNKNOWN = -1, END = -2 };
 
 #define NOT_INDEXED UINT32_MAX  /* as `object`: none yet; no text is that long */
 
+/* Pass the next member, whatever it is: *field is which one, or -1. Returns its value, or what json_check_member leaves at the end. */
+static const char *pass_member (const char *p, struct json_walk *walk, int *field, struct json_check *check) {
+  *field = END;
+  if (json_check_member(&p, walk, check)) *field = find_field(walk->name, walk->name_length);
+  return p;
+}
+
 /* Check the object at p and note where its known members' values are. */
-static const char *index_members (struct record *r, const char *p, int depth, struct json_error *error) {
-  struct json_walk walk = { NULL, 0, NULL, 0, false, false };
-  int field = -1;
+static const char *index_members (struct record *r, const char *p, int depth, struct json_check *check) {
+  struct json_walk walk = { NULL, 0, false };
+  int next = FIELD_COUNT;
   r->object = offset_of(r, p);
   memset(r->member, 0, sizeof r->member);
-  for (p++; expect_field(&walk, field + 1), json_check_member(&p, &walk, error);) {
-    const char *value = p;
-    if ((p = json_check_value(p, depth, error)) == NULL) return NULL;
-    int found = walk.as_expected ? field + 1 : find_field(walk.name, walk.name_length, field + 1);
-    if (found < 0) continue;
-    field = found;
-    r->member[field] = offset_of(r, value);
+  for (p++;;) {
+    const char *value = next < FIELD_COUNT ? pass_expected(p, next, check->end) : NULL;
+    if (value == NULL) {
+      int field;
+      value = pass_member(p, &walk, &field, check);
+      if (field == END) return value;
+      if (field == UNKNOWN) {
+        if ((p = json_check_value(value, depth, check)) == NULL) return NULL;
+        continue;
+      }
+      next = field;
+    }
+    if ((p = json_check_value(value, depth, check)) == NULL) return NULL;
+    r->member[next++] = (uint32_t)(value - r->text);
   }
-  return p;
 }
 
 /* The depth from which a ledger line's answer is counted: less than outside, so that whatever was decoded can be read back. */
@@ -55,16 +91,16 @@ static const char *index_members (struct record *r, const char *p, int depth, st
 
 /* Check the object at p and mark its members. A `data` object is indexed on the way, as it is nearly always the record;
    so is that of a ledger line's `answer`, one level down. */
-static const char *scan (struct record *r, const char *p, int depth, const char *mark[], struct json_error *error) {
-  struct json_walk walk = { NULL, 0, NULL, 0, false, false };
-  for (p++; json_check_member(&p, &walk, error);) {
+static const char *scan (struct record *r, const char *p, int depth, const char *mark[], struct json_check *check) {
+  struct json_walk walk = { NULL, 0, false };
+  for (p++; json_check_member(&p, &walk, check);) {
     int found = find_mark(walk.name, walk.name_length);
     if (depth == INSIDE_ANSWER && found != MARK_data) found = -1;
     if (found == MARK_answer) mark[MARK_answer_data] = NULL;  /* that of an answer before this one */
     if (found >= 0) mark[depth == INSIDE_ANSWER ? MARK_answer_data : found] = p;
-    if (found == MARK_data && *p == '{') p = index_members(r, p, depth + 1, error);
-    else if (found == MARK_answer && *p == '{') p = scan(r, p, INSIDE_ANSWER, mark, error);
-    else p = json_check_value(p, depth, error);
+    if (found == MARK_data && *p == '{') p = index_members(r, p, depth + 1, check);
+    else if (found == MARK_answer && *p == '{') p = scan(r, p, INSIDE_ANSWER, mark, check);
+    else p = json_check_value(p, depth, check);
     if (p == NULL) return NULL;
   }
   return p;
@@ -75,7 +111,7 @@ static bool is_object (const char *p) { return p != NULL && *p == '{'; }
 /* The text has passed the check already, so indexing an object of it that is not the one indexed last cannot fail,
    with the depth counted from the least it was checked with. */
 static void choose_object (struct record *r, const char *answer, const char *object) {
-  struct json_error none;
+  struct json_check none = { r->text + r->length, NULL, NULL };
   r->answer = offset_of(r, answer);
   if (r->object != offset_of(r, object)) index_members(r, object, INSIDE_ANSWER, &none);
 }
@@ -113,18 +149,19 @@ static enum record_kind choose (struct record *r, const char *outer, const char 
   return RECORD_GENERATION;
 }
 
-enum record_kind record_index (struct record *r, const char **part, struct json_error *error) {
+enum record_kind record_index (struct record *r, const char **part, struct json_check *check) {
   const char *mark[MARK_COUNT] = { NULL };
+  check->end = r->text + r->length;
   r->object = NOT_INDEXED;
   r->answer = r->context = r->at = 0;
   const char *outer = json_space(r->text), *p = NULL;
-  if (outer == r->text + r->length) json_fail(error, "the text is empty", outer);
-  else if (*outer == '{') p = scan(r, outer, 1, mark, error);
-  else if ((p = json_check_value(outer, 0, error)) != NULL) p = json_fail(error, "not an object", outer);
+  if (outer == r->text + r->length) json_fail(check, "the text is empty", outer);
+  else if (*outer == '{') p = scan(r, outer, 1, mark, check);
+  else if ((p = json_check_value(outer, 0, check)) != NULL) p = json_fail(check, "not an object", outer);
   if (p == NULL) return RECORD_INVALID;
   p = json_space(p);
   if (p != r->text + r->length) {
-    json_fail(error, "text follows the end of the object", p);
+    json_fail(check, "text follows the end of the object", p);
     return RECORD_INVALID;
   }
   return choose(r, outer, mark, part);

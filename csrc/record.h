@@ -27,7 +27,7 @@ struct record {
 /* What a text turned out to be. */
 enum record_kind {
   RECORD_GENERATION,
-  RECORD_INVALID,    /* not JSON, or no object: see the json_error */
+  RECORD_INVALID,    /* not JSON, or no object: `check` says why */
   RECORD_API_ERROR,  /* {"error":{…}}, or "error":"…" as gateways write it: `part` is that object or string */
   RECORD_OPEN,       /* a pending or note line of a ledger: `part` is the id */
   RECORD_FAILED      /* a failed line of a ledger: `part` is its error object (or the id where it has none) */
@@ -36,9 +36,9 @@ enum record_kind {
 /*
 ** Index record->text (length and text are set, the rest is filled in). Taken in this order: a settled line's answer; a
 ** `data` object; a failed line (its `error` is ours, not the server's); an `error`; pending and note lines; else
-** the object itself. `part` and `error` are set as the kind says.
+** the object itself. `part` and `check` are set as the kind says.
 */
-enum record_kind record_index (struct record *record, const char **part, struct json_error *error);
+enum record_kind record_index (struct record *record, const char **part, struct json_check *check);
 
 enum value_state { VALUE_PRESENT, VALUE_NULL, VALUE_ABSENT, VALUE_MISMATCH };
 

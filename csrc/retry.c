@@ -104,12 +104,12 @@ double retry_delay (const struct retry_policy *policy, enum kind kind, int failu
 
 /* A plain number, or -1. */
 static double number_of (const char *text) {
-  struct json_error error;
   double value;
   const char *start = json_space(text);
+  struct json_check check = { start + strlen(start), NULL, NULL };
   if (!json_is_number(start)) return -1;
-  const char *end = json_check_value(start, 0, &error);
-  return end && *json_space(end) == '\0' && json_double(start, &value) && value >= 0 ? value : -1;
+  const char *end = json_check_value(start, 0, &check);
+  return end && json_space(end) == check.end && json_double(start, &value) && value >= 0 ? value : -1;
 }
 
 static double asked_for (const char *retry_after_ms, const char *retry_after, double unix_now) {

@@ -52,11 +52,11 @@ static void append_outside (struct scanner *s, const char *p, size_t n) {
 
 /* Make the token a JSON string, checked; false: it is none, or too long. */
 static bool check_token (struct scanner *s) {
-  struct json_error error;
+  struct json_check check = { s->token + s->token_length + 2, NULL, NULL };
   if (s->too_large) return false;
   s->token[0] = s->token[s->token_length + 1] = '"';
   s->token[s->token_length + 2] = '\0';
-  return json_check_string(s->token, &error) != NULL;
+  return json_check_string(s->token, &check) != NULL;
 }
 
 /* Whether the token is this word, however spelt. Most names are no word of ours, and plain: those are not checked. */
@@ -424,16 +424,16 @@ const char *scanner_id (struct scanner *s, size_t *length) {
 /* Check the usage and find its cost on the way. */
 static bool check_usage (struct scanner *s) {
   const char *text = s->usage[s->usage_kept], *p = text + 1, *value;
-  struct json_walk walk;
-  struct json_error error;
-  memset(&walk, 0, sizeof walk);
+  const char *end = text + s->usage_length[s->usage_kept];
+  struct json_walk walk = { NULL, 0, false };
+  struct json_check check = { end, NULL, NULL };
   s->cost = 0;
-  while (json_check_member(&p, &walk, &error)) {
+  while (json_check_member(&p, &walk, &check)) {
     value = p;
-    if ((p = json_check_value(value, 1, &error)) == NULL) return false;
+    if ((p = json_check_value(value, 1, &check)) == NULL) return false;
     if (json_string_is(walk.name, walk.name_length, "cost", 4)) s->cost = (size_t)(value - text);
   }
-  return p == text + s->usage_length[s->usage_kept];
+  return p == end;
 }
 
 enum scanner_usage scanner_usage (struct scanner *s, const char **text, size_t *length) {

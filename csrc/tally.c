@@ -552,7 +552,7 @@ static bool is_blank (const char *line, size_t length) {
   return length == 0;
 }
 
-static enum tally_line malformed (struct tally *t, const struct record *r, const struct json_error *error,
+static enum tally_line malformed (struct tally *t, const struct record *r, const struct json_check *error,
                                   const char **why) {
   size_t at = (size_t)(error->at - r->text);
   const char *what = at >= r->length ? "the text ends too early" : error->message;
@@ -587,7 +587,7 @@ static enum tally_line refuse (const char **why, const char *reason) {
 }
 
 enum tally_line tally_add_line (struct tally *t, const char *line, size_t length, const char **why) {
-  struct json_error error;
+  struct json_check error;
   const char *part = NULL;
   if (is_blank(line, length)) return TALLY_BLANK;
   if (length > RECORD_MAX_TEXT) return refuse(why, "longer than 64 MiB");

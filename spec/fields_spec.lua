@@ -1,6 +1,8 @@
 -- The one field table (csrc/fields.def) against the published schema and the editor annotations.
 local core = require "openrouter.core"
+local field_slots = require "spec.support.field_slots"
 local fixtures = require "spec.support.fixtures"
+local generation = require "openrouter.generation"
 local openrouter = require "openrouter"
 local shell = require "spec.support.shell"
 
@@ -134,4 +136,24 @@ describe("the editor annotations", function()
       assert.same(expected, annotated(case[1]))
     end)
   end
+end)
+
+describe("the perfect hash of the field table", function()
+  it("is the one that its script makes", function()
+    assert.equal(field_slots.text(field_slots.names "csrc/fields.def"), shell.read "csrc/slots.def",
+      "run: lua5.4 spec/support/field_slots.lua csrc/slots.def")
+  end)
+
+  it("has every member, and nothing that is like one", function()
+    local names = field_slots.names "csrc/fields.def"
+    assert.equal(#core.fields, #names)
+    for i, name in ipairs(names) do
+      assert.equal(core.fields[i].name, name)
+      local gen = openrouter.decode(('{"%s":null,"%sx":1,"x%s":1,"%s":1}'):format(name, name, name, name:upper()))
+      assert.equal("null", generation.state(gen, name))
+      for _, other in ipairs(names) do
+        if other ~= name then assert.equal("absent", generation.state(gen, other)) end
+      end
+    end
+  end)
 end)

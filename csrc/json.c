@@ -482,9 +482,12 @@ struct short_number {
 
 /* Take the digits at *p into n; returns how many there were. */
 static inline ptrdiff_t take_digits (const char **p, uint64_t *n) {
-  const char *first = *p;
-  for (; is_digit(**p); ++*p) *n = *n * 10 + (uint64_t)(**p - '0');
-  return *p - first;
+  const char *first = *p, *q = first;
+  uint64_t value = *n;
+  for (unsigned digit; (digit = (unsigned)(unsigned char)*q - '0') <= 9; q++) value = value * 10 + digit;
+  *n = value;
+  *p = q;
+  return q - first;
 }
 
 /* Read a number of up to 19 digits, leading zeros apart, and an exponent of up to 4; false: it is a longer one. */
@@ -606,12 +609,7 @@ bool json_double (const char *p, double *value) {
   return isfinite(*value);
 }
 
-bool json_integer (const char *p, int64_t *value) {
-  struct short_number short_number;
-  if (read_short(p, &short_number) && short_number.exponent == 0 && short_number.digits <= INT64_MAX) {
-    *value = short_number.negative ? -(int64_t)short_number.digits : (int64_t)short_number.digits;
-    return true;
-  }
+static NOT_INLINE bool slow_integer (const char *p, int64_t *value) {
   struct json_decimal d;
   json_decimal(p, &d);
   if (d.digits > LEADING_DIGITS || d.exponent < 0 || d.exponent > 18) return false;
@@ -622,5 +620,15 @@ bool json_integer (const char *p, int64_t *value) {
   }
   if (n > limit) return false;
   *value = !d.negative ? (int64_t)n : n > 0 ? -(int64_t)(n - 1) - 1 : 0;
+  return true;
+}
+
+bool json_integer (const char *p, int64_t *value) {
+  const char *end = p + (*p == '-');
+  uint64_t digits = 0;
+  ptrdiff_t count = take_digits(&end, &digits);
+  /* of what can follow a number only these are its own */
+  if (count >= LEADING_DIGITS || *end == '.' || (*end | ('e' ^ 'E')) == 'e') return slow_integer(p, value);
+  *value = *p == '-' ? -(int64_t)digits : (int64_t)digits;
   return true;
 }

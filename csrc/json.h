@@ -78,8 +78,7 @@ bool json_next_item (const char **p, const char **value);
 /* The value of the last member called `name` in the object at p, or NULL. */
 const char *json_member (const char *p, const char *name, size_t length);
 
-static inline bool json_starts_number (char c) { return c == '-' || (c >= '0' && c <= '9'); }
-static inline bool json_is_number (const char *p) { return json_starts_number(*p); }
+static inline bool json_is_number (const char *p) { return *p == '-' || (*p >= '0' && *p <= '9'); }
 
 /* "null", "boolean", "number", "string", "array" or "object" */
 const char *json_kind (const char *p);

@@ -4,6 +4,7 @@
 #include "lua_value.h"
 #include "spend.h"
 
+#include <stddef.h>
 #include <string.h>
 
 /* ---- members in wire order ------------------------------------------------------------------------------------- */
@@ -40,7 +41,7 @@ static int next_member (lua_State *L) {
   lua_rawgeti(L, lua_upvalueindex(2), i);
   if (lua_isnil(L, 1)) return 1;
   lua_pushvalue(L, lua_upvalueindex(1));
-  const struct record *r = (const struct record *)lua_touserdata(L, 2);
+  struct record *r = (struct record *)lua_touserdata(L, 2);
   lua_pushvalue(L, 1);
   lua_rawget(L, lua_upvalueindex(3));
   size_t length, at = (size_t)lua_tonumber(L, -1);
@@ -157,7 +158,7 @@ static struct place find_place (lua_State *L, const struct record *r) {
 }
 
 static int generation_exact (lua_State *L) {
-  struct place place = find_place(L, record_check(L, 1));
+  struct place place = find_place(L, record_peek(L, 1));
   if (place.value == NULL) lua_pushnil(L);
   else lua_pushlstring(L, place.value, (size_t)(json_skip(place.value) - place.value));
   return 1;
@@ -173,7 +174,7 @@ static enum value_state place_state (const struct place *place) {
 
 static int generation_state (lua_State *L) {
   static const char *const names[] = { "value", "null", "absent", "mismatch" };
-  struct place place = find_place(L, record_check(L, 1));
+  struct place place = find_place(L, record_peek(L, 1));
   lua_pushstring(L, names[place_state(&place)]);
   return 1;
 }
@@ -183,7 +184,7 @@ static int generation_state (lua_State *L) {
 static int generation_spend (lua_State *L) {
   struct money spend;
   char text[MONEY_TEXT_SIZE];
-  const char *why = record_spend(record_check(L, 1), &spend);
+  const char *why = record_spend(record_peek(L, 1), &spend);
   if (why != NULL) {
     lua_pushnil(L);
     lua_pushstring(L, why);
@@ -201,26 +202,32 @@ static int generation_context (lua_State *L) {
   return 1;
 }
 
+#define SELECT_MAX 200  /* upvalues of a C function end at 255 */
+
+/* The members of a select: upvalue 2 of its function. The names of unknown ones are further upvalues. */
+struct selection {
+  int count;
+  int field[SELECT_MAX];  /* -1: unknown */
+};
+
 /* select("model", …) -> function (record) -> values */
 static int selected (lua_State *L) {
-  int count = (int)lua_tointeger(L, lua_upvalueindex(2));
-  const struct record *r = record_check(L, 1);
+  const struct selection *s = (const struct selection *)lua_touserdata(L, lua_upvalueindex(2));
+  struct record *r = record_peek(L, 1);
+  int unknown = lua_upvalueindex(3);
   lua_settop(L, 1);
-  luaL_checkstack(L, count + 8, "too many members");
-  for (int i = 1; i <= count; i++) {
-    lua_pushvalue(L, lua_upvalueindex(2 + i));
-    if (lua_type(L, -1) == LUA_TNUMBER) {
-      int field = (int)lua_tointeger(L, -1);
-      lua_pop(L, 1);
-      record_push_member(L, 1, r, field);
+  if (s->count > LUA_MINSTACK - 8) luaL_checkstack(L, s->count + 8, "too many members");
+  for (int i = 0; i < s->count; i++) {
+    if (s->field[i] >= 0) {
+      record_push_member(L, 1, r, s->field[i]);
     } else {
+      lua_pushvalue(L, unknown--);  /* the next upvalue is at the index below */
       lua_gettable(L, 1);
     }
   }
-  return count;
+  return s->count;
 }
 
-#define SELECT_MAX 200  /* upvalues of a C function end at 255 */
 
 static int generation_select (lua_State *L) {
   int count = lua_gettop(L);
@@ -228,15 +235,15 @@ static int generation_select (lua_State *L) {
   luaL_argcheck(L, count <= SELECT_MAX, SELECT_MAX + 1, "too many members");
   luaL_checkstack(L, count + 4, "too many members");
   lua_pushvalue(L, RECORD_UPVALUE);
-  lua_pushinteger(L, count);
-  for (int i = 1; i <= count; i++) {
+  struct selection *s = (struct selection *)compat_newuserdata(L, offsetof(struct selection, field) + (size_t)count * sizeof (int));
+  s->count = count;
+  for (int i = 0; i < count; i++) {
     size_t length;
-    const char *name = luaL_checklstring(L, i, &length);
-    int field = field_find(name, length);
-    if (field >= 0) lua_pushinteger(L, field);
-    else lua_pushvalue(L, i);
+    const char *name = luaL_checklstring(L, i + 1, &length);
+    s->field[i] = field_find(name, length);
+    if (s->field[i] < 0) lua_pushvalue(L, i + 1);
   }
-  lua_pushcclosure(L, selected, count + 2);
+  lua_pushcclosure(L, selected, lua_gettop(L) - count);
   return 1;
 }
 

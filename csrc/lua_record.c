@@ -9,9 +9,14 @@
 
 #define RECORD_METATABLE "openrouter.generation"
 
-struct record *record_check (lua_State *L, int index) {
-  struct record *r = (struct record *)compat_test(L, index, RECORD_UPVALUE);
-  if (r == NULL) compat_type_error(L, index, "generation record");
+struct record *record_refuse (lua_State *L, int index) {
+  compat_type_error(L, index, "generation record");
+  return NULL;
+}
+
+const struct record *record_check (lua_State *L, int index) {
+  struct record *r = record_peek(L, index);
+  r->pinned = true;
   return r;
 }
 
@@ -63,11 +68,29 @@ static void push_kept (lua_State *L, int index, const char *name, size_t length,
   lua_pop(L, 1);
 }
 
-void record_push_member (lua_State *L, int index, const struct record *r, int field) {
+/* A string without escapes is copied by Lua in one go; undoing escapes takes memory first. */
+static void push_string (lua_State *L, struct record *r, const char *value) {
+  size_t length;
+  const char *raw = json_string(value, &length);
+  if (memchr(raw, '\\', length) == NULL) {
+    lua_pushlstring(L, raw, length);
+    return;
+  }
+  r->pinned = true;
+  value_push_string(L, raw, length);
+}
+
+static void push_list (lua_State *L, int index, struct record *r, const struct field_info *info, const char *value) {
+  r->pinned = true;
+  push_kept(L, index, info->name, info->name_length, value, true);
+}
+
+void record_push_member (lua_State *L, int index, struct record *r, int field) {
   const struct field_info *info = &field_info[field];
   const char *value = record_member(r, field);
-  if (info->type == TYPE_LIST && value != NULL && *value == '[')
-    push_kept(L, index, info->name, info->name_length, value, true);
+  if (value == NULL) lua_pushnil(L);
+  else if (*value == '"' && info->type <= TYPE_ENUM) push_string(L, r, value);
+  else if (*value == '[' && info->type == TYPE_LIST) push_list(L, index, r, info, value);
   else value_push_typed(L, info->type, value);
 }
 
@@ -77,7 +100,7 @@ static void push_unknown (lua_State *L, int index, const char *name, size_t leng
   else value_push(L, value, false);
 }
 
-void record_push_value (lua_State *L, int index, const struct record *r, const char *name, size_t length, const char *value) {
+void record_push_value (lua_State *L, int index, struct record *r, const char *name, size_t length, const char *value) {
   int field = field_find(name, length);
   if (field >= 0) record_push_member(L, index, r, field);
   else push_unknown(L, index, name, length, value);
@@ -85,18 +108,22 @@ void record_push_value (lua_State *L, int index, const struct record *r, const c
 
 /* record[name] */
 static int record_index_name (lua_State *L) {
-  const struct record *r = record_check(L, 1);
+  struct record *r = record_peek(L, 1);
   size_t length;
   if (lua_type(L, 2) != LUA_TSTRING) return 0;
   const char *name = lua_tolstring(L, 2, &length);
   int field = field_find(name, length);
-  if (field >= 0) record_push_member(L, 1, r, field);
-  else push_unknown(L, 1, name, length, json_member(r->text + r->object, name, length));
+  if (field >= 0) {
+    record_push_member(L, 1, r, field);
+  } else {
+    r->pinned = true;
+    push_unknown(L, 1, name, length, json_member(r->text + r->object, name, length));
+  }
   return 1;
 }
 
 static int record_new_index (lua_State *L) {
-  record_check(L, 1);
+  record_peek(L, 1);
   return luaL_error(L, "a generation record cannot be changed (generation.totable gives a copy that can)");
 }
 
@@ -150,6 +177,14 @@ static void push_error (lua_State *L, const struct record *r, enum record_kind k
   }
 }
 
+static enum record_kind put_text (struct record *r, const char *text, size_t length, const char **part,
+                                  struct json_check *check) {
+  r->length = (uint32_t)length;
+  memcpy(r->text, text, length);
+  r->text[length] = '\0';
+  return record_index(r, part, check);
+}
+
 enum record_kind record_decode (lua_State *L, const char *text, size_t length, int metatable) {
   const char *part = NULL;
   struct json_check error;
@@ -158,11 +193,12 @@ enum record_kind record_decode (lua_State *L, const char *text, size_t length, i
     return RECORD_INVALID;
   }
   struct record *r = (struct record *)compat_newuserdata(L, sizeof *r + length);
-  r->length = (uint32_t)length;
-  memcpy(r->text, text, length);
-  r->text[length] = '\0';
-  enum record_kind kind = record_index(r, &part, &error);
+  r->magic = 0;
+  r->capacity = (uint32_t)length;
+  r->pinned = false;
+  enum record_kind kind = put_text(r, text, length, &part, &error);
   if (kind == RECORD_GENERATION) {
+    r->magic = RECORD_MAGIC;
     lua_pushvalue(L, metatable);
     lua_setmetatable(L, -2);
     return kind;
@@ -172,10 +208,24 @@ enum record_kind record_decode (lua_State *L, const char *text, size_t length, i
   return kind;
 }
 
+/* Decode into a record that exists. False, and the record is empty, when the text holds none. */
+static bool decode_again (struct record *r, const char *text, size_t length) {
+  const char *part;
+  struct json_check check;
+  if (put_text(r, text, length, &part, &check) == RECORD_GENERATION) return true;
+  put_text(r, "{}", 2, &part, &check);
+  return false;
+}
+
 int record_lua_decode (lua_State *L) {
   size_t length;
   luaL_checktype(L, 1, LUA_TSTRING);
   const char *text = lua_tolstring(L, 1, &length);
+  if (!lua_isnoneornil(L, 2)) {
+    struct record *r = record_peek(L, 2);
+    lua_settop(L, 2);
+    if (length <= r->capacity && !r->pinned && decode_again(r, text, length)) return 1;
+  }
   if (record_decode(L, text, length, RECORD_UPVALUE) == RECORD_GENERATION) return 1;
   lua_pushnil(L);
   lua_insert(L, -2);
@@ -189,8 +239,7 @@ static const luaL_Reg metamethods[] = { { "__index", record_index_name },
 
 void record_push_metatable (lua_State *L) {
   luaL_newmetatable(L, RECORD_METATABLE);
-  lua_pushvalue(L, -1);
-  compat_setfuncs(L, metamethods, 1);
+  compat_setfuncs(L, metamethods, 0);
   lua_pushliteral(L, "openrouter.generation");
   lua_setfield(L, -2, "__name");
   lua_pushboolean(L, 0);

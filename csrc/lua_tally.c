@@ -138,7 +138,7 @@ static int push_refusal (lua_State *L, const char *why) {
 static int add_record (lua_State *L) {
   struct handle *h = check_handle(L);
   const char *why;
-  if (!tally_add(h->tally, record_check(L, 2), &why)) return push_refusal(L, why);
+  if (!tally_add(h->tally, record_peek(L, 2), &why)) return push_refusal(L, why);
   lua_pushboolean(L, 1);
   return 1;
 }

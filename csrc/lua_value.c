@@ -17,7 +17,7 @@ void value_push_string (lua_State *L, const char *raw, size_t length) {
   lua_remove(L, -2);
 }
 
-static void push_json_string (lua_State *L, const char *json) {
+void value_push_json_string (lua_State *L, const char *json) {
   size_t length;
   const char *raw = json_string(json, &length);
   value_push_string(L, raw, length);
@@ -62,7 +62,7 @@ void value_push (lua_State *L, const char *json, bool keep_null) {
   switch (*json) {
     case '{': push_object(L, json, keep_null); break;
     case '[': push_array(L, json, keep_null); break;
-    case '"': push_json_string(L, json); break;
+    case '"': value_push_json_string(L, json); break;
     case 't': case 'f': lua_pushboolean(L, *json == 't'); break;
     case 'n':
       if (keep_null) lua_pushlightuserdata(L, NULL);
@@ -88,7 +88,7 @@ static void push_response (lua_State *L, const char *json) {
   }
 }
 
-static void push_responses (lua_State *L, const char *json) {
+void value_push_responses (lua_State *L, const char *json) {
   const char *p = json, *value;
   lua_newtable(L);
   for (int i = 1; json_next_item(&p, &value); i++) {
@@ -96,35 +96,6 @@ static void push_responses (lua_State *L, const char *json) {
     push_response(L, value);
     lua_rawseti(L, -2, i);
   }
-}
-
-void value_push_typed (lua_State *L, enum field_type type, const char *json) {
-  int64_t integer;
-  double number;
-  char first = json ? *json : 'n';
-  switch (type) {
-    case TYPE_INTEGER:
-      if (!json_starts_number(first) || !json_integer(json, &integer)) break;
-      compat_integer(L, integer);
-      return;
-    case TYPE_NUMBER: case TYPE_MONEY:
-      if (!json_starts_number(first) || !json_double(json, &number)) break;
-      lua_pushnumber(L, number);
-      return;
-    case TYPE_BOOLEAN:
-      if (first != 't' && first != 'f') break;
-      lua_pushboolean(L, first == 't');
-      return;
-    case TYPE_LIST:
-      if (first != '[') break;
-      push_responses(L, json);
-      return;
-    default:
-      if (first != '"') break;
-      push_json_string(L, json);
-      return;
-  }
-  lua_pushnil(L);
 }
 
 /* ---- Lua to JSON ------------------------------------------------------------------------------------------------ */

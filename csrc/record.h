@@ -13,14 +13,20 @@
 
 #define RECORD_MAX_TEXT ((size_t)64 << 20)  /* longer texts are refused, not indexed */
 
+/* A userdata that begins with this is a record: a number drawn by lot, anew when the layout changes. */
+#define RECORD_MAGIC UINT64_C(0x9D3A6C27F1E85B04)
+
 /* Offsets are from `text`; 0 means "not there", since no value can start at the first byte but the whole. */
 struct record {
+  uint64_t magic;
   uint32_t length;
+  uint32_t capacity;            /* length that `text` has room for; for who decodes into the same record again */
   uint32_t object;              /* the record's '{' */
   uint32_t answer;              /* the server's answer around it: '{' of {"data":…}, or of the record itself */
   uint32_t context;             /* of a ledger line: what was said about the request */
   uint32_t at;                  /* …: when it was settled */
   uint32_t member[FIELD_COUNT]; /* value of each known member, the last one where a name comes twice */
+  bool pinned;                  /* somebody relies on the text: it is not written over any more */
   char text[1];                 /* `length` bytes and a NUL */
 };
 

@@ -14,7 +14,12 @@ openrouter.fields = core.fields
 --- A record from text: an API answer `{"data":{…}}`, a settled ledger line or a bare record. Any other JSON object is a
 --- record too, with violations; nil and an error for text that is no JSON object (its `byte` says where), an API error
 --- body, and ledger lines without a record.
----@type fun(text: string): openrouter.Generation?, openrouter.Error?
+---
+--- A loop over many records is faster with one record for all of them: `gen = decode(text, gen)`. The record given is filled
+--- anew and returned where the text fits into it, and another one is made where it does not, or where something relies on what
+--- is there: tables and iterators from it, or anything but known members, `select`, `spend`, `exact` and `state`. So give
+--- it up with the call: what you keep of it are values. An error leaves it empty.
+---@type fun(text: string, record: openrouter.Generation?): openrouter.Generation?, openrouter.Error?
 openrouter.decode = core.decode
 
 --- A client that fetches records; see openrouter.client. nil and an error without a key or with a bad base URL.

@@ -30,7 +30,7 @@ PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev luajit2|luajit libluajit2-5.1-dev|
   libcurl4-openssl-dev|libcurl4-gnutls-dev lua-argparse ca-certificates nginx libnginx-mod-http-lua
 TEST_PACKAGES = lua-busted lua-cjson procps lua-check lua5.1 luarocks clang python3 curl openssl valgrind libc6-dbg \
   lua-cqueues lua-luv locales strace
-BENCH_PACKAGES = curl openssl nghttp2-client nodejs npm|nodejs lua-socket lua-cjson python3 wrk
+BENCH_PACKAGES = curl openssl nghttp2-client nodejs npm|nodejs lua-socket lua-cjson python3 wrk g++ libsimdjson-dev valgrind
 
 # LPeg's warnings, less three that forbid ordinary C99: a declaration where it is needed, a small struct as a result, a call's
 # result cast on the spot.

@@ -144,10 +144,12 @@ static NOT_INLINE const char *check_not_plain (const char *p, struct json_check 
   }
 }
 
-const char *json_check_string (const char *p, struct json_check *check) {
+static inline const char *check_string (const char *p, struct json_check *check) {
   p = pass_plain(p + 1, check->end);
   return *p == '"' ? p + 1 : check_not_plain(p, check);
 }
+
+const char *json_check_string (const char *p, struct json_check *check) { return check_string(p, check); }
 
 static const char *skip_digits (const char *p) {
   while (is_digit(*p)) p++;
@@ -193,7 +195,7 @@ bool json_check_member (const char **p, struct json_walk *walk, struct json_chec
   walk->inside = true;
   if (*s != '"') return json_fail(check, "a member must start with its name in quotes", s);
   walk->name = s + 1;
-  if ((s = json_check_string(s, check)) == NULL) return false;
+  if ((s = check_string(s, check)) == NULL) return false;
   walk->name_length = (size_t)(s - 1 - walk->name);
   s = json_space(s);
   if (*s != ':') return json_fail(check, "':' must follow a member's name", s);
@@ -222,9 +224,7 @@ static NOT_INLINE const char *check_array (const char *p, int depth, struct json
 
 const char *json_check_value (const char *p, int depth, struct json_check *check) {
   switch (*p) {
-    case '"':
-      p = pass_plain(p + 1, check->end);
-      return *p == '"' ? p + 1 : check_not_plain(p, check);
+    case '"': return check_string(p, check);
     case 't': return check_word(p, "true", 4, check);
     case 'f': return check_word(p, "false", 5, check);
     case 'n': return check_word(p, "null", 4, check);

@@ -14,7 +14,8 @@ describe("docs", function()
     for block in shell.read("docs/decoding.md"):gmatch "```lua\n(.-)```" do blocks[#blocks + 1] = block end
     assert.equal(2, #blocks)
     local directory = shell.directory()
-    shell.write(directory .. "/costs.jsonl", '{"total_cost":0.5,"latency":7}\nno JSON\n{"total_cost":0.25,"latency":9,"id":"a"}\n')
+    shell.write(directory .. "/costs.jsonl",
+      '{"total_cost":0.5,"latency":7}\nno JSON\n{"total_cost":0.25,"latency":9,"id":"a"}\n')
     shell.write(directory .. "/first.lua", blocks[1])
     shell.write(directory .. "/loop.lua", blocks[2] .. "print(total, slowest)\n")
     local function run(file)

@@ -94,8 +94,10 @@ static void keep_usage (struct scanner *s, enum scanner_usage state) {
 
 /* Of several members of one name the last counts, here as everywhere: one that is no id unsays the id before it. */
 static void id_ended (struct scanner *s) {
-  size_t length = s->keeps_token ? take_id(s) : 0;
+  bool told = s->body == SCANNER_JSON && s->id_reported;  /* while this one was on its way */
+  size_t length = s->keeps_token && !told ? take_id(s) : 0;
   s->keeps_token = false;
+  if (told) return;
   if (s->body == SCANNER_JSON) s->id_length = length;
   else s->event_id_length = length;
 }

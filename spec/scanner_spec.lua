@@ -155,6 +155,15 @@ describe("a scanner, of a JSON body,", function()
     assert.equal("gen-2", scanner:id())
     scanner:feed '"id":"gen-3","id":null}'
     assert.equal("gen-2", scanner:id())
+
+    -- neither to one whose name or beginning was there when the other one was told
+    for _, parts in ipairs { { ',"id":', '"gen-3"}' }, { ',"id":"gen-', '3"}' }, { ',"id":', "null}" }, { ',"id":nul', "l}" } } do
+      scanner = core.scanner()
+      scanner:feed('{"id":"gen-2"' .. parts[1])
+      assert.equal("gen-2", scanner:id())
+      scanner:feed(parts[2])
+      assert.same(found("gen-2", nil, nil, true), result(scanner))
+    end
   end)
 
   it("has what was complete when the body is cut short anywhere", function()

@@ -6,6 +6,7 @@
 #   test     every spec under both Luas; SPEC=spec/money_spec.lua and LUAS=5.4 (or 5.1) choose
 #   lint     what machines can see without running it
 #   bench    every bench/*/run
+#   fuzz     coverage-guided, FUZZ_SECONDS=60 for each target (fuzz/README.md)
 #   soak     200,000 lookups with faults among them, through one client; IDS= says how many
 #   install  into PREFIX, below DESTDIR
 #   deps     the Debian packages that are missing, by apt; demo and test do it first
@@ -51,8 +52,8 @@ MODULES      = $(foreach abi,5.4 5.1,build/$(abi)/openrouter/core.so build/$(abi
 
 LUA_FILES = $(wildcard lua/openrouter/*.lua lua/openrouter/*/*.lua)
 BENCHES   = $(wildcard bench/*/run)
-LINT_LUA  = $(wildcard lua spec bin/openrouter-cost examples bench .ci/check-rockspec)
-LINT_SH   = $(shell grep -lE '^\#!(/bin/sh|/usr/bin/env bash)' -r $(wildcard .ci bin spec/support examples bench))
+LINT_LUA  = $(wildcard lua spec bin/openrouter-cost examples bench fuzz .ci/check-rockspec)
+LINT_SH   = $(shell grep -lE '^\#!(/bin/sh|/usr/bin/env bash)' -r $(wildcard .ci bin spec/support examples bench fuzz))
 LINTS     = lint-lua lint-clang lint-analyzer lint-sh lint-rock lint-modules
 
 .PHONY: all demo test bench soak lint install clean deps test-deps bench-deps sandbox $(LINTS)
@@ -75,6 +76,7 @@ build/%/openrouter/curl.so: $(addprefix build/%/,$(CURL_OBJECTS) $(ENGINE_OBJECT
 	@$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ $(CURL_LIBS) -lm
 
 -include $(OBJECTS:.o=.d)
+include fuzz/rules.mk
 
 deps:
 	@sh .ci/deps '$(PACKAGES)'
@@ -116,7 +118,7 @@ lint-lua:
 
 lint-clang:
 	@echo clang -fsyntax-only
-	@clang $(STRICT) -I$(LUA_INCDIR) $(CURL_CFLAGS) -fsyntax-only $(SOURCES)
+	@clang $(STRICT) -Icsrc -I$(LUA_INCDIR) $(CURL_CFLAGS) -fsyntax-only $(SOURCES) $(wildcard fuzz/*.c)
 	@clang $(STRICT) -I$(LUAJIT_INCDIR) $(CURL_CFLAGS) -fsyntax-only $(SOURCES)
 
 # Leaks, double frees, unchecked malloc. Not its NULL dereferences: it cannot know that luaL_error does not return.

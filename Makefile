@@ -76,7 +76,7 @@ build/%/openrouter/curl.so: $(addprefix build/%/,$(CURL_OBJECTS) $(ENGINE_OBJECT
 	@$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ $(CURL_LIBS) -lm
 
 -include $(OBJECTS:.o=.d)
-include fuzz/rules.mk
+-include fuzz/rules.mk
 
 deps:
 	@sh .ci/deps '$(PACKAGES)'

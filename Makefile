@@ -1,6 +1,7 @@
 # lua-openrouter. `make` builds both C modules for Lua 5.4 and for LuaJIT, side by side in build/.
 #
 #   all      build/5.4 and build/5.1 (LuaJIT): openrouter/core.so, openrouter/curl.so
+#   portable build/portable-5.4 and build/portable-5.1: openrouter/core.so without what is there for speed alone
 #   demo     the tour, examples/demo
 #   sandbox  the API's local stand-in, until interrupted
 #   test     every spec under both Luas; SPEC=spec/money_spec.lua and LUAS=5.4 (or 5.1) choose
@@ -51,14 +52,19 @@ ENGINE_OBJECTS = $(addsuffix .o,fields histogram instant json lookup lua_error l
 OBJECTS      = $(foreach abi,5.4 5.1,$(addprefix build/$(abi)/,$(CORE_OBJECTS) $(CURL_OBJECTS)))
 MODULES      = $(foreach abi,5.4 5.1,build/$(abi)/openrouter/core.so build/$(abi)/openrouter/curl.so)
 
+# What a machine gets for which no fast path was written. Each can be switched off alone; csrc/json.h says what they are.
+PORTABLE         = $(addprefix -DOPENROUTER_NO_,SSE2 WORDS PREDICTION FIELD_HASH FAST_NUMBERS)
+PORTABLE_OBJECTS = $(foreach abi,5.4 5.1,$(addprefix build/portable-$(abi)/,$(CORE_OBJECTS)))
+
 LUA_FILES = $(wildcard lua/openrouter/*.lua lua/openrouter/*/*.lua)
 BENCHES   = $(wildcard bench/*/run)
 LINT_LUA  = $(wildcard lua spec bin/openrouter-cost examples bench fuzz .ci/check-rockspec)
 LINT_SH   = $(shell grep -lE '^\#!(/bin/sh|/usr/bin/env bash)' -r $(wildcard .ci bin spec/support examples bench fuzz))
 LINTS     = lint-lua lint-clang lint-analyzer lint-sh lint-rock lint-modules
 
-.PHONY: all demo test bench soak lint install clean deps test-deps bench-deps sandbox $(LINTS)
+.PHONY: all portable demo test bench soak lint install clean deps test-deps bench-deps sandbox $(LINTS)
 all: $(MODULES)
+portable: build/portable-5.4/openrouter/core.so build/portable-5.1/openrouter/core.so
 
 build/5.4/%.o: csrc/%.c Makefile
 	@echo 'cc $@'; mkdir -p $(@D)
@@ -68,6 +74,14 @@ build/5.1/%.o: csrc/%.c Makefile
 	@echo 'cc $@'; mkdir -p $(@D)
 	@$(COMPILE) -I$(LUAJIT_INCDIR) -c -o $@ $<
 
+build/portable-5.4/%.o: csrc/%.c Makefile
+	@echo 'cc $@'; mkdir -p $(@D)
+	@$(COMPILE) $(PORTABLE) -I$(LUA_INCDIR) -c -o $@ $<
+
+build/portable-5.1/%.o: csrc/%.c Makefile
+	@echo 'cc $@'; mkdir -p $(@D)
+	@$(COMPILE) $(PORTABLE) -I$(LUAJIT_INCDIR) -c -o $@ $<
+
 build/%/openrouter/core.so: $(addprefix build/%/,$(CORE_OBJECTS))
 	@echo 'ld $@'; mkdir -p $(@D)
 	@$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ -lm
@@ -76,7 +90,7 @@ build/%/openrouter/curl.so: $(addprefix build/%/,$(CURL_OBJECTS) $(ENGINE_OBJECT
 	@echo 'ld $@'; mkdir -p $(@D)
 	@$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ $(CURL_LIBS) -lm
 
--include $(OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(PORTABLE_OBJECTS:.o=.d)
 -include fuzz/rules.mk
 
 deps:

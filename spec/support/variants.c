@@ -18,8 +18,6 @@
 
 #define PAGE ((size_t)65536)  /* a multiple of any page size in use */
 
-typedef struct json_error check;
-
 /* ---- output ----------------------------------------------------------------------------------------------------- */
 
 static bool in_full;
@@ -152,11 +150,11 @@ static void put_record (const struct record *r) {
 static void put_text (struct record *r) {
   static const char *const kinds[] = { "generation", "invalid: ", "API error", "open", "failed" };
   const char *part = NULL;
-  check error = { 0 };
-  enum record_kind kind = record_index(r, &part, &error);
+  struct json_check check;
+  enum record_kind kind = record_index(r, &part, &check);
   put(kinds[kind]);
   if (kind == RECORD_GENERATION) put_record(r);
-  else if (kind == RECORD_INVALID) put_integer(error.message, error.at - r->text);
+  else if (kind == RECORD_INVALID) put_integer(check.message, check.at - r->text);
   else put_value(r->text, part);
 }
 

@@ -17,23 +17,31 @@ local function compile(options, name, sources)
   return program
 end
 
+local COMMA = "no locale de_DE.UTF-8 here, nor what localedef needs to make it (Debian: locales)"
+
+-- Run the command, which takes a locale as its last argument, in one with a decimal comma: what it printed. Where there is
+-- none it is run in "C", and the second result is false.
+local function run(command)
+  local directory = shell.directory()
+  os.execute("localedef -i de_DE -f UTF-8 " .. directory .. "/de_DE.UTF-8 >/dev/null 2>&1")
+  command = ("export LOCPATH=%s; %s "):format(directory, command)
+  local status, out, errors = shell.run(command .. "de_DE.UTF-8")
+  local comma = status ~= 9
+  if not comma then status, out, errors = shell.run(command .. "C") end
+  if status ~= 0 then error(("seed %d: %s%s"):format(SEED, out, errors)) end
+  return out, comma
+end
+
 describe("a number", function()
   after_each(shell.clean)
 
-  local COMMA = "no locale de_DE.UTF-8 here, nor what localedef needs to make it (Debian: locales)"
   local CLASSES = { "any bits, 17 digits", "any bits, shortest", "any 1 to 25 digits", "halfway, in full", "halfway, cut",
     "subnormal", "around the largest", "around the smallest", "2^53 and 10^22", "exponents around 27", "close products",
     "close quotients", "short ties", "19 digits and 64 bits", "zeros", "exponents", "costs", "integers" }
 
-  -- Compare so many; false where there is no locale with a comma: it was done in "C" then.
+  -- Compare so many; false where there is no locale with a comma.
   local function compare(program, count)
-    local directory = shell.directory()
-    os.execute("localedef -i de_DE -f UTF-8 " .. directory .. "/de_DE.UTF-8 >/dev/null 2>&1")
-    local command = ("LOCPATH=%s %s %d %d "):format(directory, program, count, SEED)
-    local status, out = shell.run(command .. "de_DE.UTF-8")
-    local comma = status ~= 9
-    if not comma then status, out = shell.run(command .. "C") end
-    if status ~= 0 then error(("seed %d: %s"):format(SEED, out)) end
+    local out, comma = run(("%s %d %d"):format(program, count, SEED))
     assert.equal(comma and "," or ".", out:match "^decimal point: (.)\n")
     local total = 0
     for _, name in ipairs(CLASSES) do
@@ -65,5 +73,19 @@ describe("a number", function()
       return
     end
     if not compare(assert(program, errors), COUNT / 20) then pending(COMMA) end
+  end)
+end)
+
+describe("an amount", function()
+  after_each(shell.clean)
+
+  it("is what Python's decimals say, and so are sums of them, to the 27th place", function()
+    local program = assert(compile("", "amounts", "csrc/money.c csrc/json.c"))
+    local count = math.floor(COUNT / 10)
+    local out, comma = run(("python3 spec/support/costs.py %d %d | %s"):format(count, SEED, program))
+    local exact, rounded, overflow, refused = out:match "^(%d+) exact, (%d+) rounded, (%d+) overflow; (%d+) sums too large\n$"
+    assert.equal(count, exact + rounded + overflow)
+    for _, number in ipairs { exact, rounded, overflow, refused } do assert.is_true(tonumber(number) > count / 20) end
+    if not comma then pending(COMMA) end
   end)
 end)

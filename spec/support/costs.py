@@ -1,13 +1,23 @@
 #!/usr/bin/env python3
-"""Amounts of money and what they come to, worked out with Python's decimals, for spec/spend_spec.lua.
+"""Amounts of money and what they come to, worked out with Python's decimals.
 
-    costs.py COUNT  ->  lines of five columns, apart by tabs:
+    costs.py COUNT            for spec/spend_spec.lua: lines of five columns, apart by tabs:
       total_cost   upstream_inference_cost   both as JSON numbers
       total        the first one in units of 10^-27 USD, ties to even, as plain text; "-" beyond 128 bits
       sum          of both, each rounded by itself; "-" where one of them or the sum is beyond 128 bits
       rounded      1 where the first one has more than 27 decimals, else 0
+
+    costs.py COUNT SEED       for spec/support/amounts.c: one amount in a line, and what becomes of a running sum:
+      amount       as a JSON number
+      verdict      "exact", "rounded" to 27 decimals, or "overflow": beyond 128 bits; nothing is done then
+      value        as plain text; "-" on overflow
+      what         is done with it: "+", "-", or "=" (the sum starts again with it)
+      fits         1; 0 where the sum would leave 128 bits, and stays as it is
+      sum          as plain text
+      double       nearest to the sum, as its 64 bits
 """
 import random
+import struct
 import sys
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
@@ -56,7 +66,7 @@ def javascript(number):
 
 
 def digits(count):
-    return "".join(rng.choice("0123456789") for _ in range(count))
+    return str(rng.randrange(10**count)).rjust(count, "0")
 
 
 def signed(text):
@@ -94,12 +104,34 @@ def tie():
 
 
 def edge():
-    """Around the largest amount there is."""
-    count = LIMIT - 1 + rng.randrange(-3, 4)
+    """Around the largest amount there is, and around what makes 128 bits begin again."""
+    count = LIMIT * rng.choice([1, 1, 1, 2, 4]) - 1 + rng.randrange(-3, 4)
     text = plain(count) if rng.random() < 0.4 else plain(count) + rng.choice(["4", "5", "50", "500001", "6", "9" * 30])
     if "." in text and rng.random() < 0.3:
         text = text.replace(".", "") + "e-" + str(len(text) - text.index(".") - 1)
     return signed(text)
+
+
+def scaled_edge():
+    """Around the largest amount as few digits and an exponent that makes up for the others."""
+    places = rng.randrange(0, 40)
+    return signed(str(abs(LIMIT * rng.choice([1, 1, 2]) // 10**places + rng.randrange(-2, 3))) + rng.choice(["", ".0"]) + "e" + str(places - PLACES))
+
+
+def wide():
+    """Digits around the ends of machine words and of 19 places, wherever the point is."""
+    whole = rng.choice([2**53, 2**63, 2**64, 10**18, 10**19, 2**127 // 10**27, 2**96]) + rng.randrange(-5, 6)
+    return signed(str(whole) + "e" + str(rng.randrange(-50, 12)))
+
+
+def spread():
+    """Up to 45 digits, some of them behind the 27th place."""
+    text = str(rng.randrange(1, 10 ** rng.randrange(1, 46)))
+    exponent = -rng.randrange(20, 50)
+    if rng.random() < 0.5:
+        point = rng.randrange(1, len(text) + 1)
+        return signed(text[:point] + ("." + text[point:] if text[point:] else "") + "e" + str(exponent + len(text) - point))
+    return signed(text + "E" + str(exponent))
 
 
 FIXED = (
@@ -108,7 +140,8 @@ FIXED = (
     " 0.1 0.2 0.3 0.00003452 3.452e-05 3.452e-5 4.2e-7 0.000000000000000000000000001"
     " 1000000000000000000000000000000000000000e-39 0.00000000000000000000000000000000000000000000000000000001e56"
 ).split()
-MAKERS = [spelt_double, spelt_double, many_digits, scientific, tie, tie, edge]
+MAKERS = [spelt_double, spelt_double, many_digits, scientific, tie, tie, edge, scaled_edge, wide, spread]
+LARGEST = plain(LIMIT - 1)
 
 
 def line(total, upstream):
@@ -119,11 +152,42 @@ def line(total, upstream):
     return "\t".join([total, upstream, plain(one) if fits else "-", plain(one + other) if both else "-", "1" if lost else "0"])
 
 
-count = int(sys.argv[1])
-largest = plain(LIMIT - 1)
-lines = [line(text, rng.choice(FIXED)) for text in FIXED]
-lines += [line("-" + largest, upstream) for upstream in ("-1e-27", "-2e-27", "1e-27")]
-lines += [line(largest, upstream) for upstream in ("1e-27", "-1e-27", "5e-28")]
-while len(lines) < count:
-    lines.append(line(rng.choice(MAKERS)(), rng.choice(MAKERS)()))
-print("\n".join(lines))
+def pairs(count):
+    yield from (line(text, rng.choice(FIXED)) for text in FIXED)
+    yield from (line("-" + LARGEST, upstream) for upstream in ("-1e-27", "-2e-27", "1e-27"))
+    yield from (line(LARGEST, upstream) for upstream in ("1e-27", "-1e-27", "5e-28"))
+    for _ in range(count - len(FIXED) - 6):
+        yield line(rng.choice(MAKERS)(), rng.choice(MAKERS)())
+
+
+def amounts(count):
+    """Amounts with what is done with each."""
+    yield from (("=", "-" + LARGEST), ("+", "-1e-27"), ("+", "-1e-27"), ("-", "1e-27"), ("-", "-1e-27"), ("+", "1"))
+    yield from (("=", LARGEST), ("+", "1e-27"), ("-", "-1e-27"), ("+", "5e-28"), ("-", "-" + LARGEST), ("-", "1e-27"))
+    yield from (("+", text) for text in FIXED)
+    yield from (("-", text) for text in FIXED)
+    for _ in range(count - 12 - 2 * len(FIXED)):
+        yield "++++++++++++----="[rng.randrange(17)] if rng.random() < 0.2 else "+", rng.choice(MAKERS)()
+
+
+def running(count):
+    total = 0
+    one = 10**PLACES
+    for what, text in amounts(count):
+        value, lost = units(text)
+        if not -LIMIT < value < LIMIT:
+            yield f"{text}\toverflow\t-\t{what}\t0\t-\t-"
+            continue
+        wanted = total + value if what == "+" else total - value if what == "-" else value
+        fits = -LIMIT <= wanted < LIMIT
+        total = wanted if fits else total
+        bits = struct.pack(">d", total / one).hex()
+        yield f"{text}\t{'rounded' if lost else 'exact'}\t{plain(value)}\t{what}\t{int(fits)}\t{plain(total)}\t{bits}"
+
+
+if __name__ == "__main__":
+    count = int(sys.argv[1])
+    if len(sys.argv) > 2:
+        rng.seed(int(sys.argv[2]))
+    for row in (running if len(sys.argv) > 2 else pairs)(count):
+        print(row)

@@ -512,7 +512,7 @@ static const struct {
 
 /* What json_integer has to say, found without arithmetic: the digits are written out, which is possible for few. */
 static bool integer_by_text (const char *text, int64_t *value) {
-  static char digits[8192];
+  static char digits[200000];
   static const char *const limit[] = { "9223372036854775807", "9223372036854775808" };
   bool negative = *text == '-', zero = true;
   size_t n = 0, places = 0;
@@ -574,6 +574,28 @@ static int compare (const char *kind, const char *text) {
   return 0;
 }
 
+/* Numbers longer than any buffer, with an exponent that makes up for their zeros. */
+static int compare_long (void) {
+  for (int i = 0; i < 60; i++) {
+    int zeros = i < 30 ? between(900, 12000) : between(90000, 130000), off = between(-330, 310);
+    static char text[130100];
+    char *p = text;
+    if (one_in(2)) {
+      p += sprintf(p, "0.");
+      memset(p, '0', (size_t)zeros);
+      p += zeros;
+      p += sprintf(p, "%llue%d", (unsigned long long)any(), zeros + off);
+    } else {
+      p += sprintf(p, "%llu", (unsigned long long)bits(between(1, 64)));
+      memset(p, '0', (size_t)zeros);
+      p += zeros;
+      p += sprintf(p, "%se-%d", one_in(2) ? "" : one_in(2) ? ".5" : "1", zeros + off);
+    }
+    if (compare("long", text) != 0) return 1;
+  }
+  return 0;
+}
+
 int main (int argc, char **argv) {
   static struct decimal d;
   long counts[CLASSES] = { 0 };
@@ -588,6 +610,7 @@ int main (int argc, char **argv) {
   make_powers(power2, 972, 2);
   for (int c = 0; c < CLASSES; c++)
     for (int i = 0; i < classes[c].percent; i++) schedule[filled++] = c;
+  if (compare_long() != 0) return 1;
   for (long i = 0; i < count; i++) {
     int c = schedule[i % filled];
     classes[c].make(&d);

@@ -191,6 +191,8 @@ describe("state", function()
     assert.equal("mismatch", generation.state(gen, "provider_responses"))
     assert.equal("value", generation.state(gen, "provider_responses", "status"))
     assert.equal("value", generation.state(gen, "other", 1, "status"))
+    gen = assert(openrouter.decode '{"provider_responses":{"first":{"status":"200"}}}') -- no list, so that is no entry
+    assert.equal("value", generation.state(gen, "provider_responses", "first", "status"))
   end)
 end)
 

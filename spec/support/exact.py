@@ -17,8 +17,8 @@ def skip(text, at):
     return SPACE.match(text, at).end()
 
 
-def members(text, at):
-    """Yields (name, start, end) for the members of the object, or (place, start, end) for the items of the array, at `at`."""
+def members(text, at, decoder=decoder):
+    """Yields (name, start, end, value) for the members of the object, or (place, ...) for the items of the array, at `at`."""
     is_object = text[at] == "{"
     at = skip(text, at + 1)
     place = 0
@@ -27,28 +27,36 @@ def members(text, at):
         key = place
         if is_object:
             key, at = json.decoder.scanstring(text, at + 1, True)
-            at = skip(text, at)
+            if text[at] != ":":
+                at = skip(text, at)
             assert text[at] == ":"
-            at = skip(text, at + 1)
-        _, end = decoder.raw_decode(text, at)
-        yield key, at, end
-        at = skip(text, end)
+            at += 1
+            if text[at] <= " ":
+                at = skip(text, at)
+        value, end = decoder.raw_decode(text, at)
+        yield key, at, end, value
+        at = end
+        if text[at] <= " ":
+            at = skip(text, at)
         if text[at] == ",":
-            at = skip(text, at + 1)
+            at += 1
+            if text[at] <= " ":
+                at = skip(text, at)
 
 
 def walk(file, text, path, start, end):
     print(json.dumps([file, path, text[start:end]], ensure_ascii=False))
     if text[start] in "{[":
-        for key, inner_start, inner_end in members(text, start):
+        for key, inner_start, inner_end, _ in members(text, start):
             walk(file, text, path + [key], inner_start, inner_end)
 
 
-sys.stdout.reconfigure(encoding="utf-8")
-for name in sys.argv[1:]:
-    with open(name, encoding="utf-8", newline="") as source:
-        body = source.read()
-    first = skip(body, 0)
-    _, last = decoder.raw_decode(body, first)
-    assert skip(body, last) == len(body), name
-    walk(name, body, [], first, last)
+if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8")
+    for name in sys.argv[1:]:
+        with open(name, encoding="utf-8", newline="") as source:
+            body = source.read()
+        first = skip(body, 0)
+        _, last = decoder.raw_decode(body, first)
+        assert skip(body, last) == len(body), name
+        walk(name, body, [], first, last)

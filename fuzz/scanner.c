@@ -22,12 +22,12 @@ static void check_id (const struct result *r) {
 
 /* A usage is an object, minified, and its cost is that of its last member of this name. */
 static void check_usage (const struct result *r) {
-  struct json_error error;
   struct money money;
   char minified[SCANNER_MAX_USAGE], cost_text[MONEY_TEXT_SIZE];
   const char *text = r->usage, *end = text + r->usage_length, *cost;
+  struct json_check check = { end, NULL, NULL };
   CHECK(r->usage_length <= SCANNER_MAX_USAGE && *text == '{' && *end == '\0');
-  CHECK(json_check_value(text, 0, &error) == end);
+  CHECK(json_check_value(text, 0, &check) == end);
   CHECK(json_minify(minified, text, end) == r->usage_length && memcmp(minified, text, r->usage_length) == 0);
   cost = json_member(text, "cost", 4);
   if (cost == NULL || !json_is_number(cost) || money_parse(&money, cost) == MONEY_OVERFLOW) {
@@ -125,12 +125,12 @@ static void expect_usage (const struct result *r, const char *value) {
 }
 
 static void compare_with_reader (const struct result *r, const uint8_t *data, size_t size) {
-  struct json_error error;
   char *text = block_new(size + 1);
+  struct json_check check = { text + size, NULL, NULL };
   if (size > 0) memcpy(text, data, size);
   text[size] = '\0';
   const char *start = json_space(text);
-  if (*start == '{' && json_check_value(start, 0, &error) == text + size) {
+  if (*start == '{' && json_check_value(start, 0, &check) == text + size) {
     CHECK(r->finished && !r->more);
     expect_id(r, json_member(start, "id", 2));
     expect_usage(r, json_member(start, "usage", 5));

@@ -105,9 +105,9 @@ static void mix_object (struct summary *s, const char *text, const char *object)
 
 static void mix_value (struct summary *s, const char *text, const char *p) {
   const char *end = json_skip(p), *item;
-  struct json_error error;
+  struct json_check check = { end, NULL, NULL };
   size_t length;
-  CHECK(json_check_value(p, 0, &error) == end);
+  CHECK(json_check_value(p, 0, &check) == end);
   mix_size(s, (size_t)(p - text));
   mix_size(s, (size_t)(end - text));
   mix(s, json_kind(p), strlen(json_kind(p)));
@@ -126,10 +126,10 @@ static void mix_value (struct summary *s, const char *text, const char *p) {
 static void mix_minified (struct summary *s, const char *p) {
   const char *end = json_skip(p);
   char *once = block_new((size_t)(end - p) + 1), *twice = block_new((size_t)(end - p));
-  struct json_error error;
   size_t length = json_minify(once, p, end);
+  struct json_check check = { once + length, NULL, NULL };
   once[length] = '\0';
-  CHECK(json_check_value(once, 0, &error) == once + length);
+  CHECK(json_check_value(once, 0, &check) == once + length);
   CHECK(json_minify(twice, once, once + length) == length && memcmp(once, twice, length) == 0);
   mix(s, once, length);
   free(once);
@@ -157,15 +157,15 @@ static void summarize_members (struct summary *s, const struct record *r) {
 
 void summarize (struct summary *s, const char *text, size_t length) {
   struct record *r = (struct record *)(void *)block_new(sizeof *r + length);
-  struct json_error error = { NULL, NULL };
+  struct json_check check;
   const char *part = NULL, *start;
   memset(s, 0, sizeof *s);
   r->length = (uint32_t)length;
   memcpy(r->text, text, length + 1);
-  s->kind = record_index(r, &part, &error);
+  s->kind = record_index(r, &part, &check);
   if (s->kind == RECORD_INVALID) {
-    s->message = error.message;
-    s->byte = (size_t)(error.at - r->text) + 1;
+    s->message = check.message;
+    s->byte = (size_t)(check.at - r->text) + 1;
     CHECK(s->message != NULL && *s->message != '\0' && s->byte >= 1 && s->byte <= length + 1);
   } else {
     start = json_space(r->text);

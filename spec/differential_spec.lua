@@ -139,7 +139,8 @@ describe("a record", function()
     assert.equal(COUNT, count)
 
     -- nothing was left out: every kind of text, outcome and rule came up
-    for _, kind in ipairs { "record", "offsets", "bad string", "bad number", "bad value", "deep", "other", "damaged" } do
+    for _, kind in ipairs { "record", "offsets", "bad space", "bad string", "bad number", "bad value", "deep", "other",
+      "damaged" } do
       assert.is_true((kinds[kind] or 0) >= math.floor(COUNT / 100), kind)
     end
     for outcome, number in pairs(outcomes) do assert.is_true(number >= COUNT / 100, outcome) end

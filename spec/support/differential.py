@@ -684,6 +684,8 @@ def settled(answer):
         rng.shuffle(parts)
     if chance() < 0.2:
         parts.insert(below(5), (choice(AROUND), anything(1)))
+    if chance() < 0.1:
+        parts.insert(below(5), ("answer", choice([object_of([("data", anything(1))]), object_of([("id", ['"b"'])]), ["null"]])))
     return object_of(parts)
 
 
@@ -701,6 +703,7 @@ def document():
     return odd(tokens)
 
 
+NO_SPACE = ["\f", "\v", "\b", "\0", "\x1f", "\x7f", "\x85", "\xa0", "\u2028", "\u3000", "\ufeff", "\\n", "\\", "/**/", "//\n", "#", ";", "x", "1", '""']
 GAPS = ["", "", "", "", " ", "\n", "\t", "\r", "\r\n", "  ", " \n\t\r ", " " * 7, " " * 8, " " * 16, "\n" + " " * 31, "\t" * 33]
 
 
@@ -736,6 +739,14 @@ def around(value):
     ) % (name, value)
 
 
+def bad_space():
+    """Something between two tokens, or in the place of one."""
+    tokens = object_of([(choice(NAMES), anything(1)) for _ in range(below(1, 4))])
+    at = below(len(tokens) + 1)
+    tokens[at : at + choice([0, 0, 1])] = [choice(NO_SPACE)]
+    return "".join(tokens)
+
+
 def strings_at_offsets():
     """One character at every place of a string of some length: as items, as members' values and as names."""
     special, length = choice(SPECIAL), below(80)
@@ -767,10 +778,23 @@ BAD_WORDS = (
 ).split(" ")
 
 
+def bad_character():
+    """One byte of it is wrong, in the way a look at some bits does not see."""
+    whole = bytearray(chr(choice([below(0x80, 0x800), below(0x800, 0xD800), below(0xE000, 0x10000), below(0x10000, 0x110000)])).encode())
+    whole[below(len(whole))] = choice([0x28, 0x7F, 0x80, 0xBF, 0xC0, 0xC1, 0xC2, 0xE0, 0xE2, 0xED, 0xF0, 0xF4, 0xF5, 0xFF, below(256)])
+    return bytes(whole)
+
+
+def bad_hex():
+    digits = list(choice(["0041", "00e9", "20AC", "FfFf", "0000", "d83D", "DE00"]))
+    digits[below(4)] = choice("/:@G`g -+x.\"\\")
+    return choice(["\\u", "\\ud83d\\u"]) + "".join(digits)
+
+
 def bad_string():
     length = choice(LENGTHS)
     offset = below(length + 1)
-    bad = choice(BAD_BYTES) if chance() < 0.6 else choice(BAD_ESCAPES).encode()
+    bad = choice([lambda: choice(BAD_BYTES), bad_character, lambda: choice(BAD_ESCAPES).encode(), lambda: bad_hex().encode()])()
     start = (choice(SPECIAL) if chance() < 0.3 else "") + filler(offset)
     text = b'"' + start.encode() + bad + filler(length - offset).encode() + b'"'
     if chance() < 0.2:  # as a name
@@ -795,7 +819,10 @@ NASTY = [bytes([c]) for c in b'\0"\\{}[],:0123456789.eE+-u \t\n\r/tfn\x7f\x80\xb
 def damaged(raw):
     """One byte is another, is missing or too many, or the end is."""
     at = below(len(raw) + 1)
-    die = below(10)
+    die = below(12)
+    if die > 9:  # what holds the rest together
+        at = choice([i for i, byte in enumerate(raw) if byte in b'{}[],:"'] or [0])
+        return raw[:at] + bytes([choice([below(256), choice(b'{}[],:";=(') ])]) + raw[at + 1 :]
     if die < 4:
         return raw[:at] + (choice(NASTY) if die < 3 else bytes([below(256)])) + raw[at + 1 :]
     if die < 6:
@@ -819,6 +846,8 @@ def texts(count):
             yield "record", raw
         elif die < 60:
             yield "offsets", strings_at_offsets().encode()
+        elif die < 62:
+            yield "bad space", bad_space().encode()
         elif die < 70:
             yield "bad string", bad_string()
         elif die < 74:

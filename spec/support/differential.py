@@ -13,7 +13,6 @@ JSON object, "none" for what holds no record, else everything that can be asked 
 """
 import json
 import math
-import random
 import re
 import sys
 
@@ -379,7 +378,7 @@ def read(raw):
     # totable
     lines.append(
         show_table(
-            (show_string(name), (show_typed(FIELDS[name], value) if FIELDS.get(name, "LIST") != "LIST" else None) or show(value, "null"))
+            (show_string(name), (FIELDS.get(name, "LIST") != "LIST" and show_typed(FIELDS[name], value)) or show(value, "null"))
             for name, value in sorted(by_name.items())
         )
     )
@@ -430,8 +429,15 @@ def ask_inside(ask, paths, lines, text, path, at):
 
 # ---- writing: chance ----------------------------------------------------------------------------------------------------
 
-rng = random.Random()
-chance, choice, below = rng.random, rng.choice, rng.randrange
+rng = costs.rng
+chance, choice = costs.chance, costs.pick
+
+
+def below(low, high=None):
+    """As rng.randrange, but fast; for small numbers."""
+    return costs.below(low, high) if high is not None else int(chance() * low)
+
+
 FILLER = "".join(chr(c) for c in range(32, 127) if chr(c) not in '"\\') * 4
 
 # ---- writing: strings, spelt as in JSON but for the quotes ----------------------------------------------------------------
@@ -510,7 +516,7 @@ EXTREMES = (
 
 
 def long_number():
-    digits = str(below(1, 10 ** below(300, 420)))
+    digits = str(rng.randrange(1, 10 ** below(300, 420)))
     point = below(len(digits) + 1)
     if point == 0:
         return "0." + digits + choice(["", "e200", "e-20", "E+5"])
@@ -518,9 +524,9 @@ def long_number():
 
 
 def any_digits():
-    text = str(below(10 ** below(1, 22)))
+    text = str(rng.randrange(10 ** below(1, 22)))
     if chance() < 0.5:
-        text += "." + str(below(10 ** below(1, 22)))
+        text += "." + str(rng.randrange(10 ** below(1, 22)))
     if chance() < 0.3:
         text += choice("eE") + choice(["", "+", "-"]) + str(below(40))
     return text
@@ -611,7 +617,7 @@ def any_name():
     return spelling()
 
 
-NEAR = [f(name) for name in FIELDS for f in (lambda n: n[:-1], lambda n: n + "s", lambda n: n.upper(), lambda n: n + "\\u0000", lambda n: " " + n)]
+NEAR = [near for name in FIELDS for near in (name[:-1], name[1:], name + "s", name.upper(), name + "\\u0000", " " + name)]
 
 
 def member_name(names):
@@ -703,7 +709,8 @@ def document():
     return odd(tokens)
 
 
-NO_SPACE = ["\f", "\v", "\b", "\0", "\x1f", "\x7f", "\x85", "\xa0", "\u2028", "\u3000", "\ufeff", "\\n", "\\", "/**/", "//\n", "#", ";", "x", "1", '""']
+NO_SPACE = ["\f", "\v", "\b", "\0", "\x1f", "\x7f", "\x85", "\xa0", "\u2028", "\u3000", "\ufeff"]
+NO_SPACE += ["\\n", "\\", "/**/", "//\n", "#", ";", "x", "1", '""']
 GAPS = ["", "", "", "", " ", "\n", "\t", "\r", "\r\n", "  ", " \n\t\r ", " " * 7, " " * 8, " " * 16, "\n" + " " * 31, "\t" * 33]
 
 
@@ -759,29 +766,32 @@ def strings_at_offsets():
 
 
 BAD_BYTES = [
-    b"\0", b"\x01", b"\n", b"\x1f", b"\x80", b"\xbf", b"\xc0\x80", b"\xc1\xbf", b"\xc2", b"\xdf", b"\xc3(", b"\xe0\x80\x80", b"\xe0\x9f\xbf",
-    b"\xe2\x82", b"\xe2(\xa1", b"\xe2\x82(", b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xef\xbf", b"\xf0\x80\x80\x80", b"\xf0\x8f\xbf\xbf",
-    b"\xf0\x9f\x98", b"\xf0(\x8c\xbc", b"\xf0\x90(\xbc", b"\xf0\x90\x8c(", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xf8\x88\x80\x80\x80",
-    b"\xfe", b"\xff",
-]  # fmt: skip
+    bytes.fromhex(word)
+    for word in (
+        "00 01 0a 1f 80 bf c080 c1bf c2 df c328 e08080 e09fbf e282 e228a1 e28228 eda080 edbfbf efbf f0808080 f08fbfbf f09f98"
+        " f0288cbc f09028bc f0908c28 f4908080 f5808080 f888808080 fe ff"
+    ).split()
+]
 BAD_ESCAPES = (
-    r"\ud800 \uDBFF \udc00 \uDFFF \ud800\u0041 \ud800\ud800 \ud800\n \ud800x \udc00\ud800 \uD834\u \uD834\uDD \uD834\uDD1 \u \u1 \u12 \u123"
-    r" \u12g4 \ug123 \u-123 \u+123 \U0041 \x41 \' \0 \a \v \e \N"
+    r"\ud800 \uDBFF \udc00 \uDFFF \ud800\u0041 \ud800\ud800 \ud800\n \ud800x \udc00\ud800 \uD834\u \uD834\uDD \uD834\uDD1 \u \u1"
+    r" \u12 \u123 \u12g4 \ug123 \u-123 \u+123 \U0041 \x41 \' \0 \a \v \e \N"
 ).split()
 BAD_NUMBERS = (
-    "- + +1 -+1 --1 01 -01 00 -00 0123 1. -1. 1.e5 .5 -.5 1e 1E+ 1e- 1e+- 1e5.5 1.5.5 1..5 0x10 1_000 1,5 ,1 1e5e5 1f 1L 0b1 ١ １ 1٢ NaN -NaN"
-    " Infinity -Infinity inf nan 1e١ 1.٣ ½"
+    "- + +1 -+1 --1 01 -01 00 -00 0123 1. -1. 1.e5 .5 -.5 1e 1E+ 1e- 1e+- 1e5.5 1.5.5 1..5 0x10 1_000 1,5 ,1 1e5e5 1f 1L 0b1 ١ １"
+    " 1٢ NaN -NaN Infinity -Infinity inf nan 1e١ 1.٣ ½"
 ).split()
 BAD_WORDS = (
-    "tru true1 True TRUE truee fals falsee False nul nulll Null None none undefined t f n nan yes ' '' 'a' // /**/ # , ,, : ; [ ] { } [, [1, [1,]"
-    ' [,1] [1,,2] [1 2] {, {"a" {"a": {"a":} {"a":1,} {,"a":1} {"a":1,,"b":2} {"a":1 "b":2} {"a" 1} {a:1} {1:2} {"a":1]} [1} "a "a\\" a" ""a'
+    "tru true1 True TRUE truee fals falsee False nul nulll Null None none undefined t f n nan yes ' '' 'a' // /**/ # , ,, : ; [ ]"
+    ' { } [, [1, [1,] [,1] [1,,2] [1 2] {, {"a" {"a": {"a":} {"a":1,} {,"a":1} {"a":1,,"b":2} {"a":1 "b":2} {"a" 1} {a:1} {1:2}'
+    ' {"a":1]} [1} "a "a\\" a" ""a'
 ).split(" ")
 
 
 def bad_character():
     """One byte of it is wrong, in the way a look at some bits does not see."""
-    whole = bytearray(chr(choice([below(0x80, 0x800), below(0x800, 0xD800), below(0xE000, 0x10000), below(0x10000, 0x110000)])).encode())
-    whole[below(len(whole))] = choice([0x28, 0x7F, 0x80, 0xBF, 0xC0, 0xC1, 0xC2, 0xE0, 0xE2, 0xED, 0xF0, 0xF4, 0xF5, 0xFF, below(256)])
+    code = choice([below(0x80, 0x800), below(0x800, 0xD800), below(0xE000, 0x10000), below(0x10000, 0x110000)])
+    whole = bytearray(chr(code).encode())
+    whole[below(len(whole))] = choice(b"(\x7f\x80\xbf\xc0\xc1\xc2\xe0\xe2\xed\xf0\xf4\xf5\xff") if chance() < 0.9 else below(256)
     return bytes(whole)
 
 
@@ -806,14 +816,17 @@ def deep():
     brackets = choice([("[", "]"), ('{"a":', "}"), ('{"answer":', "}"), ('{"data":', "}"), ('[{"a":', "}]"), ("[1,", ",2]")])
     levels = (DEPTH + below(-4, 4)) // (2 if brackets[0].startswith("[{") else 1)
     body = brackets[0] * levels + choice(["1", "[]", "{}", "null", '"x"', '"[[[["']) + brackets[1] * levels
-    return choice(
-        ["%s", '{"x":%s}', '{"data":{"x":%s}}', '{"data":{"provider_responses":%s}}', '{"answer":%s}', '{"settled":1,"answer":%s}',
-         '{"settled":1,"answer":{"x":%s}}', '{"settled":1,"answer":{"data":{"x":%s,"id":"a"}}}', '{"settled":1,"x":%s,"answer":{}}',
-         '{"x":%s,"x":1}', '{"answer":%s,"answer":{"data":{}},"settled":1}', '[%s]']
-    ) % body  # fmt: skip
+    places = (
+        '%s [%s] {"x":%s} {"x":%s,"x":1} {"data":{"x":%s}} {"data":{"provider_responses":%s}} {"answer":%s}'
+        ' {"settled":1,"answer":%s} {"settled":1,"answer":{"x":%s}} {"settled":1,"answer":{"data":{"x":%s,"id":"a"}}}'
+        ' {"settled":1,"x":%s,"answer":{}} {"answer":%s,"answer":{"data":{}},"settled":1}'
+    ).split()
+    return choice(places) % body
 
 
-NASTY = [bytes([c]) for c in b'\0"\\{}[],:0123456789.eE+-u \t\n\r/tfn\x7f\x80\xbf\xc2\xe2\xed\xf0\xf4\xff'] + [b"\\u", b'","', b"null", b"\xef\xbb\xbf"]
+NASTY = [bytes([c]) for c in b'\0"\\{}[],:0123456789.eE+-u \t\n\r/tfn\x7f\x80\xbf\xc2\xe2\xed\xf0\xf4\xff']
+NASTY += [b"\\u", b'","', b"null", b"\xef\xbb\xbf"]
+OTHERS = ["", " ", "{}", "{} x", "{}{}", "\ufeff{}", "[{}]", "{}\0", "nul"]
 
 
 def damaged(raw):
@@ -822,7 +835,7 @@ def damaged(raw):
     die = below(12)
     if die > 9:  # what holds the rest together
         at = choice([i for i, byte in enumerate(raw) if byte in b'{}[],:"'] or [0])
-        return raw[:at] + bytes([choice([below(256), choice(b'{}[],:";=(') ])]) + raw[at + 1 :]
+        return raw[:at] + bytes([choice([below(256), choice(b'{}[],:";=(')])]) + raw[at + 1 :]
     if die < 4:
         return raw[:at] + (choice(NASTY) if die < 3 else bytes([below(256)])) + raw[at + 1 :]
     if die < 6:
@@ -857,7 +870,7 @@ def texts(count):
         elif die < 79:
             yield "deep", deep().encode()
         elif die < 80:
-            yield "other", choice([with_space(anything(2)), "", " ", "{}", "{} x", "{}{}", "\ufeff{}", "[{}]", "{}\0", "nul"]).encode()
+            yield "other", choice([with_space(anything(2))] + OTHERS).encode()
         else:
             yield "damaged", damaged(choice(base))
 
@@ -866,7 +879,6 @@ def main():
     global integers
     amount, seed, integers = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "integers"
     rng.seed(seed)
-    costs.rng.seed(seed)
     out = open(sys.stdout.fileno(), "wb", buffering=2**20, closefd=False)
     for kind, raw in texts(amount):
         paths, reading = read(raw)

@@ -147,7 +147,7 @@ static struct place find_place (lua_State *L, const struct record *r) {
     bool responses = field == FIELD_provider_responses;
     if (last == 2 && field >= 0) place.info = &field_info[field];
     if (last == 3 && responses && lua_type(L, 3) == LUA_TNUMBER) place.info = &entry;
-    if (last == 4 && responses && lua_type(L, 4) == LUA_TSTRING) {
+    if (last == 4 && responses && lua_type(L, 3) == LUA_TNUMBER && lua_type(L, 4) == LUA_TSTRING) {
       name = lua_tolstring(L, 4, &length);
       int known = response_find(name, length);
       if (known >= 0) place.info = &response_info[known];

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 enum field {
@@ -20,7 +21,8 @@ enum response_field {
   RESPONSE_COUNT
 };
 
-enum field_type { TYPE_STRING, TYPE_ENUM /* these two read as strings */, TYPE_BOOLEAN, TYPE_INTEGER, TYPE_NUMBER, TYPE_MONEY, TYPE_LIST };
+/* The first two read as strings. */
+enum field_type { TYPE_STRING, TYPE_ENUM, TYPE_BOOLEAN, TYPE_INTEGER, TYPE_NUMBER, TYPE_MONEY, TYPE_LIST };
 
 enum field_presence { PRESENCE_REQUIRED, PRESENCE_OPTIONAL, PRESENCE_RETIRED };
 
@@ -41,13 +43,21 @@ extern const struct field_info response_info[RESPONSE_COUNT];
 /* "string", "boolean", "integer", "number" or "array": what a reader of the value gets */
 const char *field_type_name (enum field_type type);
 
-/* Whether n bytes are the same. A memcmp of constant size is a comparison of integers; two of them may overlap. */
+/* The bits by which 8 bytes differ. */
+static inline uint64_t field_difference (const char *p, const char *q) {
+  uint64_t a, b;
+  memcpy(&a, p, 8);
+  memcpy(&b, q, 8);
+  return a ^ b;
+}
+
+/* Whether n bytes are the same, for the length of a name: four comparisons that may overlap, without a branch that would
+   depend on n. */
 static inline bool field_same (const char *p, const char *q, size_t n) {
-  if (n < 8) return memcmp(p, q, n) == 0;
-  if (n < 16) return memcmp(p, q, 8) == 0 && memcmp(p + n - 8, q + n - 8, 8) == 0;
-  for (; n > 32; n -= 16, p += 16, q += 16)
-    if (memcmp(p, q, 16) != 0) return false;
-  return memcmp(p, q, 16) == 0 && memcmp(p + n - 16, q + n - 16, 16) == 0;
+  if (n < 8 || n > 32) return memcmp(p, q, n) == 0;
+  const size_t last = n - 8, second = last < 8 ? last : 8, third = last < 16 ? last : 16;
+  return (field_difference(p, q) | field_difference(p + second, q + second) | field_difference(p + third, q + third)
+          | field_difference(p + last, q + last)) == 0;
 }
 
 /* Index of the member called `name`, or -1. */

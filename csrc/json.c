@@ -87,19 +87,24 @@ static const unsigned char plain[256] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 #undef P
 
 /*
-** Most of a record is strings, and nearly all of them are plain, so this loop is where the time goes. It asks of 16 bytes at
-** once whether all of them are plain; compared as signed, a byte of 0x80 or more is less than ' ' too.
+** Most of a record is strings, and nearly all of them are plain, so this is where the time goes. 32 bytes at once, which
+** most strings end in, are asked which of them are not plain: a loop over 16 takes as many instructions, and the processor
+** guesses wrong how often it goes round.
 */
 #if defined(USES_SSE2)
 
-static inline const char *pass_plain (const char *p, const char *end) {
+/* A bit for each of 16 bytes that is not plain. Compared as signed, a byte of 0x80 or more is less than ' ' too. */
+static inline unsigned not_plain (const char *p) {
   const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(' ');
-  for (; end - p >= 16; p += 16) {
-    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-    const __m128i special = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)),
-                                         _mm_cmplt_epi8(bytes, space));
-    const int places = _mm_movemask_epi8(special);
-    if (places != 0) return p + __builtin_ctz((unsigned)places);
+  const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+  return (unsigned)_mm_movemask_epi8(_mm_or_si128(
+    _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)), _mm_cmplt_epi8(bytes, space)));
+}
+
+static inline const char *pass_plain (const char *p, const char *end) {
+  for (; end - p >= 32; p += 32) {
+    const unsigned places = not_plain(p) | not_plain(p + 16) << 16;
+    if (places != 0) return p + __builtin_ctz(places);
   }
   while (plain[(unsigned char)*p]) p++;
   return p;

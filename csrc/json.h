@@ -7,7 +7,7 @@
 ** what looks at several bytes at once asks for the end, and never goes beyond it.
 **
 ** The fast paths can be switched off one by one, for the specs that compare them with the simple one:
-**   OPENROUTER_NO_SSE2           strings are searched 8 bytes at a time instead of 16
+**   OPENROUTER_NO_SSE2           strings are searched 8 bytes at a time instead of 32
 **   OPENROUTER_NO_WORDS          … and byte by byte
 **   OPENROUTER_NO_FAST_NUMBERS   every double comes from strtod
 ** (OPENROUTER_NO_PREDICTION is in record.c, OPENROUTER_NO_FIELD_HASH in fields.c.)

@@ -158,9 +158,12 @@ static struct place find_place (lua_State *L, const struct record *r) {
 }
 
 static int generation_exact (lua_State *L) {
-  struct place place = find_place(L, record_peek(L, 1));
+  struct record *r = record_peek(L, 1);
+  struct place place = find_place(L, r);
+  r->busy++;
   if (place.value == NULL) lua_pushnil(L);
   else lua_pushlstring(L, place.value, (size_t)(json_skip(place.value) - place.value));
+  r->busy--;
   return 1;
 }
 
@@ -204,7 +207,7 @@ static int generation_context (lua_State *L) {
 
 #define SELECT_MAX 200  /* upvalues of a C function end at 255 */
 
-/* The members of a select: upvalue 2 of its function. The names of unknown ones are further upvalues. */
+/* The members of a select: upvalue 1 of its function. The names of unknown ones are further upvalues. */
 struct selection {
   int count;
   int field[SELECT_MAX];  /* -1: unknown */
@@ -212,11 +215,12 @@ struct selection {
 
 /* select("model", …) -> function (record) -> values */
 static int selected (lua_State *L) {
-  const struct selection *s = (const struct selection *)lua_touserdata(L, lua_upvalueindex(2));
+  const struct selection *s = (const struct selection *)lua_touserdata(L, lua_upvalueindex(1));
   struct record *r = record_peek(L, 1);
-  int unknown = lua_upvalueindex(3);
+  int unknown = lua_upvalueindex(2);
   lua_settop(L, 1);
   if (s->count > LUA_MINSTACK - 8) luaL_checkstack(L, s->count + 8, "too many members");
+  r->busy++;  /* the values are those of one text */
   for (int i = 0; i < s->count; i++) {
     if (s->field[i] >= 0) {
       record_push_member(L, 1, r, s->field[i]);
@@ -225,17 +229,17 @@ static int selected (lua_State *L) {
       lua_gettable(L, 1);
     }
   }
+  r->busy--;
   return s->count;
 }
-
 
 static int generation_select (lua_State *L) {
   int count = lua_gettop(L);
   luaL_argcheck(L, count > 0, 1, "name of a member expected");
   luaL_argcheck(L, count <= SELECT_MAX, SELECT_MAX + 1, "too many members");
   luaL_checkstack(L, count + 4, "too many members");
-  lua_pushvalue(L, RECORD_UPVALUE);
-  struct selection *s = (struct selection *)compat_newuserdata(L, offsetof(struct selection, field) + (size_t)count * sizeof (int));
+  const size_t size = offsetof(struct selection, field) + (size_t)count * sizeof (int);
+  struct selection *s = (struct selection *)compat_newuserdata(L, size);
   s->count = count;
   for (int i = 0; i < count; i++) {
     size_t length;
@@ -415,8 +419,7 @@ static const luaL_Reg functions[] = { { "pairs", generation_pairs },
 
 void generation_register (lua_State *L) {
   lua_newtable(L);
-  record_push_metatable(L);
-  compat_setfuncs(L, functions, 1);
+  compat_setfuncs(L, functions, 0);
   record_push_metatable(L);
   lua_getfield(L, -2, "pairs");
   lua_setfield(L, -2, "__pairs");  /* pairs(record), where Lua has it (5.2 on) */

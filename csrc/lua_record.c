@@ -68,16 +68,10 @@ static void push_kept (lua_State *L, int index, const char *name, size_t length,
   lua_pop(L, 1);
 }
 
-/* A string without escapes is copied by Lua in one go; undoing escapes takes memory first. */
 static void push_string (lua_State *L, struct record *r, const char *value) {
-  size_t length;
-  const char *raw = json_string(value, &length);
-  if (memchr(raw, '\\', length) == NULL) {
-    lua_pushlstring(L, raw, length);
-    return;
-  }
-  r->pinned = true;
-  value_push_string(L, raw, length);
+  r->busy++;
+  value_push_json_string(L, value);
+  r->busy--;
 }
 
 static void push_list (lua_State *L, int index, struct record *r, const struct field_info *info, const char *value) {
@@ -195,6 +189,7 @@ enum record_kind record_decode (lua_State *L, const char *text, size_t length, i
   struct record *r = (struct record *)compat_newuserdata(L, sizeof *r + length);
   r->magic = 0;
   r->capacity = (uint32_t)length;
+  r->busy = 0;
   r->pinned = false;
   enum record_kind kind = put_text(r, text, length, &part, &error);
   if (kind == RECORD_GENERATION) {
@@ -208,10 +203,11 @@ enum record_kind record_decode (lua_State *L, const char *text, size_t length, i
   return kind;
 }
 
-/* Decode into a record that exists. False, and the record is empty, when the text holds none. */
+/* Decode into a record that exists. False, and it is as it was or empty, where it is not for that or the text holds none. */
 static bool decode_again (struct record *r, const char *text, size_t length) {
   const char *part;
   struct json_check check;
+  if (r->pinned || r->busy > 0 || length > r->capacity) return false;
   if (put_text(r, text, length, &part, &check) == RECORD_GENERATION) return true;
   put_text(r, "{}", 2, &part, &check);
   return false;
@@ -221,12 +217,11 @@ int record_lua_decode (lua_State *L) {
   size_t length;
   luaL_checktype(L, 1, LUA_TSTRING);
   const char *text = lua_tolstring(L, 1, &length);
-  if (!lua_isnoneornil(L, 2)) {
-    struct record *r = record_peek(L, 2);
-    lua_settop(L, 2);
-    if (length <= r->capacity && !r->pinned && decode_again(r, text, length)) return 1;
-  }
+  struct record *r = lua_isnoneornil(L, 2) ? NULL : record_peek(L, 2);
+  lua_settop(L, 2);
+  if (r != NULL && decode_again(r, text, length)) return 1;
   if (record_decode(L, text, length, RECORD_UPVALUE) == RECORD_GENERATION) return 1;
+  if (r != NULL) decode_again(r, "{}", 2);  /* so that nobody takes the record before for this one */
   lua_pushnil(L);
   lua_insert(L, -2);
   return 2;

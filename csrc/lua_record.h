@@ -8,22 +8,23 @@
 #include "lua_compat.h"
 #include "record.h"
 
-#define RECORD_UPVALUE lua_upvalueindex(1)  /* the metatable, in functions that make records */
+#define RECORD_UPVALUE lua_upvalueindex(1)  /* the records' metatable, in functions that make some */
 
 /*
-** The record at `index`; raises "bad argument" for anything else.
+** The record at `index`; raises "bad argument" for anything else. Its size is checked because Lua does not clear memory: what a
+** collected record has left begins with the magic number too.
 **
 ** core.decode(text, record) writes over the record's text, and can be called from a finalizer, so in the middle of anything that
 ** allocates. record_check pins the record, which rules that out for good: what was read from it stays true. record_peek does
-** not, for functions that are done with the text before they ask Lua for memory, and that are worth it: those of a loop over
-** many records.
+** not, for the functions of a loop over many records: they ask Lua for no memory while they look at the text, or make the record
+** busy for as long. (An error in between leaves it busy, and so only unfit for being used again.)
 */
 const struct record *record_check (lua_State *L, int index);
 struct record *record_refuse (lua_State *L, int index);  /* raises */
 static inline struct record *record_peek (lua_State *L, int index) {
   struct record *r = (struct record *)lua_touserdata(L, index);
-  /* a light userdata has no length */
-  return r && compat_rawlen(L, index) >= sizeof *r && r->magic == RECORD_MAGIC ? r : record_refuse(L, index);
+  size_t size = r ? compat_rawlen(L, index) : 0;  /* 0 for a light one, too */
+  return size >= sizeof *r && r->magic == RECORD_MAGIC && size == sizeof *r + r->capacity ? r : record_refuse(L, index);
 }
 
 /*
@@ -37,13 +38,14 @@ enum record_kind record_decode (lua_State *L, const char *text, size_t length, i
 void record_push_member (lua_State *L, int index, struct record *r, int field);
 
 /* The same for any member, of which `value` is the (last) value. The record is pinned. */
-void record_push_value (lua_State *L, int index, struct record *r, const char *name, size_t length, const char *value);
+void record_push_value (lua_State *L, int index, struct record *r, const char *name, size_t length,
+                        const char *value);
 
 /* Push the metatable, making it when needed. */
 void record_push_metatable (lua_State *L);
 
-/* For functions with the records' metatable as upvalue 1: core.decode(text [, record]) -> record | nil, error. The record given is used again if it has room for the text and is
-   not pinned; an error leaves it empty then. */
+/* core.decode(text [, record]) -> record | nil, error. The record given is used again where it has room for the text and is
+   neither pinned nor busy; if it is neither, an error leaves it empty. The metatable is upvalue 1. */
 int record_lua_decode (lua_State *L);
 
 #endif

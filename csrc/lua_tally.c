@@ -304,8 +304,7 @@ void tally_register (lua_State *L) {
   lua_pushliteral(L, TALLY_METATABLE);
   lua_setfield(L, -2, "__name");
   lua_newtable(L);
-  record_push_metatable(L);  /* for record_check */
-  compat_setfuncs(L, methods, 1);
+  compat_setfuncs(L, methods, 0);
   lua_setfield(L, -2, "__index");
   lua_settop(L, module);
   compat_setfuncs(L, functions, 0);

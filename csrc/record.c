@@ -15,9 +15,9 @@ static int find_mark (const char *raw, size_t length) {
   return -1;
 }
 
-/* A member's name may be spelt with escapes; known names are short, so a long one is unknown anyway. */
+/* A member's name may be spelt with escapes, of up to 6 bytes a character; no known name has more than 40. */
 static int find_field (const char *raw, size_t length) {
-  char name[64 * 4];
+  char name[40 * 6];
   int field = field_find(raw, length);
   if (field >= 0 || length > sizeof name || memchr(raw, '\\', length) == NULL) return field;
   return field_find(name, json_unescape(name, raw, length));
@@ -57,7 +57,8 @@ enum { UNKNOWN = -1, END = -2 };
 
 #define NOT_INDEXED UINT32_MAX  /* as `object`: none yet; no text is that long */
 
-/* Pass the next member, whatever it is: *field is which one, or -1. Returns its value, or what json_check_member leaves at the end. */
+/* Pass the next member, whatever it is: *field is which one, UNKNOWN or END. Returns its value, or what json_check_member
+   leaves at the end. */
 static const char *pass_member (const char *p, struct json_walk *walk, int *field, struct json_check *check) {
   *field = END;
   if (json_check_member(&p, walk, check)) *field = find_field(walk->name, walk->name_length);

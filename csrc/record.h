@@ -13,8 +13,9 @@
 
 #define RECORD_MAX_TEXT ((size_t)64 << 20)  /* longer texts are refused, not indexed */
 
-/* A userdata that begins with this is a record: a number drawn by lot, anew when the layout changes. */
-#define RECORD_MAGIC UINT64_C(0x9D3A6C27F1E85B04)
+/* A userdata that begins with this is a record, if its size is right too: a number drawn by lot, anew when the layout changes
+   in another way than by a field. */
+#define RECORD_MAGIC (UINT64_C(0x9D3A6C27F1E85B04) + FIELD_COUNT)
 
 /* Offsets are from `text`; 0 means "not there", since no value can start at the first byte but the whole. */
 struct record {
@@ -26,6 +27,7 @@ struct record {
   uint32_t context;             /* of a ledger line: what was said about the request */
   uint32_t at;                  /* …: when it was settled */
   uint32_t member[FIELD_COUNT]; /* value of each known member, the last one where a name comes twice */
+  uint32_t busy;                /* how many functions are reading the text at the moment: it is not written over meanwhile */
   bool pinned;                  /* somebody relies on the text: it is not written over any more */
   char text[1];                 /* `length` bytes and a NUL */
 };

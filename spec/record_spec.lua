@@ -566,6 +566,37 @@ describe("misuse", function()
   end)
 end)
 
+-- A userdata of another module that has not been written to yet holds what was there before.
+describe("memory that a record has left", function()
+  after_each(shell.clean)
+
+  it("is no record, whoever gets it", function()
+    local include = rawget(_G, "jit") and "/usr/include/luajit-2.1" or "/usr/include/lua5.4"
+    local directory = shell.directory()
+    shell.write(directory .. "/buffer.c", [[
+      #include <lauxlib.h>
+      #include <lua.h>
+      static int buffer (lua_State *L) { return lua_newuserdata(L, (size_t)luaL_checkinteger(L, 1)), 1; }
+      int luaopen_buffer (lua_State *L);
+      int luaopen_buffer (lua_State *L) { return lua_pushcfunction(L, buffer), 1; }
+    ]])
+    local command = "cc -shared -fPIC -I %s -o %s/buffer.so %s/buffer.c"
+    local status, _, errors = shell.run(command:format(include, directory, directory))
+    assert.equal(0, status, errors)
+    local buffer = assert(package.loadlib(directory .. "/buffer.so", "luaopen_buffer"))()
+    local text = ('{"id":"gen-1","pad":"%s"}'):format(("x"):rep(4000))
+    for size = 3000, 5000, 100 do
+      for _ = 1, 5 do
+        local gen = openrouter.decode(text)
+        assert.equal("gen-1", gen.id)
+        gen = nil -- luacheck: ignore 311
+        collectgarbage()
+        assert.has_error(function() generation.exact(buffer(size), "id") end)
+      end
+    end
+  end)
+end)
+
 -- ---- lifetimes ------------------------------------------------------------------------------------------------------
 
 describe("lifetimes:", function()

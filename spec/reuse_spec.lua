@@ -67,6 +67,20 @@ describe("decode(text, record)", function()
       assert.equal("generation without id", tostring(gen))
       assert.same({}, generation.totable(gen))
     end)
+
+    it("empties the record when the text is too long for it and " .. name, function()
+      local gen = assert(openrouter.decode(OTHER))
+      assert.is_nil((openrouter.decode(text .. (" "):rep(100), gen)))
+      assert.is_nil(gen.id)
+    end)
+
+    it("leaves a record that something relies on when the text is " .. name, function()
+      local gen = fresh()
+      local responses = gen.provider_responses
+      assert.is_nil((openrouter.decode(text, gen)))
+      assert.equal("gen-1", gen.id)
+      assert.equal(200, responses[1].status)
+    end)
   end
 
   it("raises for what is no record", function()
@@ -83,7 +97,6 @@ describe("a record is not written over", function()
     ["violations"] = generation.violations, ["context"] = generation.context, ["tostring"] = tostring,
     ["provider_responses"] = function(gen) return gen.provider_responses end,
     ["an unknown member"] = function(gen) return gen.z end,
-    ["a string with escapes"] = function(gen) return gen.origin end,
     ["select of an unknown member"] = function(gen) return generation.select("id", "x")(gen) end,
   }
   for name, read in pairs(ways) do
@@ -116,22 +129,55 @@ describe("a record is not written over", function()
     assert.is_false(rawequal(responses, next_gen.provider_responses))
   end)
 
-  it("by a finalizer that runs in the middle of reading it", function()
-    local is_52 = rawget(_G, "jit") == nil
-    local gen = fresh()
-    local function garbage()
-      local function finalize() openrouter.decode(OTHER, gen) end
-      if is_52 then return setmetatable({}, { __gc = finalize }) end
-      local proxy = rawget(_G, "newproxy")(true)
-      getmetatable(proxy).__gc = finalize
-      return proxy
-    end
+  -- Garbage whose finalizer decodes into the record that `current` gives.
+  local function garbage(current)
+    local function finalize() openrouter.decode(OTHER, current()) end
+    local newproxy = rawget(_G, "newproxy") -- where tables have no finalizers
+    if not newproxy then return setmetatable({}, { __gc = finalize }) end
+    local proxy = newproxy(true)
+    getmetatable(proxy).__gc = finalize
+    return proxy
+  end
+
+  local function never_rest()
     collectgarbage("setpause", 0)
-    finally(function() collectgarbage("setpause", 200) end)
+    collectgarbage("setstepmul", 1000)
+    finally(function()
+      collectgarbage("setpause", 200)
+      collectgarbage("setstepmul", 200)
+    end)
+  end
+
+  it("by a finalizer that runs while a member is read", function()
+    local long = ("m"):rep(300)
+    local text = ('{"id":"gen-1","pad":"%s","model":"%s","origin":"\\n%s","latency":7}'):format(("p"):rep(50), long, long)
+    local gen
+    never_rest()
+    local select = generation.select("id", "model", "origin", "latency")
+    local function is_whole(id, model, origin, latency)
+      return id == "gen-1" and model == long and origin == "\n" .. long and latency == 7
+        or id == "gen-2" and model == nil and origin == nil and latency == nil
+    end
+    for i = 1, 20000 do
+      gen = assert(openrouter.decode(text, gen))
+      garbage(function() return gen end)
+      local model, origin, exact = gen.model, gen.origin, generation.exact(gen, "model")
+      assert(model == nil or model == long, model)
+      assert(origin == nil or origin == "\n" .. long, origin)
+      assert(exact == nil or exact == '"' .. long .. '"', exact)
+      gen = assert(openrouter.decode(text, gen))
+      garbage(function() return gen end)
+      assert(is_whole(select(gen)), i)
+    end
+  end)
+
+  it("by a finalizer that runs in the middle of reading it", function()
+    local gen
+    never_rest()
     local expected, other = generation.json(fresh()), generation.json(openrouter.decode(OTHER))
     for _ = 1, 2000 do
       gen = fresh()
-      garbage()
+      garbage(function() return gen end)
       for name in pairs(ways) do
         local read = ways[name]
         read(gen)

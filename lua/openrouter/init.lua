@@ -17,8 +17,8 @@ openrouter.fields = core.fields
 ---
 --- A loop over many records is faster with one record for all of them: `gen = decode(text, gen)`. The record given is filled
 --- anew and returned where the text fits into it, and another one is made where it does not, or where something relies on what
---- is there: tables and iterators from it, or anything but known members, `select`, `spend`, `exact` and `state`. So give
---- it up with the call: what you keep of it are values. An error leaves it empty.
+--- is there (docs/decoding.md says what). So give it up with the call: what you keep of it are values. After an error it is
+--- empty, or as it was.
 ---@type fun(text: string, record: openrouter.Generation?): openrouter.Generation?, openrouter.Error?
 openrouter.decode = core.decode
 

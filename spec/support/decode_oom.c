@@ -1,0 +1,316 @@
+/*
+** Runs each case of decode_oom.lua (decoding, what is asked of records, tallies) once for each allocation it makes, with that
+** one failing, and again with all from that one on failing until the call has returned:
+**
+**   decode_oom CASES [jit]     LUA_PATH says where openrouter's Lua files are; with "jit" LuaJIT compiles what is hot
+**
+** Lua's memory and ours (that of the C files in csrc/, which are part of this program) fail separately. Whatever fails, an
+** error must be the orderly one, the same call must succeed once there is memory, all that can then be seen must be as it is
+** when nothing fails, and nothing may be left allocated. Each run has a Lua state of its own, and it is closed as it is:
+** with records, tallies and iterators alive. Built by spec/decode_oom_spec.lua for PUC Lua 5.4, PUC Lua 5.1 and LuaJIT, whose
+** states can have an allocator of ours where it was built with GC64, as it is on x86-64 and arm64.
+*/
+#define _GNU_SOURCE  /* MAP_ANONYMOUS */
+#undef malloc   /* defined on the command line, so that the other files call what is below */
+#undef calloc
+#undef realloc
+#undef free
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#if defined(USE_LUAJIT)
+#include <luajit.h>
+#endif
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int luaopen_openrouter_core (lua_State *L);
+
+#define WORKERS 4   /* processes */
+#define WRONG 3     /* status of a worker that has said what */
+#define NAME_SIZE 80
+#define SPARE 2     /* blocks that Lua may have more after a failure: 5.4 keeps call infos and strings by address */
+
+/* ---- memory that fails ----------------------------------------------------------------------------------------- */
+
+enum source { FROM_OURS, FROM_LUA, SOURCES };
+
+static long live[SOURCES];  /* blocks */
+static enum source failing;
+static long asked, first, last;  /* of the failing source: allocations so far, and those that fail */
+static long injected;
+static bool armed;
+
+static bool fails (enum source source) {
+  if (!armed || source != failing) return false;
+  asked++;
+  if (asked < first || asked > last) return false;
+  injected++;
+  return true;
+}
+
+static void *allocate (enum source source, void *old, size_t size) {
+  void *p = fails(source) ? NULL : realloc(old, size ? size : 1);
+  if (p != NULL && old == NULL) live[source]++;
+  return p;
+}
+
+static void release (enum source source, void *p) {
+  if (p != NULL) live[source]--;
+  free(p);
+}
+
+void *ours_malloc (size_t size);
+void *ours_calloc (size_t count, size_t size);
+void *ours_realloc (void *p, size_t size);
+void ours_free (void *p);
+void *ours_malloc (size_t size) { return allocate(FROM_OURS, NULL, size); }
+void *ours_realloc (void *p, size_t size) { return allocate(FROM_OURS, p, size); }
+void ours_free (void *p) { release(FROM_OURS, p); }
+void *ours_calloc (size_t count, size_t size) {
+  if (size > 0 && count > (size_t)-1 / size) return NULL;
+  void *p = allocate(FROM_OURS, NULL, count * size);
+  if (p != NULL) memset(p, 0, count * size);
+  return p;
+}
+
+/* Lua relies on getting less memory than it has. */
+static void *lua_memory (void *context, void *old, size_t old_size, size_t size) {
+  (void)context;
+  if (size == 0) {
+    release(FROM_LUA, old);
+    return NULL;
+  }
+  return old != NULL && size <= old_size ? realloc(old, size) : allocate(FROM_LUA, old, size);
+}
+
+/* ---- one run --------------------------------------------------------------------------------------------------- */
+
+static char *chunk;        /* the cases, compiled */
+static size_t chunk_size;
+static bool compiles;      /* whether LuaJIT is to */
+
+/* What a worker leaves for its parent to read. */
+struct findings {
+  long injected[SOURCES];
+  int cases;
+  char name[NAME_SIZE];  /* of the case it is at, */
+  enum source failing;   /* and what fails in it */
+  long first, last;
+};
+static struct findings *here;
+
+static int complain (const struct findings *f, const char *what) {
+  static const char *const names[] = { "our", "Lua's" };
+  if (f->first == 0) fprintf(stderr, "%s: %s\n", f->name, what);
+  else if (f->first == f->last) fprintf(stderr, "%s, %s allocation %ld failing: %s\n", f->name, names[f->failing], f->first, what);
+  else fprintf(stderr, "%s, %s allocations from %ld on failing: %s\n", f->name, names[f->failing], f->first, what);
+  return 1;
+}
+
+enum { CALL = 1, WHOLE, BETWEEN, SHOW };  /* where the case's functions are on the stack; its name is above */
+
+/* A state with the case's functions on its stack; nothing on it where there is no such case. */
+static lua_State *start (int number) {
+  lua_State *L = lua_newstate(lua_memory, NULL);
+  if (L == NULL) {
+    complain(here, "no Lua state");
+    exit(WRONG);
+  }
+  luaL_openlibs(L);
+#if defined(USE_LUAJIT)
+  luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | (compiles ? LUAJIT_MODE_ON : LUAJIT_MODE_OFF));
+#endif
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "preload");
+  lua_pushcfunction(L, luaopen_openrouter_core);
+  lua_setfield(L, -2, "openrouter.core");
+  lua_pop(L, 2);
+  lua_pushinteger(L, number);
+  if (luaL_loadbuffer(L, chunk, chunk_size, "cases") != 0 || (lua_insert(L, 1), lua_pcall(L, 1, LUA_MULTRET, 0)) != 0) {
+    complain(here, lua_tostring(L, -1));
+    exit(WRONG);
+  }
+  return L;
+}
+
+/* Call one of the case's functions and leave what it returns on the stack, or the message. False where it raised. */
+static bool call (lua_State *L, int function) {
+  lua_settop(L, SHOW);
+  lua_pushvalue(L, function);
+  return lua_pcall(L, 0, LUA_MULTRET, 0) == 0;
+}
+
+/* Make one string of it. */
+static bool show (lua_State *L) {
+  lua_pushvalue(L, SHOW);
+  lua_insert(L, SHOW + 1);
+  return lua_pcall(L, lua_gettop(L) - SHOW - 1, 1, 0) == 0;
+}
+
+/* What a case comes to where nothing fails. */
+struct outcome {
+  char *result, *whole;
+  long blocks;  /* that Lua has afterwards, after a collection */
+};
+
+static char *copy (lua_State *L) {
+  const char *text = lua_tostring(L, -1);
+  return text ? strdup(text) : NULL;
+}
+
+static long collected (lua_State *L) {
+  lua_settop(L, SHOW);
+  for (int i = 0; i < 12; i++) lua_gc(L, LUA_GCCOLLECT, 0);  /* 5.4 gives up half of its spare call infos each time */
+  return live[FROM_LUA];
+}
+
+static int close_state (lua_State *L) {
+  lua_close(L);
+  int wrong = 0;
+  if (live[FROM_OURS] != 0) wrong = complain(here, "blocks of ours are left");
+  if (live[FROM_LUA] != 0) wrong = complain(here, "blocks of Lua are left");
+  live[FROM_OURS] = live[FROM_LUA] = 0;
+  return wrong;
+}
+
+static int compare (lua_State *L, bool ok, const char *wanted, const char *what) {
+  const char *got = lua_tostring(L, -1);
+  if (ok && got != NULL && strcmp(got, wanted) == 0) return 0;
+  complain(here, what);
+  fprintf(stderr, "it is: %s\nand must be: %s\n", got ? got : "no string", wanted);
+  return 1;
+}
+
+/* The case without a failure: false where there is none of that number. */
+static bool expect (int number, struct outcome *o) {
+  here->first = here->last = 0;
+  lua_State *L = start(number);
+  if (lua_gettop(L) == 0) {
+    lua_close(L);
+    return false;
+  }
+  snprintf(here->name, sizeof here->name, "%s", lua_tostring(L, -1));
+  bool ok = call(L, CALL) && show(L);
+  o->result = copy(L);
+  ok = ok && call(L, CALL) && call(L, WHOLE);
+  o->whole = copy(L);
+  if (!ok || o->result == NULL || o->whole == NULL) {
+    complain(here, ok ? "no string came of it" : lua_tostring(L, -1));
+    exit(WRONG);
+  }
+  o->blocks = collected(L);
+  if (close_state(L) != 0) exit(WRONG);
+  return true;
+}
+
+static int judge_failure (lua_State *L) {
+  const char *message = lua_tostring(L, -1);
+  if (message == NULL || strstr(message, "not enough memory") == NULL) return complain(here, message ? message : "no message");
+  if (injected == 0) return complain(here, "there was memory, and it was said that there was not");
+  if (!lua_toboolean(L, BETWEEN)) return 0;
+  if (!call(L, BETWEEN) || lua_type(L, SHOW + 1) == LUA_TSTRING) return complain(here, lua_tostring(L, -1));
+  return 0;
+}
+
+static int run_once (int number, const struct outcome *o) {
+  lua_State *L = start(number);
+  asked = injected = 0;
+  armed = true;
+  bool ok = call(L, CALL);
+  armed = false;
+  int wrong = ok ? compare(L, show(L), o->result, "came to something else") : judge_failure(L);
+  if (!wrong) wrong = compare(L, call(L, CALL) && show(L), o->result, "comes to something else afterwards");
+  if (!wrong) wrong = compare(L, call(L, WHOLE), o->whole, "is another afterwards");
+  if (!wrong && !compiles && collected(L) > o->blocks + SPARE) wrong = complain(here, "Lua has more blocks than without it");
+  return close_state(L) | wrong;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------------------------- */
+
+static int sweep (int number, const struct outcome *o, enum source source, bool all_from) {
+  here->failing = failing = source;
+  for (first = 1, injected = 1; injected > 0; first++) {
+    last = all_from ? 1000000000 : first;
+    here->first = first;
+    here->last = last;
+    if (run_once(number, o) != 0) return 1;  /* the next one would say the same */
+    here->injected[source] += injected;
+  }
+  return 0;
+}
+
+/* Every WORKERSth case. */
+static int work (int worker) {
+  int wrong = 0;
+  struct outcome o;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  /* nobody waits for what is found then */
+  for (int number = 1 + worker; expect(number, &o); number += WORKERS) {
+    here->cases++;
+    for (int source = 0; source < SOURCES; source++)
+      for (int all_from = 0; all_from < 2; all_from++)
+        wrong |= sweep(number, &o, (enum source)source, all_from);
+    free(o.result);
+    free(o.whole);
+  }
+  return wrong;
+}
+
+static int judge (const struct findings *f, pid_t worker) {
+  char how[60];
+  int status;
+  waitpid(worker, &status, 0);
+  if (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != WRONG)) {
+    snprintf(how, sizeof how, "%s %d", WIFSIGNALED(status) ? "ended by signal" : "ended with status",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    complain(f, how);
+  }
+  return status != 0;
+}
+
+/* Compile the cases once and for all. */
+static bool load_cases (const char *path) {
+  lua_State *L = luaL_newstate();
+  luaL_openlibs(L);
+  lua_getglobal(L, "string");
+  lua_getfield(L, -1, "dump");
+  if (luaL_loadfile(L, path) != 0 || lua_pcall(L, 1, 1, 0) != 0) {
+    fprintf(stderr, "%s\n", lua_tostring(L, -1));
+    return false;
+  }
+  const char *code = lua_tolstring(L, -1, &chunk_size);
+  chunk = (char *)realloc(NULL, chunk_size);
+  memcpy(chunk, code, chunk_size);
+  lua_close(L);
+  return true;
+}
+
+int main (int argc, char **argv) {
+  struct findings *all = (struct findings *)mmap(NULL, WORKERS * sizeof *all, PROT_READ | PROT_WRITE,
+                                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  pid_t worker[WORKERS];
+  long sum[SOURCES] = { 0 };
+  int wrong = 0, count = 0;
+  if (argc < 2 || argc > 3 || all == MAP_FAILED || !load_cases(argv[1])) return 2;
+  compiles = argc == 3;
+  for (int i = 0; i < WORKERS; i++) {
+    here = &all[i];
+    if ((worker[i] = fork()) == 0) exit(work(i) ? WRONG : 0);
+  }
+  for (int i = 0; i < WORKERS; i++) {
+    wrong |= judge(&all[i], worker[i]);
+    count += all[i].cases;
+    for (int s = 0; s < SOURCES; s++) sum[s] += all[i].injected[s];
+  }
+  printf("%ld failures injected into %d cases (lua %ld, ours %ld)\n", sum[FROM_LUA] + sum[FROM_OURS], count, sum[FROM_LUA],
+         sum[FROM_OURS]);
+  return wrong || sum[FROM_LUA] == 0 || sum[FROM_OURS] == 0;
+}

@@ -143,22 +143,24 @@ static int add_record (lua_State *L) {
   return 1;
 }
 
+/* What add_line says of a line that fits, in the order of enum tally_line. They are upvalues: once a line has been added,
+   there may be no memory to make a string. */
+static const char *const line_names[] = { "blank", "generation", "failed", "open" };
+enum { LINE_NAMES = sizeof line_names / sizeof line_names[0] };
+
 /* tally:add_line(line) -> "generation" | "failed" | "open" | "blank" | nil, reason, whether the line is no JSON at all */
 static int add_line (lua_State *L) {
   struct handle *h = check_handle(L);
   size_t length;
   const char *why = "", *line = luaL_checklstring(L, 2, &length);
   enum tally_line what = tally_add_line(h->tally, line, length, &why);
-  switch (what) {
-    case TALLY_BLANK: lua_pushliteral(L, "blank"); return 1;
-    case TALLY_GENERATION: lua_pushliteral(L, "generation"); return 1;
-    case TALLY_FAILED: lua_pushliteral(L, "failed"); return 1;
-    case TALLY_OPEN: lua_pushliteral(L, "open"); return 1;
-    default:
-      push_refusal(L, why);
-      lua_pushboolean(L, what == TALLY_MALFORMED);
-      return 3;
+  if (what < TALLY_MALFORMED) {
+    lua_pushvalue(L, lua_upvalueindex(1 + (int)what));
+    return 1;
   }
+  push_refusal(L, why);
+  lua_pushboolean(L, what == TALLY_MALFORMED);
+  return 3;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -304,7 +306,8 @@ void tally_register (lua_State *L) {
   lua_pushliteral(L, TALLY_METATABLE);
   lua_setfield(L, -2, "__name");
   lua_newtable(L);
-  compat_setfuncs(L, methods, 0);
+  for (int i = 0; i < LINE_NAMES; i++) lua_pushstring(L, line_names[i]);
+  compat_setfuncs(L, methods, LINE_NAMES);
   lua_setfield(L, -2, "__index");
   lua_settop(L, module);
   compat_setfuncs(L, functions, 0);

@@ -2,13 +2,14 @@
 ** Runs each case of decode_oom.lua (decoding, what is asked of records, tallies) once for each allocation it makes, with that
 ** one failing, and again with all from that one on failing until the call has returned:
 **
-**   decode_oom CASES [jit]     LUA_PATH says where openrouter's Lua files are; with "jit" LuaJIT compiles what is hot
+**   decode_oom CASES     LUA_PATH says where openrouter's Lua files are
 **
 ** Lua's memory and ours (that of the C files in csrc/, which are part of this program) fail separately. Whatever fails, an
 ** error must be the orderly one, the same call must succeed once there is memory, all that can then be seen must be as it is
-** when nothing fails, and nothing may be left allocated. Each run has a Lua state of its own, and it is closed as it is:
-** with records, tallies and iterators alive. Built by spec/decode_oom_spec.lua for PUC Lua 5.4, PUC Lua 5.1 and LuaJIT, whose
-** states can have an allocator of ours where it was built with GC64, as it is on x86-64 and arm64.
+** when nothing fails, and nothing may be left allocated. A Lua state goes through all the failures of a case, and is then closed as
+** it is, with records, tallies and iterators alive. Built by spec/decode_oom_spec.lua for PUC Lua 5.4, PUC Lua 5.1 and LuaJIT, whose
+** states can have an allocator of ours where it was built with GC64, as it is on x86-64 and arm64. LuaJIT's own compiler is
+** off: when an allocation fails within code it has compiled, it reads the stack before it has written it back, and crashes.
 */
 #define _GNU_SOURCE  /* MAP_ANONYMOUS */
 #undef malloc   /* defined on the command line, so that the other files call what is below */
@@ -34,10 +35,10 @@
 
 int luaopen_openrouter_core (lua_State *L);
 
-#define WORKERS 4   /* processes */
-#define WRONG 3     /* status of a worker that has said what */
+#define WORKERS 4  /* processes */
+#define WRONG 3    /* status of a worker that has said what */
 #define NAME_SIZE 80
-#define SPARE 2     /* blocks that Lua may have more after a failure: 5.4 keeps call infos and strings by address */
+#define SPARE 2    /* blocks that Lua may have more after a failure: 5.4 keeps call infos and strings by address */
 
 /* ---- memory that fails ----------------------------------------------------------------------------------------- */
 
@@ -94,9 +95,8 @@ static void *lua_memory (void *context, void *old, size_t old_size, size_t size)
 
 /* ---- one run --------------------------------------------------------------------------------------------------- */
 
-static char *chunk;        /* the cases, compiled */
+static char *chunk;  /* the cases, compiled */
 static size_t chunk_size;
-static bool compiles;      /* whether LuaJIT is to */
 
 /* What a worker leaves for its parent to read. */
 struct findings {
@@ -116,30 +116,41 @@ static int complain (const struct findings *f, const char *what) {
   return 1;
 }
 
-enum { CALL = 1, WHOLE, BETWEEN, SHOW };  /* where the case's functions are on the stack; its name is above */
+enum { PREPARE = 1, CALL, WHOLE, BETWEEN, SHOW };  /* where these functions are on the stack */
 
-/* A state with the case's functions on its stack; nothing on it where there is no such case. */
-static lua_State *start (int number) {
+static void give_up (const char *why) {
+  complain(here, why ? why : "no message");
+  exit(WRONG);
+}
+
+/* A state with all the cases. */
+static lua_State *start (void) {
   lua_State *L = lua_newstate(lua_memory, NULL);
-  if (L == NULL) {
-    complain(here, "no Lua state");
-    exit(WRONG);
-  }
+  if (L == NULL) give_up("no Lua state");
   luaL_openlibs(L);
 #if defined(USE_LUAJIT)
-  luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | (compiles ? LUAJIT_MODE_ON : LUAJIT_MODE_OFF));
+  luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
 #endif
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "preload");
   lua_pushcfunction(L, luaopen_openrouter_core);
   lua_setfield(L, -2, "openrouter.core");
-  lua_pop(L, 2);
-  lua_pushinteger(L, number);
-  if (luaL_loadbuffer(L, chunk, chunk_size, "cases") != 0 || (lua_insert(L, 1), lua_pcall(L, 1, LUA_MULTRET, 0)) != 0) {
-    complain(here, lua_tostring(L, -1));
-    exit(WRONG);
-  }
+  lua_settop(L, 0);
+  if (luaL_loadbuffer(L, chunk, chunk_size, "cases") != 0 || lua_pcall(L, 0, 1, 0) != 0) give_up(lua_tostring(L, -1));
   return L;
+}
+
+/* Objects that nothing has happened to yet, and the functions that deal with them; false where there is no such case. */
+static bool prepare (lua_State *L, int number) {
+  lua_settop(L, PREPARE);
+  lua_pushvalue(L, PREPARE);
+  lua_pushinteger(L, number);
+  if (lua_pcall(L, 1, LUA_MULTRET, 0) != 0) give_up(lua_tostring(L, -1));
+  if (lua_gettop(L) == PREPARE) return false;
+  snprintf(here->name, sizeof here->name, "%s", lua_tostring(L, -1));
+  lua_settop(L, SHOW);
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  return true;
 }
 
 /* Call one of the case's functions and leave what it returns on the stack, or the message. False where it raised. */
@@ -168,7 +179,7 @@ static char *copy (lua_State *L) {
 }
 
 static long collected (lua_State *L) {
-  lua_settop(L, SHOW);
+  lua_settop(L, PREPARE);
   for (int i = 0; i < 12; i++) lua_gc(L, LUA_GCCOLLECT, 0);  /* 5.4 gives up half of its spare call infos each time */
   return live[FROM_LUA];
 }
@@ -193,23 +204,18 @@ static int compare (lua_State *L, bool ok, const char *wanted, const char *what)
 /* The case without a failure: false where there is none of that number. */
 static bool expect (int number, struct outcome *o) {
   here->first = here->last = 0;
-  lua_State *L = start(number);
-  if (lua_gettop(L) == 0) {
-    lua_close(L);
-    return false;
+  lua_State *L = start();
+  bool there = prepare(L, number);
+  if (there) {
+    bool ok = call(L, CALL) && show(L);
+    o->result = copy(L);
+    ok = ok && call(L, CALL) && call(L, WHOLE);
+    o->whole = copy(L);
+    if (!ok || o->result == NULL || o->whole == NULL) give_up(lua_tostring(L, -1));
+    o->blocks = collected(L);
   }
-  snprintf(here->name, sizeof here->name, "%s", lua_tostring(L, -1));
-  bool ok = call(L, CALL) && show(L);
-  o->result = copy(L);
-  ok = ok && call(L, CALL) && call(L, WHOLE);
-  o->whole = copy(L);
-  if (!ok || o->result == NULL || o->whole == NULL) {
-    complain(here, ok ? "no string came of it" : lua_tostring(L, -1));
-    exit(WRONG);
-  }
-  o->blocks = collected(L);
   if (close_state(L) != 0) exit(WRONG);
-  return true;
+  return there;
 }
 
 static int judge_failure (lua_State *L) {
@@ -221,8 +227,8 @@ static int judge_failure (lua_State *L) {
   return 0;
 }
 
-static int run_once (int number, const struct outcome *o) {
-  lua_State *L = start(number);
+static int run_once (lua_State *L, int number, const struct outcome *o) {
+  prepare(L, number);
   asked = injected = 0;
   armed = true;
   bool ok = call(L, CALL);
@@ -230,22 +236,23 @@ static int run_once (int number, const struct outcome *o) {
   int wrong = ok ? compare(L, show(L), o->result, "came to something else") : judge_failure(L);
   if (!wrong) wrong = compare(L, call(L, CALL) && show(L), o->result, "comes to something else afterwards");
   if (!wrong) wrong = compare(L, call(L, WHOLE), o->whole, "is another afterwards");
-  if (!wrong && !compiles && collected(L) > o->blocks + SPARE) wrong = complain(here, "Lua has more blocks than without it");
-  return close_state(L) | wrong;
+  return wrong;
 }
 
 /* ---- all of them ----------------------------------------------------------------------------------------------- */
 
-static int sweep (int number, const struct outcome *o, enum source source, bool all_from) {
+static int sweep (lua_State *L, int number, const struct outcome *o, enum source source, bool all_from) {
+  int wrong = 0;
   here->failing = failing = source;
-  for (first = 1, injected = 1; injected > 0; first++) {
+  for (first = 1, injected = 1; injected > 0 && !wrong; first++) {  /* after one that is wrong, the next would be, too */
     last = all_from ? 1000000000 : first;
     here->first = first;
     here->last = last;
-    if (run_once(number, o) != 0) return 1;  /* the next one would say the same */
+    wrong = run_once(L, number, o);
     here->injected[source] += injected;
   }
-  return 0;
+  if (!wrong && collected(L) > o->blocks + SPARE) wrong = complain(here, "Lua has more blocks than before");
+  return wrong;
 }
 
 /* Every WORKERSth case. */
@@ -254,10 +261,12 @@ static int work (int worker) {
   struct outcome o;
   prctl(PR_SET_PDEATHSIG, SIGKILL);  /* nobody waits for what is found then */
   for (int number = 1 + worker; expect(number, &o); number += WORKERS) {
+    lua_State *L = start();
     here->cases++;
     for (int source = 0; source < SOURCES; source++)
       for (int all_from = 0; all_from < 2; all_from++)
-        wrong |= sweep(number, &o, (enum source)source, all_from);
+        wrong |= sweep(L, number, &o, (enum source)source, all_from);
+    wrong |= close_state(L);
     free(o.result);
     free(o.whole);
   }
@@ -299,8 +308,7 @@ int main (int argc, char **argv) {
   pid_t worker[WORKERS];
   long sum[SOURCES] = { 0 };
   int wrong = 0, count = 0;
-  if (argc < 2 || argc > 3 || all == MAP_FAILED || !load_cases(argv[1])) return 2;
-  compiles = argc == 3;
+  if (argc != 2 || all == MAP_FAILED || !load_cases(argv[1])) return 2;
   for (int i = 0; i < WORKERS; i++) {
     here = &all[i];
     if ((worker[i] = fork()) == 0) exit(work(i) ? WRONG : 0);

@@ -17,6 +17,18 @@ local function numbered(pattern, n)
   return table.concat(parts, ",")
 end
 
+-- Strings of 64 bytes that differ in a few places only: those that LuaJIT's quick hash (it looks at the first and last 4 bytes,
+-- 4 in the middle and 4 after a quarter) and that of PUC Lua 5.1 (every third byte, from the last) both pass over.
+local function alike(pattern, n)
+  local parts = {}
+  for i = 1, math.max(1, math.floor(n / (#pattern + 63))) do
+    local digits = ("%08d"):format(i)
+    local text = ("="):rep(34) .. digits:gsub("..", "%0=") .. ("="):rep(18)
+    parts[i] = pattern:format(text)
+  end
+  return table.concat(parts, ",")
+end
+
 local function value(name, text)
   return ('"%s":%s'):format(name, text)
 end
@@ -27,12 +39,14 @@ local function good(name, make)
   shapes.good[#shapes.good + 1] = { name = name, make = make }
 end
 
---- A list of { name =, make = function(n) -> members }.
+--- A list of { name =, make = function(n) -> members }; with `number` it is one long number, in the member of that name.
 shapes.good = {}
 
 good("distinct names", function(n) return numbered('"k%07d":0', n) end)
 good("distinct names of 40 bytes", function(n) return numbered('"%040d":0', n) end)
 good("distinct names with escapes", function(n) return numbered([["\u006b%07d":0]], n) end)
+good("distinct names that look alike to a quick hash", function(n) return alike('"%s":0', n) end)
+good("distinct strings that look alike to a quick hash", function(n) return value("x", "[" .. alike('"%s"', n) .. "]") end)
 good("one unknown name", function(n) return many('"x":1', n) end)
 good("one known name", function(n) return many('"id":1', n) end)
 good("one known name with escapes", function(n) return many([["\u0069d":"a"]], n) end)
@@ -79,16 +93,22 @@ good("a provider with distinct names", function(n)
   return value("provider_responses", "[{" .. numbered('"k%07d":0', n) .. "}]")
 end)
 good("a provider with one name", function(n) return value("provider_responses", "[{" .. many('"status":1', n) .. "}]") end)
+local numbers = {
+  { "a long integer", function(n) return ("9"):rep(n) end },
+  { "a long fraction", function(n) return "0." .. ("3"):rep(n) end },
+  { "a long exponent", function(n) return "1e-" .. ("9"):rep(n) end },
+  { "zeros before a digit", function(n) return "0." .. ("0"):rep(n) .. "1e" .. n end },
+  { "zeros before an exponent", function(n) return "1e" .. ("0"):rep(n) .. "1" end },
+  { "zeros behind a digit", function(n) return "1" .. ("0"):rep(n) .. "e-" .. n end },
+  { "zeros behind a point", function(n) return "1." .. ("0"):rep(n) end },
+  { "zeros between digits", function(n) return "-1." .. ("0"):rep(n) .. "1" end },
+  { "zeros alone", function(n) return "0." .. ("0"):rep(n) .. "e5" end },
+}
 for _, place in ipairs { "x", "total_cost", "latency", "tokens_prompt" } do
-  good("a long integer as " .. place, function(n) return value(place, ("9"):rep(n)) end)
-  good("a long fraction as " .. place, function(n) return value(place, "0." .. ("3"):rep(n)) end)
-  good("a long exponent as " .. place, function(n) return value(place, "1e-" .. ("9"):rep(n)) end)
-  good("zeros before a digit as " .. place, function(n) return value(place, "0." .. ("0"):rep(n) .. "1e" .. n) end)
-  good("zeros before an exponent as " .. place, function(n) return value(place, "1e" .. ("0"):rep(n) .. "1") end)
-  good("zeros behind a digit as " .. place, function(n) return value(place, "1" .. ("0"):rep(n) .. "e-" .. n) end)
-  good("zeros behind a point as " .. place, function(n) return value(place, "1." .. ("0"):rep(n)) end)
-  good("zeros between digits as " .. place, function(n) return value(place, "-1." .. ("0"):rep(n) .. "1") end)
-  good("zeros alone as " .. place, function(n) return value(place, "0." .. ("0"):rep(n) .. "e5") end)
+  for _, number in ipairs(numbers) do
+    good(("%s as %s"):format(number[1], place), function(n) return value(place, number[2](n)) end)
+    shapes.good[#shapes.good].number = place
+  end
 end
 good("white space between tokens", function(n)
   local space = many(" \t\r\n", n / 8, "")

@@ -31,7 +31,7 @@ IDS           = 200000
 PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev luajit2|luajit libluajit2-5.1-dev|libluajit-5.1-dev \
   libcurl4-openssl-dev|libcurl4-gnutls-dev lua-argparse ca-certificates nginx libnginx-mod-http-lua
 TEST_PACKAGES = lua-busted lua-cjson procps lua-check lua5.1 liblua5.1-0-dev luarocks clang python3 curl openssl valgrind \
-  libc6-dbg lua-cqueues lua-luv locales strace \
+  libc6-dbg lua-cqueues lua-luv locales strace tzdata \
   gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user $(if $(filter x86_64,$(shell uname -m)),lib32gcc-12-dev libc6-dev-i386)
 BENCH_PACKAGES = curl openssl nghttp2-client nodejs npm|nodejs lua-socket lua-cjson python3 wrk g++ libsimdjson-dev valgrind
 

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Days since 1970-01-01 of a date in the Gregorian calendar. Years start in March here, so that a leap day comes last. */
-static int64_t days_from_date (int64_t year, int month, int day) {
+/* Years start in March here, so that a leap day comes last. */
+int64_t instant_days (int64_t year, int month, int day) {
   year -= month <= 2;
-  int64_t era = year / 400;
+  int64_t era = (year >= 0 ? year : year - 399) / 400;
   int64_t year_of_era = year - era * 400;
   int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
   return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
@@ -38,7 +38,7 @@ static bool expect (const char **p, char c) {
 static bool make (int year, int month, int day, int hour, int minute, int second, double *out) {
   if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month)) return false;
   if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60) return false;
-  *out = (double)(days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second);
+  *out = (double)(instant_days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second);
   return true;
 }
 
@@ -103,17 +103,22 @@ bool instant_http_date (const char *text, double *out) {
   return make(year, (int)(month - months) / 3 + 1, day, hour, minute, second, out);
 }
 
-size_t instant_day (char out[INSTANT_DAY_SIZE], double unix_seconds) {
-  int64_t days = (int64_t)floor(unix_seconds / 86400) + 719468;
+struct instant_date instant_date (int64_t days) {
+  days += 719468;
   int64_t era = (days >= 0 ? days : days - 146096) / 146097;
   int64_t day_of_era = days - era * 146097;
   int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
   int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-  int64_t month = (5 * day_of_year + 2) / 153;
-  int64_t day = day_of_year - (153 * month + 2) / 5 + 1;
-  month = month < 10 ? month + 3 : month - 9;
-  int64_t year = year_of_era + era * 400 + (month <= 2);
-  int n = snprintf(out, INSTANT_DAY_SIZE, "%04d-%02d-%02d", (int)year, (int)month, (int)day);
+  int month = (int)(5 * day_of_year + 2) / 153;
+  struct instant_date date = { year_of_era + era * 400, month < 10 ? month + 3 : month - 9,
+                               (int)day_of_year - (153 * month + 2) / 5 + 1 };
+  date.year += date.month <= 2;
+  return date;
+}
+
+size_t instant_day (char out[INSTANT_DAY_SIZE], double unix_seconds) {
+  struct instant_date date = instant_date((int64_t)floor(unix_seconds / 86400));
+  int n = snprintf(out, INSTANT_DAY_SIZE, "%04d-%02d-%02d", (int)date.year, date.month, date.day);
   return n > 0 && n < INSTANT_DAY_SIZE ? (size_t)n : 0;
 }
 

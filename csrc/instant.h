@@ -20,6 +20,11 @@ bool instant_http_date (const char *text, double *unix_seconds);
 /* "2026-11-21", in UTC. Returns the length. */
 size_t instant_day (char out[INSTANT_DAY_SIZE], double unix_seconds);
 
+/* Days since 1970-01-01 of a date in the Gregorian calendar, and the date of such a day. */
+int64_t instant_days (int64_t year, int month, int day);
+struct instant_date { int64_t year; int month, day; };
+struct instant_date instant_date (int64_t days);
+
 /* "2026-11-21T06:26:57.123Z", the millisecond that has begun. Returns the length, 0 outside the years 1970 to 9999. */
 size_t instant_format (char out[INSTANT_SIZE], double unix_seconds);
 

@@ -14,6 +14,7 @@
 #include "lua_scanner.h"
 #include "lua_tally.h"
 #include "lua_value.h"
+#include "lua_zone.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -108,6 +109,7 @@ MODULE_EXPORT int luaopen_openrouter_core (lua_State *L) {
   line_register(L);
   segment_register(L);
   tally_register(L);
+  zone_register(L);
   scanner_register(L);
   error_push_metatable(L);
   lua_setfield(L, -2, "error_metatable");

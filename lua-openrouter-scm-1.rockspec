@@ -43,6 +43,7 @@ build = {
     ["openrouter.report"] = "lua/openrouter/report.lua",
     ["openrouter.settle"] = "lua/openrouter/settle.lua",
     ["openrouter.unsettled"] = "lua/openrouter/unsettled.lua",
+    ["openrouter.zone"] = "lua/openrouter/zone.lua",
     ["openrouter.format.json"] = "lua/openrouter/format/json.lua",
     ["openrouter.format.text"] = "lua/openrouter/format/text.lua",
     ["openrouter.core"] = {

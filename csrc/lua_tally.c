@@ -1,7 +1,7 @@
 /*
-** core.tally { dimensions = names, sums = names, spreads = names } -> tally
+** core.tally { dimensions = names, sums = names, spreads = names, zone = zone } -> tally
 **
-** A dimension is a field, "day" or "context.<name>"; a sum is "spend", "cancelled", "failed_attempts" or a field of money
+** A dimension is a field, "hour", "day", "week" or "month" (of the zone, or of UTC where there is none) or "context.<name>"; a sum is "spend", "cancelled", "failed_attempts" or a field of money
 ** or integers; a spread is a field of numbers or integers. report.lua checks the names before, so a wrong one here is a
 ** fault of the program and raises. Groups are numbered from 1, group 0 is the total; sums and spreads by their place in
 ** the declaration.
@@ -9,6 +9,7 @@
 #include "lua_tally.h"
 
 #include "lua_record.h"
+#include "lua_zone.h"
 #include "tally.h"
 
 #include <string.h>
@@ -18,7 +19,7 @@
 
 struct handle {
   struct tally *tally;
-  struct tally_declaration declaration;  /* its context names are the caller's and gone after the constructor */
+  struct tally_declaration declaration;  /* what it points to is the caller's and gone after the constructor */
   int sums;                              /* measures 0 … sums - 1; behind them the spreads */
 };
 
@@ -55,14 +56,21 @@ static int push_names (lua_State *L, const char *list, int most) {
   return (int)compat_rawlen(L, -1);
 }
 
+/* The kind of a dimension of time; TALLY_FIELD for another name. */
+static enum tally_dimension_kind time_kind (const char *name) {
+  static const char *const names[] = { "hour", "day", "week", "month" };
+  for (int i = 0; i < 4; i++)
+    if (strcmp(name, names[i]) == 0) return (enum tally_dimension_kind)(TALLY_HOUR + i);
+  return TALLY_FIELD;
+}
+
 static void set_dimension (lua_State *L, struct tally_dimension *d, const char *name, size_t length) {
   static const char prefix[] = "context.";
   const size_t prefix_length = sizeof prefix - 1;
-  d->kind = TALLY_FIELD;
+  d->kind = time_kind(name);
   d->field = field_find(name, length);
-  if (strcmp(name, "day") == 0) {
-    d->kind = TALLY_DAY;
-  } else if (length > prefix_length && memcmp(name, prefix, prefix_length) == 0) {
+  if (d->kind != TALLY_FIELD) return;
+  if (length > prefix_length && memcmp(name, prefix, prefix_length) == 0) {
     d->kind = TALLY_CONTEXT;
     d->name = name + prefix_length;
     d->length = length - prefix_length;
@@ -99,6 +107,13 @@ static void read_measures (lua_State *L, struct tally_declaration *d, const char
   lua_pop(L, 1);
 }
 
+/* Leaves the zone on the stack, where it is safe until the tally has a copy. */
+static void read_zone (lua_State *L, struct tally_declaration *d) {
+  lua_pushliteral(L, "zone");
+  lua_rawget(L, 1);
+  if (!lua_isnil(L, -1)) d->zone = zone_check(L, lua_gettop(L));
+}
+
 static void read_declaration (lua_State *L, struct handle *h) {
   struct tally_declaration *d = &h->declaration;
   size_t length;
@@ -111,6 +126,7 @@ static void read_declaration (lua_State *L, struct handle *h) {
   read_measures(L, d, "sums", set_sum);
   h->sums = d->measures;
   read_measures(L, d, "spreads", set_spread);
+  read_zone(L, d);
 }
 
 static int new_tally (lua_State *L) {
@@ -123,6 +139,7 @@ static int new_tally (lua_State *L) {
   read_declaration(L, h);
   const uint64_t now = (uint64_t)time(NULL), secret[2] = { (uint64_t)(uintptr_t)h, now ^ (uint64_t)(uintptr_t)L << 16 };
   h->tally = tally_new(&h->declaration, secret);
+  lua_settop(L, 2);
   return h->tally ? 1 : luaL_error(L, "not enough memory");
 }
 

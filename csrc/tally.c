@@ -2,6 +2,7 @@
 
 #include "hash.h"
 #include "histogram.h"
+#include "instant.h"
 #include "spend.h"
 
 #include <math.h>
@@ -59,10 +60,20 @@ struct buffer {
   size_t size;
 };
 
+/* When the record being added was made. */
+struct moment {
+  bool known;
+  int64_t local;   /* whole seconds of local time, as if it were UTC */
+  int32_t offset;
+};
+
 struct tally {
   struct tally_declaration declaration;
   char *name[TALLY_MAX_DIMENSIONS];  /* our own copies of those in the declaration */
-  bool uses_context;
+  struct zone *zone;                 /* … */
+  struct zone_span span;
+  struct moment moment;
+  bool uses_context, uses_time;
   uint64_t secret[2];
   size_t part_size;
   struct hash_table by_key;
@@ -118,10 +129,15 @@ static struct tally_group *make_group (const struct tally *t, uint32_t hash, con
   return g;
 }
 
-/* The names in the declaration are the caller's; keep our own. */
-static bool copy_names (struct tally *t) {
+static bool is_time (const struct tally_dimension *d) { return d->kind >= TALLY_HOUR && d->kind <= TALLY_MONTH; }
+
+/* What the declaration points to is the caller's; keep our own. */
+static bool copy_declaration (struct tally *t) {
+  const struct zone *zone = t->declaration.zone;
+  if (zone && (t->zone = zone_copy(zone)) == NULL) return false;
   for (int i = 0; i < t->declaration.dimensions; i++) {
     struct tally_dimension *d = &t->declaration.dimension[i];
+    if (is_time(d)) t->uses_time = true;
     if (d->kind != TALLY_CONTEXT) continue;
     t->uses_context = true;
     if ((t->name[i] = (char *)malloc(d->length + 1)) == NULL) return false;
@@ -142,7 +158,7 @@ struct tally *tally_new (const struct tally_declaration *declaration, const uint
     t->part_size += words(&declaration->measure[i]) * sizeof (uint64_t);
   t->total = make_group(t, 0, NULL, 0);
   t->part = (struct part *)malloc(t->part_size);
-  if (t->total && t->part && copy_names(t)) return t;
+  if (t->total && t->part && copy_declaration(t)) return t;
   tally_free(t);
   return NULL;
 }
@@ -164,6 +180,7 @@ void tally_free (struct tally *t) {
   free(t->key.bytes);
   free(t->text.bytes);
   for (int i = 0; i < TALLY_MAX_DIMENSIONS; i++) free(t->name[i]);
+  zone_free(t->zone);
   free(t);
 }
 
@@ -171,9 +188,11 @@ void tally_free (struct tally *t) {
 
 /*
 ** A key is made of one part for each dimension: a byte that says what it is, then 's' a length (4 bytes) and the
-** characters, or 8 bytes: 'i' an integer, 'n' a double, 'b' a boolean, 'd' a day since 1970.
+** characters, or 8 bytes: 'i' an integer, 'n' a double, 'b' a boolean, or (two numbers of 4 bytes) an hour, day, week or
+** month since 1970 and an hour's offset.
 */
-#define KEY_PART 16  /* enough for any part but a string's characters, and for "unknown" */
+#define TIME_TAGS "hdwm"  /* in the order of enum zone_unit */
+#define KEY_PART 16       /* enough for any part but a string's characters, and for "unknown" */
 
 static char *put_string (char *out, const char *raw, size_t raw_length) {
   uint32_t length = (uint32_t)json_unescape(out + 5, raw, raw_length);
@@ -215,17 +234,27 @@ static bool read_instant (const char *json, double *seconds) {
   return instant_parse(json, length, seconds);
 }
 
-static char *put_day (char *out, const char *created_at) {
+/* Work out when the record was made, if that matters. */
+static void read_moment (struct tally *t, const struct record *r) {
   double seconds;
-  if (created_at == NULL || !read_instant(created_at, &seconds)) return put_unknown(out);
-  const double days = floor(seconds / 86400);
-  const int64_t day = (int64_t)days;
-  return put_word(out, 'd', &day);
+  const char *created_at = record_member(r, FIELD_created_at);
+  if (!t->uses_time) return;
+  t->moment.known = created_at != NULL && read_instant(created_at, &seconds);
+  if (!t->moment.known) return;
+  t->moment.local = (int64_t)floor(seconds);
+  t->moment.offset = t->zone ? zone_offset(t->zone, &t->span, t->moment.local) : 0;
+  t->moment.local += t->moment.offset;
 }
 
-static char *put_dimension (char *out, const struct tally_dimension *d, const struct record *r) {
+static char *put_time (char *out, enum zone_unit unit, const struct moment *m) {
+  if (!m->known) return put_unknown(out);
+  const int32_t number = (int32_t)zone_number(unit, m->local), word[2] = { number, unit == ZONE_HOUR ? m->offset : 0 };
+  return put_word(out, TIME_TAGS[unit], word);
+}
+
+static char *put_dimension (const struct tally *t, char *out, const struct tally_dimension *d, const struct record *r) {
+  if (is_time(d)) return put_time(out, (enum zone_unit)(d->kind - TALLY_HOUR), &t->moment);
   switch (d->kind) {
-    case TALLY_DAY: return put_day(out, record_member(r, FIELD_created_at));
     case TALLY_CONTEXT: return put_value(out, r->context ? json_member(r->text + r->context, d->name, d->length) : NULL);
     default: return put_value(out, record_state(r, d->field) == VALUE_PRESENT ? record_member(r, d->field) : NULL);
   }
@@ -253,7 +282,7 @@ static struct tally_group *find_group (struct tally *t, const struct record *r, 
   *why = no_memory;
   if (!make_room(&t->key, ((size_t)r->length + KEY_PART) * (size_t)(d->dimensions + 1))) return NULL;
   char *end = t->key.bytes;
-  for (int i = 0; i < d->dimensions; i++) end = put_dimension(end, &d->dimension[i], r);
+  for (int i = 0; i < d->dimensions; i++) end = put_dimension(t, end, &d->dimension[i], r);
   size_t length = (size_t)(end - t->key.bytes);
   uint32_t hash = (uint32_t)hash_bytes(t->secret, t->key.bytes, length);
   struct hash_node *node = hash_find(&t->by_key, hash, t->key.bytes, length);
@@ -329,6 +358,7 @@ static bool read_value (const struct tally_measure *m, const struct record *r, u
 static bool read_part (struct tally *t, const struct record *r, const char **why) {
   uint64_t *word = t->part->word;
   memset(t->part, 0, t->part_size);
+  read_moment(t, r);
   t->part->group = find_group(t, r, why);
   if (t->part->group == NULL) return false;
   for (int i = 0; i < t->declaration.measures; i++) {
@@ -629,10 +659,13 @@ bool tally_quantile (const struct tally *t, const struct tally_group *g, int mea
   return true;
 }
 
-static void read_day (struct tally_key *key) {
+static void show_time (struct tally_key *key, enum zone_unit unit, const char *word) {
+  int32_t number, offset;
+  memcpy(&number, word, 4);
+  memcpy(&offset, word + 4, 4);
   key->type = TALLY_STRING;
-  key->text = key->day;
-  key->length = instant_day(key->day, (double)key->integer * 86400);
+  key->text = key->shown;
+  key->length = zone_format(key->shown, unit, number, offset);
 }
 
 void tally_next_key (const struct tally_group *g, const char **cursor, struct tally_key *key) {
@@ -649,7 +682,8 @@ void tally_next_key (const struct tally_group *g, const char **cursor, struct ta
   key->type = *p == 'i' ? TALLY_INTEGER : *p == 'n' ? TALLY_NUMBER : TALLY_BOOLEAN;
   memcpy(&key->integer, p + 1, 8);
   memcpy(&key->number, p + 1, 8);
-  if (*p == 'd') read_day(key);
+  const char *unit = strchr(TIME_TAGS, *p);
+  if (unit) show_time(key, (enum zone_unit)(unit - TIME_TAGS), p + 1);
   *cursor = p + 9;
 }
 

@@ -2,8 +2,8 @@
 ** tally: generation records added up by group. Counts, exact sums and histograms, the same to the last digit in whatever
 ** order the records come.
 **
-** A group is known by what the record has in each dimension: a string, number or boolean, or the day. Where that is
-** null, absent or of the wrong type it counts as the string "unknown", so a row's key is never there twice.
+** A group is known by what the record has in each dimension: a string, number or boolean, or the hour, day, week or month
+** of created_at in a zone. Where that is null, absent or of the wrong type it counts as the string "unknown", so a row's key is never there twice.
 **
 ** The same id counts once. Where records of one id differ, the one settled last counts (`at` of its ledger line; a record
 ** without it is older than any with), of two settled at the same time the one whose text has the greater hash. To take
@@ -15,8 +15,8 @@
 #ifndef tally_h
 #define tally_h
 
-#include "instant.h"
 #include "record.h"
+#include "zone.h"
 
 #define TALLY_MAX_GROUPS 1000000
 #define TALLY_MAX_DIMENSIONS 16
@@ -24,7 +24,10 @@
 
 enum tally_dimension_kind {
   TALLY_FIELD,    /* a known member that is no list */
-  TALLY_DAY,      /* of created_at, in UTC */
+  TALLY_HOUR,     /* of created_at, in the zone of the tally; in the order of enum zone_unit */
+  TALLY_DAY,
+  TALLY_WEEK,
+  TALLY_MONTH,
   TALLY_CONTEXT   /* a member of the ledger line's context */
 };
 
@@ -51,6 +54,7 @@ struct tally_measure {
 
 /* What to add up. Only what stands here is paid for. */
 struct tally_declaration {
+  const struct zone *zone;  /* NULL: UTC */
   int dimensions;
   struct tally_dimension dimension[TALLY_MAX_DIMENSIONS];
   int measures;
@@ -59,7 +63,7 @@ struct tally_declaration {
 
 struct tally;
 
-/* NULL: no memory. The secret (any two numbers) keeps hostile names from slowing it down; no result depends on it. */
+/* NULL: no memory. Keeps copies of all that the declaration points to. The secret (any two numbers) keeps hostile names from slowing it down; no result depends on it. */
 struct tally *tally_new (const struct tally_declaration *declaration, const uint64_t secret[2]);
 void tally_free (struct tally *t);
 
@@ -103,11 +107,11 @@ enum tally_key_type { TALLY_STRING, TALLY_INTEGER, TALLY_NUMBER, TALLY_BOOLEAN }
 
 struct tally_key {
   enum tally_key_type type;
-  const char *text;   /* of TALLY_STRING; points into the group or to `day` */
+  const char *text;   /* of TALLY_STRING; points into the group or to `shown` */
   size_t length;
   int64_t integer;    /* of TALLY_INTEGER and TALLY_BOOLEAN */
   double number;      /* of TALLY_NUMBER */
-  char day[INSTANT_DAY_SIZE];
+  char shown[ZONE_TEXT_SIZE];  /* an hour, day, week or month */
 };
 
 /* The group's value in the next dimension. *cursor is NULL at the start; call once for each dimension. */

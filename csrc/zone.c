@@ -160,8 +160,8 @@ static const unsigned char *take (struct reader *r, uint64_t size) {
 
 static const char *read_header (struct reader *r, struct counts *c) {
   const unsigned char *h = take(r, HEADER_SIZE);
-  if (h == NULL || memcmp(h, "TZif", 4) != 0) return "no time zone file";
-  if (h[4] != 0 && (h[4] < '2' || h[4] > '9')) return "of a version that does not exist";
+  if (h == NULL || memcmp(h, "TZif", 4) != 0) return "it is no time zone file";
+  if (h[4] != 0 && (h[4] < '2' || h[4] > '9')) return "its version does not exist";
   c->version = h[4] ? h[4] - '0' : 1;
   c->uts = read_uint32(h + 20);
   c->standards = read_uint32(h + 24);
@@ -179,9 +179,9 @@ static uint64_t block_size (const struct counts *c, size_t time_size) {
 }
 
 static const char *check_counts (const struct counts *c) {
-  if (c->types == 0 || c->types > 256 || c->characters == 0) return "without a local time";
-  if ((c->uts && c->uts != c->types) || (c->standards && c->standards != c->types)) return "of counts that do not match";
-  if (c->leaps) return "in a time scale with leap seconds, which no instant here has";
+  if (c->types == 0 || c->types > 256 || c->characters == 0) return "it has no local time";
+  if ((c->uts && c->uts != c->types) || (c->standards && c->standards != c->types)) return "its counts do not match";
+  if (c->leaps) return "it counts leap seconds, which no time here does";
   return NULL;
 }
 
@@ -190,9 +190,9 @@ static const char *check_types (const unsigned char *type, const struct counts *
   const unsigned char *name = type + (size_t)c->types * 6;
   for (uint32_t i = 0; i < c->types; i++, type += 6) {
     const int64_t offset = read_signed(type, 4);
-    if (offset < -89999 || offset > 93599) return "with an offset from UTC of more than a day";
-    if (type[4] > 1 || type[5] >= c->characters) return "with a broken local time";
-    if (memchr(name + type[5], 0, c->characters - type[5]) == NULL) return "with a broken name";
+    if (offset < -89999 || offset > 93599) return "an offset from UTC is more than a day";
+    if (type[4] > 1 || type[5] >= c->characters) return "a local time is broken";
+    if (memchr(name + type[5], 0, c->characters - type[5]) == NULL) return "a name is broken";
   }
   return NULL;
 }
@@ -204,8 +204,8 @@ static const char *read_transitions (struct zone *z, const unsigned char *block,
   for (uint32_t i = 0; i < c->times; i++) {
     struct transition *t = &z->transition[i];
     t->when = read_signed(block + i * time_size, time_size);
-    if (i > 0 && t->when <= t[-1].when) return "with transitions out of order";
-    if (index[i] >= c->types) return "with a transition to a local time that is not there";
+    if (i > 0 && t->when <= t[-1].when) return "its transitions are out of order";
+    if (index[i] >= c->types) return "a transition leads to no local time";
     t->offset = (int32_t)read_signed(type + (size_t)index[i] * 6, 4);
   }
   return NULL;
@@ -225,14 +225,14 @@ static bool read_footer (struct zone *z, struct reader *r) {
 
 /* The block that counts: of a file of version 1 the only one, else the second, whose times have 64 bits. */
 static const char *find_block (struct reader *r, struct counts *c, size_t *time_size, const unsigned char **block) {
-  static const char too_short[] = "that ends too early";
+  static const char too_short[] = "it ends too early";
   const char *why = read_header(r, c);
   *time_size = 4;
   if (why == NULL && c->version > 1) {
     const int version = c->version;
     if (take(r, block_size(c, 4)) == NULL) return too_short;
     why = read_header(r, c);
-    if (why == NULL && c->version != version) why = "of two versions";
+    if (why == NULL && c->version != version) why = "it is of two versions";
     *time_size = 8;
   }
   if (why == NULL) why = check_counts(c);
@@ -253,7 +253,7 @@ struct zone *zone_read (const unsigned char *bytes, size_t length, const char **
   if (z == NULL) return NULL;
   z->size = size;
   *why = read_transitions(z, block, &c, time_size);
-  if (*why == NULL && c.version > 1 && !read_footer(z, &r)) *why = "with a broken rule for times to come";
+  if (*why == NULL && c.version > 1 && !read_footer(z, &r)) *why = "its rule for times to come is broken";
   if (*why == NULL) return z;
   free(z);
   return NULL;
@@ -284,13 +284,13 @@ bool zone_is_name (const char *name, size_t length) {
 static size_t read_all (int fd, unsigned char *bytes, const char **why) {
   size_t length = 0;
   ssize_t n;
-  *why = "cannot be read";
+  *why = "it cannot be read";
   while ((n = read(fd, bytes + length, ZONE_MAX_FILE - length)) != 0) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return 0;
     length += (size_t)n;
   }
-  *why = "no time zone file";
+  *why = "it is no time zone file";
   return length < ZONE_MAX_FILE ? length : 0;
 }
 
@@ -315,7 +315,7 @@ struct zone *zone_open (const char *directory, const char *name, const char **wh
   const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);  /* a pipe in its place must not hold us up */
   const int reason = errno;
   free(path);
-  *why = reason == ENOENT || reason == ENOTDIR ? NULL : "cannot be read";
+  *why = reason == ENOENT || reason == ENOTDIR ? NULL : "it cannot be read";
   if (fd < 0) return NULL;
   *why = NULL;  /* "Europe" is a directory and no zone */
   if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) z = read_zone(fd, why);

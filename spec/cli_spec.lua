@@ -308,6 +308,14 @@ describe("openrouter-cost", function()
       assert.matches("unknown dimension 'nonsense'; there are model, provider_name", err)
     end)
 
+    it("has the days of a zone", function()
+      local _, out = run("report " .. ledger .. " --by day --measures generations --tz Pacific/Kiritimati")
+      assert.matches("2026%-10%-18", out) -- in UTC all is on the 16th and 17th
+      local status, _, err = run("report " .. ledger .. " --tz Europe/Berln")
+      assert.equal(2, status)
+      assert.matches("unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?", err, 1, true)
+    end)
+
     it("says which file cannot be read or written", function()
       local status, _, err = run("report " .. directory .. "/none")
       assert.equal(1, status)

@@ -103,6 +103,44 @@ describe("report", function()
     assert.equal("abcde", models "model,day")
   end)
 
+  it("groups by the hours, days, weeks and months of a zone", function()
+    local lines = {
+      '{"created_at":"2026-10-24T22:59:59.999Z","usage":1}', '{"created_at":"2026-10-25T00:30:00Z","usage":2}',
+      '{"created_at":"2026-10-25T01:30:00Z","usage":4}', '{"created_at":"2026-10-31T23:00:00Z","usage":8}', '{"usage":16}',
+    }
+    local function shown(by, tz)
+      local r = filled({ by = by, tz = tz, measures = "spend" }, unpack(lines))
+      return columns(r:rows(), by, "spend")
+    end
+    assert.same({ { "2026-10-25 00:00+02:00", 1 }, { "2026-10-25 02:00+02:00", 2 }, { "2026-10-25 02:00+01:00", 4 },
+      { "2026-11-01 00:00+01:00", 8 }, { "unknown", 16 } }, shown("hour", "Europe/Berlin"))
+    assert.same({ { "2026-10-25", 7 }, { "2026-11-01", 8 }, { "unknown", 16 } }, shown("day", "Europe/Berlin"))
+    assert.same({ { "2026-W43", 7 }, { "2026-W44", 8 }, { "unknown", 16 } }, shown("week", "Europe/Berlin"))
+    assert.same({ { "2026-10", 7 }, { "2026-11", 8 }, { "unknown", 16 } }, shown("month", "Europe/Berlin"))
+    assert.same({ { "2026-10", 15 }, { "unknown", 16 } }, shown "month")
+    assert.same({ { "2026-10-24 22:00+00:00", 1 }, { "2026-10-25 00:00+00:00", 2 }, { "2026-10-25 01:00+00:00", 4 },
+      { "2026-10-31 23:00+00:00", 8 }, { "unknown", 16 } }, shown("hour", "UTC"))
+  end)
+
+  it("has the two hours that are called the same in the order they came", function()
+    local function hours(tz, ...)
+      local out = {}
+      for _, row in ipairs(filled({ by = "hour", tz = tz }, ...):rows()) do out[#out + 1] = row.hour:sub(12) end
+      return table.concat(out, " ")
+    end
+    local function at(...)
+      local lines = {}
+      for i, time in ipairs { ... } do lines[i] = ('{"created_at":"%s"}'):format(time) end
+      return unpack(lines)
+    end
+    assert.equal("01:00-04:00 01:00-05:00 02:00-05:00",
+      hours("America/New_York", at("2026-11-01T07:00:00Z", "2026-11-01T06:30:00Z", "2026-11-01T05:30:00Z")))
+    assert.equal("01:00+01:00 01:00+00:00 02:00+00:00",
+      hours("Europe/London", at("2026-10-25T02:00:00Z", "2026-10-25T01:30:00Z", "2026-10-25T00:30:00Z")))
+    assert.equal("00:00+00:00 00:00-01:00",
+      hours("Atlantic/Azores", at("2026-10-25T01:30:00Z", "2026-10-25T00:30:00Z")))
+  end)
+
   it("has the measures asked for, and no others", function()
     local r = filled({ measures = { "total_cost", "tokens_prompt_p99", "cache_discount" } },
       '{"total_cost":1,"cache_discount":-0.25,"tokens_prompt":5}', '{"total_cost":2,"cache_discount":0.5,"is_byok":true}')
@@ -205,10 +243,12 @@ describe("report", function()
     end
 
     it("that are unknown raise, with the near name", function()
-      local dimensions = "; there are model, provider_name, external_user and other members of a record; day; context.<name>"
+      local dimensions = "; there are model, provider_name, external_user and other members of a record; "
+        .. "hour, day, week, month; context.<name>"
       local measures = "; there are generations, spend, native_tokens_prompt, latency_p95 and more; docs/reports.md lists them"
       refused("unknown dimension 'modle'; did you mean 'model'?", { by = "modle" })
-      refused("unknown dimension 'week'" .. dimensions, { by = { "week" } })
+      refused("unknown dimension 'weeks'; did you mean 'week'?", { by = { "weeks" } })
+      refused("unknown dimension 'fortnight'" .. dimensions, { by = "fortnight" })
       refused("unknown dimension 'context.'; did you mean 'context.<name>'?", { by = "context." })
       refused("unknown dimension 'provider_responses'" .. dimensions, { by = "provider_responses" })
       refused("unknown dimension ''" .. dimensions, { by = "model,,day" })
@@ -217,7 +257,12 @@ describe("report", function()
       refused("unknown measure 'model\\x0A'" .. measures, { measures = { "model\n" } })
       refused("unknown option 'mesures'; did you mean 'measures'?", { mesures = {} })
       refused("unknown option 'since'", { since = "2026-11-01" })
-      refused("tz must be 'UTC', not 'Europe/Berlin'", { tz = "Europe/Berlin" })
+      refused("unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?", { tz = "Europe/Berln" })
+      refused("unknown time zone 'berlin'; did you mean 'Europe/Berlin'?", { tz = "berlin" })
+      refused("unknown time zone 'Germany/Berlin'; did you mean 'Europe/Berlin'?", { tz = "Germany/Berlin" })
+      refused("unknown time zone 'CEST'; they are called like Europe/Berlin, and UTC", { tz = "CEST" })
+      refused("unknown time zone '/etc/localtime'; they are called like Europe/Berlin, and UTC", { tz = "/etc/localtime" })
+      refused("tz must be the name of a zone, not a boolean", { tz = false })
     end)
 
     it("of the wrong type raise", function()
@@ -234,7 +279,8 @@ describe("report", function()
 
     it("that are fine pass", function()
       local fine = {
-        {}, { by = "day" }, { by = { "context.a b", "model" }, tz = "UTC" }, { measures = {} }, { by = " model , day " },
+        {}, { by = "day" }, { by = { "context.a b", "model" }, tz = "UTC" },
+        { by = { "hour", "week", "month" }, tz = "America/New_York" }, { measures = {} }, { by = " model , day " },
       }
       for _, options in ipairs(fine) do
         assert.is_true(report.check(options))

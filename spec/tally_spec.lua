@@ -1,5 +1,7 @@
 local core = require "openrouter.core"
+local cjson = require "cjson"
 local shell = require "spec.support.shell"
+local zone = require "openrouter.zone"
 
 local unpack = table.unpack or unpack
 
@@ -71,26 +73,46 @@ local function random_responses(random)
   return one_of(random, "null", "[" .. table.concat(parts, ",") .. "]", '{"status":500}')
 end
 
-local function random_member(random, field)
+local function random_created_at(random)
+  return one_of(random, '"2026-11-20T00:30:00+02:00"', '"2026-11-20T23:59:59.999Z"', '"2026-11-20T23:30:00.123456-01:30"',
+    '"2024-02-29T12:00:00Z"', '"yesterday"', "null", "20261120")
+end
+
+local ZONES = {
+  "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Casablanca", "Pacific/Apia",
+  "America/St_Johns", "Antarctica/Troll",
+}
+
+-- Days around the change of clocks in one of them, at the ends of years and months among them.
+local DAYS = {
+  "2026-10-25", "2026-03-29", "2026-11-01", "2026-03-08", "2026-04-04", "2026-10-03", "1985-12-31", "2026-02-15", "2026-03-22",
+  "2011-12-30", "2010-11-07", "2011-03-13", "2026-12-31", "2027-01-03", "2028-02-29",
+}
+
+local function random_change(random)
+  local minute, second = one_of(random, 0, 29, 30, 59, random(60)), one_of(random, 0, 59, random(60))
+  local offset = one_of(random, "Z", "Z", "Z", "+14:00", "-12:00", "+05:45")
+  return ('"%sT%02d:%02d:%02d.%03d%s"'):format(DAYS[random(#DAYS) + 1], random(24), minute, second, random(1000), offset)
+end
+
+local function random_member(random, field, created_at)
   if field.unit == "USD" then return random_money(random) end
   if field.unit == "tokens" or field.unit == "count" then return random_integer(random) end
   if field.unit == "ms" then return random_ms(random) end
   if field.type == "boolean" then return one_of(random, "true", "false", "false", "null", "1") end
   if field.type == "array" then return random_responses(random) end
-  if field.name == "created_at" then
-    return one_of(random, '"2026-11-20T00:30:00+02:00"', '"2026-11-20T23:59:59.999Z"', '"2026-11-20T23:30:00.123456-01:30"',
-      '"2024-02-29T12:00:00Z"', '"yesterday"', "null", "20261120")
-  end
+  if field.name == "created_at" then return created_at(random) end
   if field.type == "integer" then return one_of(random, "12", "12.0", "1.2e1", "null", '"12"', "-3") end
   return one_of(random, '"a/b"', '"a\\/b"', '"\\u0061/b"', '"ü€𝄞"', '"\\ud834\\udd1e"', '""', '"unknown"', "null", "7")
 end
 
-local function random_record(random, id)
+local function random_record(random, created_at, id)
   local members = {}
   if id then members[1] = '"id":"' .. id .. '"' end
   for _, field in ipairs(core.fields) do
     if field.name ~= "id" and random(8) > 0 then
-      members[#members + 1] = ('"%s"%s%s'):format(field.name, one_of(random, ":", " : "), random_member(random, field))
+      local colon, value = one_of(random, ":", " : "), random_member(random, field, created_at)
+      members[#members + 1] = ('"%s"%s%s'):format(field.name, colon, value)
     end
   end
   return "{" .. table.concat(members, ",") .. "}"
@@ -102,21 +124,21 @@ local function random_context(random)
 end
 
 -- Every line of one id has its own time, so that which one counts needs no look at the text.
-local function random_line(random, n)
+local function random_line(random, n, created_at)
   local id = "gen-" .. random(900)
   local kind = random(10)
   if kind == 0 then return ('{"failed":"gen-%d","error":{"kind":"server"}}'):format(random(2000)) end
   if kind == 1 then return ('{"%s":"gen-%d"}'):format(one_of(random, "pending", "note"), random(2000)) end
-  if kind == 2 then return random_record(random) end
-  if kind == 3 then return ('{"data":%s}'):format(random_record(random, "bare-" .. n)) end
+  if kind == 2 then return random_record(random, created_at) end
+  if kind == 3 then return ('{"data":%s}'):format(random_record(random, created_at, "bare-" .. n)) end
   local at = ("2026-11-%02dT%02d:%02d:%02d.%03d%s"):format(1 + n % 28, n % 24, n % 60, random(60), n % 1000,
     one_of(random, "Z", "+05:30", "-08:00"))
-  return settled(id, at, random_record(random, one_of(random, id, id, id, nil)), random_context(random))
+  return settled(id, at, random_record(random, created_at, one_of(random, id, id, id, nil)), random_context(random))
 end
 
-local function random_lines(count, seed)
+local function random_lines(count, seed, created_at)
   local random, lines = random_source(seed), {}
-  for n = 1, count do lines[n] = random_line(random, n) end
+  for n = 1, count do lines[n] = random_line(random, n, created_at or random_created_at) end
   return lines
 end
 
@@ -171,17 +193,24 @@ local function read_all(t)
   return { groups = groups, total = read_group(t, 0), counts = t:counts() }
 end
 
+-- A job is what the model takes: { by = { "day" }, tz = "Europe/Berlin" }.
+local function tally_for(job)
+  return core.tally { dimensions = job.by, sums = SUMS, spreads = SPREADS, zone = zone.open(job.tz or "UTC") or nil }
+end
+
 local function full_tally(by, lines)
-  return add(tally(by, SUMS, SPREADS), unpack(lines))
+  return add(tally_for { by = by }, unpack(lines))
 end
 
 -- ---- the model ------------------------------------------------------------------------------------------------------
 
-local function model(path, by)
-  local pipe = assert(io.popen(("python3 spec/support/tally_model.py %s '%s'"):format(path, table.concat(by, ","))))
-  local text = pipe:read "*a"
+-- What the model has for each job.
+local function model(path, jobs)
+  local pipe = assert(io.popen(("python3 spec/support/tally_model.py %s %s"):format(path, shell.quote(cjson.encode(jobs)))))
+  local text, tallies = pipe:read "*a", {}
   pipe:close()
-  return assert((rawget(_G, "loadstring") or load)(text))()
+  for chunk in text:gmatch "(.-)\n%-%-\n" do tallies[#tallies + 1] = assert((rawget(_G, "loadstring") or load)(chunk))() end
+  return tallies
 end
 
 local function model_key(key)
@@ -222,30 +251,52 @@ local function compare_group(expected, got)
   end
 end
 
+local function compare(expected, got)
+  assert.same(expected.counts, got.counts)
+  compare_group(expected.total, got.total)
+  local count = 0
+  for _, group in ipairs(expected.groups) do
+    local key = model_key(group.key)
+    assert.is_not_nil(got.groups[key], key)
+    compare_group(group, got.groups[key])
+    count = count + 1
+  end
+  for _ in pairs(got.groups) do count = count - 1 end
+  assert.equal(0, count)
+end
+
+-- Returns what the tallies have, for a look at whether it says anything.
+local function compare_with_model(lines, jobs)
+  local path = shell.write(shell.directory() .. "/lines.jsonl", table.concat(lines, "\n") .. "\n")
+  local expected, all = model(path, jobs), {}
+  for i, job in ipairs(jobs) do
+    all[i] = read_all(add(tally_for(job), unpack(lines)))
+    compare(expected[i], all[i])
+  end
+  return all
+end
+
 describe("tally", function()
   after_each(shell.clean)
 
   it("agrees with a model in Python, cell by cell", function()
-    local lines = random_lines(2000, 7)
-    local path = shell.write(shell.directory() .. "/lines.jsonl", table.concat(lines, "\n") .. "\n")
-    local declarations = {
-      {}, { "model" }, { "day", "provider_name" }, { "context.user", "context.tries" }, { "app_id", "streamed" },
+    local jobs = {
+      { by = {} }, { by = { "model" } }, { by = { "day", "provider_name" } }, { by = { "context.user", "context.tries" } },
+      { by = { "app_id", "streamed" } },
     }
-    for _, by in ipairs(declarations) do
-      local expected, got = model(path, by), read_all(full_tally(by, lines))
-      assert.same(expected.counts, got.counts)
-      compare_group(expected.total, got.total)
-      local count = 0
-      for _, group in ipairs(expected.groups) do
-        local key = model_key(group.key)
-        assert.is_not_nil(got.groups[key], key)
-        compare_group(group, got.groups[key])
-        count = count + 1
-      end
-      for _ in pairs(got.groups) do count = count - 1 end
-      assert.equal(0, count)
+    for _, got in ipairs(compare_with_model(random_lines(2000, 7), jobs)) do
       assert.is_true(got.total.generations > 700 and got.counts.conflicts > 100)
     end
+  end)
+
+  it("agrees with it about the hours, days, weeks and months of zones whose clocks are changed", function()
+    local jobs = {}
+    for _, tz in ipairs(ZONES) do
+      for _, by in ipairs { { "hour" }, { "day" }, { "week" }, { "month", "context.user" } } do
+        jobs[#jobs + 1] = { by = by, tz = tz }
+      end
+    end
+    compare_with_model(random_lines(800, 13, random_change), jobs)
   end)
 
   it("gives the same whatever the order, and however often a line is there", function()
@@ -525,7 +576,7 @@ describe("tally", function()
   it("comes through every failing allocation unharmed", function()
     local program = shell.directory() .. "/torture"
     local sources = "spec/support/tally_torture.c"
-    for _, name in ipairs { "tally", "hash", "histogram", "record", "json", "money", "spend", "instant", "fields" } do
+    for _, name in ipairs { "tally", "hash", "histogram", "record", "json", "money", "spend", "instant", "fields", "zone" } do
       sources = ("%s csrc/%s.c"):format(sources, name)
     end
     local status, _, errors = shell.run("cc -std=c99 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -I csrc"

@@ -37,7 +37,7 @@ local variants = {
 }
 
 local SOURCES = "spec/support/variants.c"
-for _, name in ipairs { "fields", "hash", "histogram", "instant", "json", "money", "record", "spend", "tally" } do
+for _, name in ipairs { "fields", "hash", "histogram", "instant", "json", "money", "record", "spend", "tally", "zone" } do
   SOURCES = ("%s csrc/%s.c"):format(SOURCES, name)
 end
 local STRICT = " -std=c99 -Wall -Wextra -pedantic -Wshadow -Wundef -Werror -I csrc"

@@ -410,7 +410,7 @@ local function add_to_report(r, path)
 end
 
 local function run_report(args)
-  local options = { by = args.by, measures = args.measures }
+  local options = { by = args.by, measures = args.measures, tz = args.tz }
   local fine, why = report.check(options)
   if not fine then
     say("%s", why)
@@ -468,6 +468,7 @@ local function make_parser()
   report_command:argument("file", "Ledgers, any JSON Lines of records, or the directory of openrouter.nginx; "
     .. "- is standard input."):args "+"
   report_command:option("--by", "Dimensions, such as model,day or external_user.", "model")
+  report_command:option("--tz", "Whose hours, days, weeks and months: a zone such as Europe/Berlin.", "UTC")
   report_command:option("--measures", "Columns, such as generations,spend,latency_p95 (docs/reports.md).")
   report_command:option("--format", "text or json.", "text"):choices { "text", "json" }
   report_command:option("-o --output", "Write to this file.")

@@ -2,6 +2,7 @@
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local nearest = require "openrouter.nearest"
+local zone = require "openrouter.zone"
 
 local report = {}
 
@@ -53,22 +54,27 @@ add_measure { name = "unpriced", unit = "count" }
 add_measure { name = "cancelled", unit = "count", sum = "cancelled", counted = true }
 add_measure { name = "failed_attempts", unit = "count", sum = "failed_attempts", counted = true }
 for _, field in ipairs(core.fields) do add_field(field) end
-DIMENSIONS[#DIMENSIONS + 1] = "day"
-DIMENSIONS.day = true
+
+local TIMES = { hour = true, day = true, week = true, month = true }
+for _, name in ipairs { "hour", "day", "week", "month" } do
+  DIMENSIONS[#DIMENSIONS + 1] = name
+  DIMENSIONS[name] = true
+end
 
 -- ---- declarations ---------------------------------------------------------------------------------------------------
 
 ---@class openrouter.ReportOptions
----@field by? string|string[] dimensions, as a list or "model,day": known fields, "day" (of created_at, in UTC),
----  "context.<name>" (what the ledger line says about the request); none gives one row over everything
+---@field by? string|string[] dimensions, as a list or "model,day": known fields, "hour", "day", "week" and "month" (of
+---  created_at, in the zone of `tz`), "context.<name>" (what the ledger line says about the request); none gives one row
+---  over everything
 ---@field measures? string|string[] columns: "generations", "spend" (USD), "unpriced", "cancelled", "failed_attempts";
 ---  sums of amounts, tokens and counts under the fields' names; "_p50", "_p90", "_p95" and "_p99" behind the name of a
 ---  time (ms) or token count, by nearest rank and within 1/128. By default generations, spend, native_tokens_prompt,
 ---  native_tokens_completion, latency_p50, latency_p95, cancelled, failed_attempts and unpriced
----@field tz? "UTC"
+---@field tz? string a zone of the IANA database, such as "Europe/Berlin"; by default "UTC"
 
 local KNOWN = {
-  dimension = "model, provider_name, external_user and other members of a record; day; context.<name>",
+  dimension = "model, provider_name, external_user and other members of a record; hour, day, week, month; context.<name>",
   measure = "generations, spend, native_tokens_prompt, latency_p95 and more; docs/reports.md lists them",
 }
 
@@ -142,7 +148,7 @@ local function read_measures(value, is_dimension)
   return measures
 end
 
--- Dimension names and measures, or nil and what is wrong.
+-- { dimensions =, measures =, zone = }, or nil and what is wrong.
 local function read_options(options)
   if options ~= nil and type(options) ~= "table" then
     return nil, ("options must be a table, not a %s"):format(type(options))
@@ -153,16 +159,17 @@ local function read_options(options)
   for name in pairs(options) do
     if not known[name] then return nil, unknown("option", tostring(name), OPTIONS) end
   end
-  if options.tz ~= nil and options.tz ~= "UTC" then
-    return nil, ("tz must be 'UTC', not '%s'"):format(errors.printable(options.tz))
-  end
+  local of_tz, why = zone.open(options.tz == nil and "UTC" or options.tz)
+  if of_tz == nil then return nil, why end
   local dimensions, seen = read_names("by", options.by or {})
   if not dimensions then return nil, seen end
-  local fine, why = check_dimensions(dimensions)
+  local fine
+  fine, why = check_dimensions(dimensions)
   if not fine then return nil, why end
   local measures
   measures, why = read_measures(options.measures, seen)
-  return measures and dimensions, measures or why
+  if not measures then return nil, why end
+  return { dimensions = dimensions, measures = measures, zone = of_tz or nil }
 end
 
 -- What the tally must add up for these measures, and where each finds its value in it. Spend always comes first: what
@@ -217,14 +224,22 @@ local function value_less(a, b)
   return a < b
 end
 
+-- Of two hours with the same name the one with the greater offset was first: then the clocks were put back.
+local function hour_less(a, b)
+  if a:sub(1, 16) ~= b:sub(1, 16) then return a < b end -- "2026-10-25 02:00"
+  local east, other_east = a:sub(17, 17) == "+", b:sub(17, 17) == "+"
+  if east ~= other_east then return east end
+  return (a > b) == east
+end
+
 local function key_less(dimensions, a, b)
   for _, name in ipairs(dimensions) do
-    if a[name] ~= b[name] then return value_less(a[name], b[name]) end
+    if a[name] ~= b[name] then return (name == "hour" and hour_less or value_less)(a[name], b[name]) end
   end
   return false
 end
 
--- With days, in the order of the dimensions; else the greatest spend first and an unknown one last.
+-- With times, in the order of the dimensions; else the greatest spend first and an unknown one last.
 local function sort_rows(self, rows, spend)
   table.sort(rows, function(a, b)
     local x, y = spend[a], spend[b]
@@ -373,7 +388,7 @@ function Report:add_directory(path)
   return records, left_out
 end
 
---- One row for each group, in an order that depends on nothing but the rows: by dimensions where one of them is a day,
+--- One row for each group, in an order that depends on nothing but the rows: by dimensions where one of them is a time,
 --- else by falling spend (unknown last), then by dimensions. Numbers come before booleans and those before strings.
 ---@return openrouter.Row[]
 function Report:rows()
@@ -442,8 +457,8 @@ end
 ---@param options? openrouter.ReportOptions
 ---@return true?, string? message
 function report.check(options)
-  local dimensions, why = read_options(options)
-  if not dimensions then return nil, why end
+  local declared, why = read_options(options)
+  if not declared then return nil, why end
   return true
 end
 
@@ -451,13 +466,14 @@ end
 ---@param options? openrouter.ReportOptions
 ---@return openrouter.Report
 function report.new(options)
-  local dimensions, measures = read_options(options)
-  if not dimensions then error(measures, 2) end
+  local declared, why = read_options(options)
+  if not declared then error(why, 2) end
+  local dimensions, measures = declared.dimensions, declared.measures
   local sums, spreads, place = plan(measures)
   local by_time = false
-  for _, name in ipairs(dimensions) do by_time = by_time or name == "day" end
+  for _, name in ipairs(dimensions) do by_time = by_time or TIMES[name] == true end
   return setmetatable({
-    tally = core.tally { dimensions = dimensions, sums = sums, spreads = spreads },
+    tally = core.tally { dimensions = dimensions, sums = sums, spreads = spreads, zone = declared.zone },
     dimensions = dimensions, measures = measures, place = place, by_time = by_time, skipped = 0, notes = {},
   }, Report)
 end

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""What a tally must come to, worked out another way: python3 tally_model.py FILE DIMENSIONS
+"""What tallies must come to, worked out another way: python3 tally_model.py FILE '[{"by":["day"],"tz":"Europe/Berlin"}]'
 
-FILE has one ledger line, API answer or record a line, no two of one id settled at the same time. Prints a Lua table.
-Sums are decimal text; quantiles are the true values by nearest rank."""
+FILE has one ledger line, API answer or record a line, no two of one id settled at the same time. Prints a Lua chunk for
+each tally, followed by a line "--". Sums are decimal text; quantiles are the true values by nearest rank."""
 import json
 import sys
-from datetime import datetime, timezone
+import zoneinfo
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, getcontext
 
 getcontext().prec = 120
@@ -19,6 +20,20 @@ COUNTS = ["num_media_prompt", "num_input_audio_prompt", "num_media_completion", 
           "num_video_prompt", "num_media_generations"]
 SPREADS = ["latency", "generation_time", "moderation_latency"] + TOKENS
 STRINGS = ["created_at", "model", "provider_name", "origin", "external_user"]
+
+
+
+def week(at):
+    year, number, _ = at.isocalendar()
+    return f"{year:04}-W{number:02}"
+
+
+TIMES = {
+    "hour": lambda at: at.isoformat(" ")[:14] + "00" + at.isoformat()[-6:],
+    "day": lambda at: at.strftime("%Y-%m-%d"),
+    "week": week,
+    "month": lambda at: at.strftime("%Y-%m"),
+}
 
 
 def is_number(v):
@@ -79,13 +94,17 @@ def spread_value(r, name):
     return Decimal(v)
 
 
-def dimension(name, r, context):
-    if name == "day":
-        try:
-            at = datetime.fromisoformat(r["created_at"])
-            return "s:" + at.astimezone(timezone.utc).strftime("%Y-%m-%d")
-        except (KeyError, TypeError, ValueError):
-            return "s:unknown"
+def made_at(r, tz):
+    try:
+        return datetime.fromisoformat(r["created_at"]).astimezone(zoneinfo.ZoneInfo(tz))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def dimension(name, r, context, tz):
+    if name in TIMES:
+        at = made_at(r, tz)
+        return "s:" + (TIMES[name](at) if at else "unknown")
     if name.startswith("context."):
         v = context.get(name[8:])
     else:
@@ -140,29 +159,38 @@ def decimal_text(v):
     return "0" if text == "-0" else text
 
 
+def measured(r):
+    return sums(r), {name: spread_value(r, name) for name in SPREADS}
+
+
 def group_text(key, records):
+    """Records are pairs as `measured` returns them."""
     out = ["key={%s}" % ",".join(quote(k) for k in key), "generations=%d" % len(records)]
-    rows = [sums(r) for r in records]
-    for name in rows[0]:
-        values = [row[name] for row in rows if row[name] is not None]
+    for name in sums({}):
+        values = [row[name] for row, _ in records if row[name] is not None]
         out.append("[%s]={values=%d,sum=%s}" % (quote(name), len(values), quote(decimal_text(sum(values)))))
     for name in SPREADS:
-        values = sorted(v for v in (spread_value(r, name) for r in records) if v is not None)
+        values = sorted(spreads[name] for _, spreads in records if spreads[name] is not None)
         if values:
             at = {p: values[max(-(-p * len(values) // 100), 1) - 1] for p in (1, 50, 90, 95, 99, 100)}
             out.append("[%s]={%s}" % (quote(name + " spread"), ",".join("[%d]=%r" % (p, float(v)) for p, v in at.items())))
     return "{%s}" % ",".join(out)
 
 
+def tally_text(job, records, counts):
+    groups = {}
+    for r, context, values in records:
+        groups.setdefault(tuple(dimension(n, r, context, job.get("tz", "UTC")) for n in job["by"]), []).append(values)
+    return "{total=%s,\ncounts={%s},\ngroups={%s}}" % (
+        group_text((), [values for _, _, values in records]), ",".join("%s=%d" % item for item in counts.items()),
+        ",\n".join(group_text(k, g) for k, g in groups.items()))
+
+
 def main():
     records, counts = read(sys.argv[1])
-    names = [n for n in sys.argv[2].split(",") if n]
-    groups = {}
-    for r, context in records:
-        groups.setdefault(tuple(dimension(n, r, context) for n in names), []).append(r)
-    print("return {total=%s," % group_text((), [r for r, _ in records]))
-    print("counts={%s}," % ",".join("%s=%d" % item for item in counts.items()))
-    print("groups={%s}}" % ",\n".join(group_text(k, g) for k, g in groups.items()))
+    records = [(r, context, measured(r)) for r, context in records]
+    for job in json.loads(sys.argv[2]):  # a chunk for each, as LuaJIT takes but so many constants in one
+        print("return %s\n--" % tally_text(job, records, counts))
 
 
 main()

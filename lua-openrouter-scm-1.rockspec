@@ -39,6 +39,7 @@ build = {
     ["openrouter.nginx.settle"] = "lua/openrouter/nginx/settle.lua",
     ["openrouter.nginx.sweep"] = "lua/openrouter/nginx/sweep.lua",
     ["openrouter.options"] = "lua/openrouter/options.lua",
+    ["openrouter.period"] = "lua/openrouter/period.lua",
     ["openrouter.progress"] = "lua/openrouter/progress.lua",
     ["openrouter.report"] = "lua/openrouter/report.lua",
     ["openrouter.settle"] = "lua/openrouter/settle.lua",

@@ -1,5 +1,6 @@
 /*
-** core.tally { dimensions = names, sums = names, spreads = names, zone = zone } -> tally
+** core.tally { dimensions = names, sums = names, spreads = names, zone = zone, since = seconds, ["until"] = seconds,
+**   first_day = days, last_day = days, where = { { name, value, … }, … } } -> tally
 **
 ** A dimension is a field, "hour", "day", "week" or "month" (of the zone, or of UTC where there is none) or "context.<name>"; a sum is "spend", "cancelled", "failed_attempts" or a field of money
 ** or integers; a spread is a field of numbers or integers. report.lua checks the names before, so a wrong one here is a
@@ -12,6 +13,7 @@
 #include "lua_zone.h"
 #include "tally.h"
 
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -107,13 +109,77 @@ static void read_measures (lua_State *L, struct tally_declaration *d, const char
   lua_pop(L, 1);
 }
 
-/* Leaves the zone on the stack, where it is safe until the tally has a copy. */
 static void read_zone (lua_State *L, struct tally_declaration *d) {
   lua_pushliteral(L, "zone");
   lua_rawget(L, 1);
   if (!lua_isnil(L, -1)) d->zone = zone_check(L, lua_gettop(L));
 }
 
+/* A number of the declaration, or what stands for none. */
+static double read_limit (lua_State *L, struct tally_period *p, const char *name, double none) {
+  lua_pushstring(L, name);
+  lua_rawget(L, 1);
+  if (lua_isnil(L, -1)) return none;
+  p->limited = true;
+  return luaL_checknumber(L, lua_gettop(L));
+}
+
+static void read_period (lua_State *L, struct tally_period *p) {
+  static const double far = 1e15;  /* days and seconds */
+  p->since = read_limit(L, p, "since", -HUGE_VAL);
+  p->until = read_limit(L, p, "until", HUGE_VAL);
+  const double first = read_limit(L, p, "first_day", -far), last = read_limit(L, p, "last_day", far);
+  if (!(first >= -far && first <= far && last >= -far && last <= far)) luaL_error(L, "tally: no such day");
+  p->first_day = (int64_t)first;
+  p->last_day = (int64_t)last;
+}
+
+static void read_value (lua_State *L, struct tally_key *key) {
+  switch (lua_type(L, -1)) {
+    case LUA_TSTRING: key->type = TALLY_STRING; key->text = lua_tolstring(L, -1, &key->length); break;
+    case LUA_TNUMBER: key->type = TALLY_NUMBER; key->number = lua_tonumber(L, -1); break;
+    case LUA_TBOOLEAN: key->type = TALLY_BOOLEAN; key->integer = lua_toboolean(L, -1); break;
+    default: luaL_error(L, "tally: a condition must be a string, number or boolean");
+  }
+}
+
+/* The condition on top of the stack: { name, value, … }. Its values are left there in its place. */
+static void read_condition (lua_State *L, struct tally_condition *c, size_t most) {
+  size_t length;
+  luaL_checktype(L, lua_gettop(L), LUA_TTABLE);
+  const size_t count = compat_rawlen(L, -1);
+  if (count < 1 || count - 1 > most) luaL_error(L, "tally: no value, or more than %d", TALLY_MAX_VALUES);
+  const char *name = name_at(L, 0, &length);
+  set_dimension(L, &c->dimension, name, length);
+  struct tally_key *value = (struct tally_key *)compat_newuserdata(L, count * sizeof *value);
+  memset(value, 0, count * sizeof *value);
+  lua_insert(L, -2);
+  for (size_t i = 1; i < count; i++) {
+    lua_rawgeti(L, -1, (int)i + 1);
+    read_value(L, &value[i - 1]);
+    lua_pop(L, 1);  /* the list keeps it */
+  }
+  lua_pop(L, 1);
+  c->value = value;
+  c->values = (int)count - 1;
+}
+
+static void read_conditions (lua_State *L, struct tally_declaration *d) {
+  size_t left = TALLY_MAX_VALUES;
+  lua_pushliteral(L, "where");
+  lua_rawget(L, 1);
+  if (lua_isnil(L, -1)) return;
+  const int list = lua_gettop(L), count = push_names(L, "where", TALLY_MAX_CONDITIONS);
+  luaL_checkstack(L, count + 8, "too many conditions");
+  for (int i = 0; i < count; i++) {
+    struct tally_condition *c = &d->condition[d->conditions++];
+    lua_rawgeti(L, list, i + 1);
+    read_condition(L, c, left);
+    left -= (size_t)c->values;
+  }
+}
+
+/* Zone and values are left on the stack, where they are safe until the tally has copies. */
 static void read_declaration (lua_State *L, struct handle *h) {
   struct tally_declaration *d = &h->declaration;
   size_t length;
@@ -127,6 +193,8 @@ static void read_declaration (lua_State *L, struct handle *h) {
   h->sums = d->measures;
   read_measures(L, d, "spreads", set_spread);
   read_zone(L, d);
+  read_period(L, &d->period);
+  read_conditions(L, d);
 }
 
 static int new_tally (lua_State *L) {
@@ -293,14 +361,16 @@ static void push_count (lua_State *L, const char *name, uint64_t count) {
   lua_setfield(L, -2, name);
 }
 
-/* tally:counts() -> { failed =, pending =, duplicates =, conflicts = } */
+/* tally:counts() -> { failed =, pending =, duplicates =, conflicts =, filtered =, undated = } */
 static int push_counts (lua_State *L) {
   struct tally_counts counts = tally_counts(check_handle(L)->tally);
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, 6);
   push_count(L, "failed", counts.failed);
   push_count(L, "pending", counts.open);
   push_count(L, "duplicates", counts.duplicates);
   push_count(L, "conflicts", counts.conflicts);
+  push_count(L, "filtered", counts.filtered);
+  push_count(L, "undated", counts.undated);
   return 1;
 }
 

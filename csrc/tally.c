@@ -27,9 +27,13 @@ struct tally_group {
   struct cell cell[1];    /* one for each measure; behind them the key's bytes */
 };
 
+/* Whether a record counts, and why not. */
+enum fate { FATE_COUNTED, FATE_FILTERED, FATE_UNDATED, FATE_COUNT };
+
 /* What one record adds to its group. */
 struct part {
-  struct tally_group *group;
+  struct tally_group *group;  /* NULL unless it counts */
+  uint32_t fate;
   uint32_t present;  /* bit i: measure i has a value */
   uint64_t word[1];  /* the values one after the other: two words for money, one for an integer or a bucket */
 };
@@ -63,14 +67,18 @@ struct buffer {
 /* When the record being added was made. */
 struct moment {
   bool known;
+  double at;
   int64_t local;   /* whole seconds of local time, as if it were UTC */
   int32_t offset;
 };
 
 struct tally {
   struct tally_declaration declaration;
-  char *name[TALLY_MAX_DIMENSIONS];  /* our own copies of those in the declaration */
-  struct zone *zone;                 /* … */
+  /* our own copies of what it points to */
+  char *name[TALLY_MAX_DIMENSIONS];
+  char *condition_name[TALLY_MAX_CONDITIONS];
+  struct buffer wanted[TALLY_MAX_CONDITIONS];  /* the values as parts of a key; `size` is where they end */
+  struct zone *zone;
   struct zone_span span;
   struct moment moment;
   bool uses_context, uses_time;
@@ -83,6 +91,7 @@ struct tally {
   struct hash_table by_id;
   struct chunk *chunks;
   uint64_t ids[STATE_COUNT];  /* how many there are in each state */
+  uint64_t fates[FATE_COUNT];     /* of the records that would count */
   uint64_t duplicates, conflicts;
   struct part *part;          /* of the record being added */
   struct buffer line, id, key, text;
@@ -100,6 +109,80 @@ static bool make_room (struct buffer *b, size_t size) {
   b->bytes = bytes;
   b->size = bigger;
   return true;
+}
+
+/* ---- keys -------------------------------------------------------------------------------------------------------- */
+
+/*
+** A key is made of one part for each dimension: a byte that says what it is, then 's' a length (4 bytes) and the
+** characters, or 8 bytes: 'i' an integer, 'n' a double, 'b' a boolean, or (two numbers of 4 bytes) an hour, day, week or
+** month since 1970 and an hour's offset.
+*/
+#define TIME_TAGS "hdwm"  /* in the order of enum zone_unit */
+#define KEY_PART 16       /* enough for any part but a string's characters, and for "unknown" */
+
+static char *put_string (char *out, const char *raw, size_t raw_length) {
+  uint32_t length = (uint32_t)json_unescape(out + 5, raw, raw_length);
+  *out = 's';
+  memcpy(out + 1, &length, 4);
+  return out + 5 + length;
+}
+
+static char *put_unknown (char *out) { return put_string(out, "unknown", 7); }
+
+static char *put_word (char *out, char tag, const void *eight_bytes) {
+  *out = tag;
+  memcpy(out + 1, eight_bytes, 8);
+  return out + 9;
+}
+
+static char *put_number (char *out, const char *json) {
+  int64_t integer;
+  double number;
+  if (json_integer(json, &integer)) return put_word(out, 'i', &integer);
+  return json_double(json, &number) ? put_word(out, 'n', &number) : put_unknown(out);
+}
+
+static char *put_plain (char *out, const char *text, size_t size) {
+  const uint32_t length = (uint32_t)size;
+  *out = 's';
+  memcpy(out + 1, &length, 4);
+  if (size > 0) memcpy(out + 5, text, size);
+  return out + 5 + size;
+}
+
+static size_t part_length (const char *part) {
+  uint32_t length;
+  memcpy(&length, part + 1, 4);
+  return *part == 's' ? 5 + (size_t)length : 9;
+}
+
+/* As a record would have the value. */
+static char *put_key (char *out, const struct tally_key *k) {
+  static const double limit = 9223372036854775808.0;
+  const bool whole = k->type == TALLY_NUMBER && k->number >= -limit && k->number < limit && k->number == floor(k->number);
+  const int64_t integer = whole ? (int64_t)k->number : k->integer;
+  if (k->type == TALLY_STRING) return put_plain(out, k->text, k->length);
+  if (k->type == TALLY_BOOLEAN) return put_word(out, 'b', &k->integer);
+  return whole || k->type == TALLY_INTEGER ? put_word(out, 'i', &integer) : put_word(out, 'n', &k->number);
+}
+
+static char *put_value (char *out, const char *json) {
+  size_t length;
+  int64_t truth = json && *json == 't';
+  switch (json ? *json : 'n') {
+    case '"': json = json_string(json, &length); return put_string(out, json, length);
+    case 't': case 'f': return put_word(out, 'b', &truth);
+    case 'n': case '{': case '[': return put_unknown(out);
+    default: return put_number(out, json);
+  }
+}
+
+static bool read_instant (const char *json, double *seconds) {
+  size_t length;
+  if (*json != '"') return false;
+  json = json_string(json, &length);
+  return instant_parse(json, length, seconds);
 }
 
 /* ---- making and freeing ------------------------------------------------------------------------------------------ */
@@ -131,18 +214,37 @@ static struct tally_group *make_group (const struct tally *t, uint32_t hash, con
 
 static bool is_time (const struct tally_dimension *d) { return d->kind >= TALLY_HOUR && d->kind <= TALLY_MONTH; }
 
+/* Note what the dimension needs of a record, and keep a copy of its name. */
+static bool copy_dimension (struct tally *t, struct tally_dimension *d, char **name) {
+  if (is_time(d)) t->uses_time = true;
+  if (d->kind != TALLY_CONTEXT) return true;
+  t->uses_context = true;
+  if ((*name = (char *)malloc(d->length + 1)) == NULL) return false;
+  memcpy(*name, d->name, d->length);
+  d->name = *name;
+  return true;
+}
+
+static bool copy_values (struct buffer *wanted, const struct tally_condition *c) {
+  size_t room = 1;
+  for (int i = 0; i < c->values; i++) room += KEY_PART + c->value[i].length;
+  if (!make_room(wanted, room)) return false;
+  char *end = wanted->bytes;
+  for (int i = 0; i < c->values; i++) end = put_key(end, &c->value[i]);
+  wanted->size = (size_t)(end - wanted->bytes);
+  return true;
+}
+
 /* What the declaration points to is the caller's; keep our own. */
 static bool copy_declaration (struct tally *t) {
-  const struct zone *zone = t->declaration.zone;
-  if (zone && (t->zone = zone_copy(zone)) == NULL) return false;
-  for (int i = 0; i < t->declaration.dimensions; i++) {
-    struct tally_dimension *d = &t->declaration.dimension[i];
-    if (is_time(d)) t->uses_time = true;
-    if (d->kind != TALLY_CONTEXT) continue;
-    t->uses_context = true;
-    if ((t->name[i] = (char *)malloc(d->length + 1)) == NULL) return false;
-    memcpy(t->name[i], d->name, d->length);
-    d->name = t->name[i];
+  struct tally_declaration *d = &t->declaration;
+  t->uses_time = d->period.limited;
+  if (d->zone && (t->zone = zone_copy(d->zone)) == NULL) return false;
+  for (int i = 0; i < d->dimensions; i++)
+    if (!copy_dimension(t, &d->dimension[i], &t->name[i])) return false;
+  for (int i = 0; i < d->conditions; i++) {
+    struct tally_condition *c = &d->condition[i];
+    if (!copy_dimension(t, &c->dimension, &t->condition_name[i]) || !copy_values(&t->wanted[i], c)) return false;
   }
   return true;
 }
@@ -180,59 +282,15 @@ void tally_free (struct tally *t) {
   free(t->key.bytes);
   free(t->text.bytes);
   for (int i = 0; i < TALLY_MAX_DIMENSIONS; i++) free(t->name[i]);
+  for (int i = 0; i < TALLY_MAX_CONDITIONS; i++) {
+    free(t->condition_name[i]);
+    free(t->wanted[i].bytes);
+  }
   zone_free(t->zone);
   free(t);
 }
 
 /* ---- the group of a record --------------------------------------------------------------------------------------- */
-
-/*
-** A key is made of one part for each dimension: a byte that says what it is, then 's' a length (4 bytes) and the
-** characters, or 8 bytes: 'i' an integer, 'n' a double, 'b' a boolean, or (two numbers of 4 bytes) an hour, day, week or
-** month since 1970 and an hour's offset.
-*/
-#define TIME_TAGS "hdwm"  /* in the order of enum zone_unit */
-#define KEY_PART 16       /* enough for any part but a string's characters, and for "unknown" */
-
-static char *put_string (char *out, const char *raw, size_t raw_length) {
-  uint32_t length = (uint32_t)json_unescape(out + 5, raw, raw_length);
-  *out = 's';
-  memcpy(out + 1, &length, 4);
-  return out + 5 + length;
-}
-
-static char *put_unknown (char *out) { return put_string(out, "unknown", 7); }
-
-static char *put_word (char *out, char tag, const void *eight_bytes) {
-  *out = tag;
-  memcpy(out + 1, eight_bytes, 8);
-  return out + 9;
-}
-
-static char *put_number (char *out, const char *json) {
-  int64_t integer;
-  double number;
-  if (json_integer(json, &integer)) return put_word(out, 'i', &integer);
-  return json_double(json, &number) ? put_word(out, 'n', &number) : put_unknown(out);
-}
-
-static char *put_value (char *out, const char *json) {
-  size_t length;
-  int64_t truth = json && *json == 't';
-  switch (json ? *json : 'n') {
-    case '"': json = json_string(json, &length); return put_string(out, json, length);
-    case 't': case 'f': return put_word(out, 'b', &truth);
-    case 'n': case '{': case '[': return put_unknown(out);
-    default: return put_number(out, json);
-  }
-}
-
-static bool read_instant (const char *json, double *seconds) {
-  size_t length;
-  if (*json != '"') return false;
-  json = json_string(json, &length);
-  return instant_parse(json, length, seconds);
-}
 
 /* Work out when the record was made, if that matters. */
 static void read_moment (struct tally *t, const struct record *r) {
@@ -241,6 +299,7 @@ static void read_moment (struct tally *t, const struct record *r) {
   if (!t->uses_time) return;
   t->moment.known = created_at != NULL && read_instant(created_at, &seconds);
   if (!t->moment.known) return;
+  t->moment.at = seconds;
   t->moment.local = (int64_t)floor(seconds);
   t->moment.offset = t->zone ? zone_offset(t->zone, &t->span, t->moment.local) : 0;
   t->moment.local += t->moment.offset;
@@ -276,11 +335,10 @@ static struct tally_group *add_group (struct tally *t, uint32_t hash, const char
   return g;
 }
 
-/* The record's group, made when it is the first one in it; NULL and the reason when that cannot be. */
+/* The record's group, made when it is the first one in it; NULL and the reason when that cannot be. t->key has room. */
 static struct tally_group *find_group (struct tally *t, const struct record *r, const char **why) {
   const struct tally_declaration *d = &t->declaration;
   *why = no_memory;
-  if (!make_room(&t->key, ((size_t)r->length + KEY_PART) * (size_t)(d->dimensions + 1))) return NULL;
   char *end = t->key.bytes;
   for (int i = 0; i < d->dimensions; i++) end = put_dimension(t, end, &d->dimension[i], r);
   size_t length = (size_t)(end - t->key.bytes);
@@ -291,6 +349,41 @@ static struct tally_group *find_group (struct tally *t, const struct record *r, 
   snprintf(t->reason, sizeof t->reason, "there are %d groups already, and no room for another", TALLY_MAX_GROUPS);
   *why = t->reason;
   return NULL;
+}
+
+/* ---- filters ----------------------------------------------------------------------------------------------------- */
+
+/* A time as it is shown: that is what a condition says. */
+static char *put_shown (char *out, enum zone_unit unit, const struct moment *m) {
+  char shown[ZONE_TEXT_SIZE];
+  if (!m->known) return put_unknown(out);
+  return put_plain(out, shown, zone_format(shown, unit, zone_number(unit, m->local), m->offset));
+}
+
+static bool holds (struct tally *t, int condition, const struct record *r) {
+  const struct tally_dimension *d = &t->declaration.condition[condition].dimension;
+  const struct buffer *wanted = &t->wanted[condition];
+  const char *part = t->key.bytes;
+  const char *end = is_time(d) ? put_shown(t->key.bytes, (enum zone_unit)(d->kind - TALLY_HOUR), &t->moment)
+                               : put_dimension(t, t->key.bytes, d, r);
+  const size_t length = (size_t)(end - part);
+  for (size_t at = 0; at < wanted->size; at += part_length(wanted->bytes + at))
+    if (part_length(wanted->bytes + at) == length && memcmp(wanted->bytes + at, part, length) == 0) return true;
+  return false;
+}
+
+static bool is_in_period (const struct tally_period *p, const struct moment *m) {
+  const int64_t day = zone_number(ZONE_DAY, m->local);
+  return m->at >= p->since && m->at < p->until && day >= p->first_day && day <= p->last_day;
+}
+
+static enum fate judge (struct tally *t, const struct record *r) {
+  const struct tally_declaration *d = &t->declaration;
+  for (int i = 0; i < d->conditions; i++)
+    if (!holds(t, i, r)) return FATE_FILTERED;
+  if (!d->period.limited) return FATE_COUNTED;
+  if (!t->moment.known) return FATE_UNDATED;
+  return is_in_period(&d->period, &t->moment) ? FATE_COUNTED : FATE_FILTERED;
 }
 
 /* ---- what a record adds ------------------------------------------------------------------------------------------ */
@@ -357,8 +450,13 @@ static bool read_value (const struct tally_measure *m, const struct record *r, u
 /* Fill in t->part. */
 static bool read_part (struct tally *t, const struct record *r, const char **why) {
   uint64_t *word = t->part->word;
+  const size_t longest = (size_t)r->length + KEY_PART + ZONE_TEXT_SIZE;
+  *why = no_memory;
+  if (!make_room(&t->key, longest * (size_t)(t->declaration.dimensions + 1))) return false;
   memset(t->part, 0, t->part_size);
   read_moment(t, r);
+  t->part->fate = judge(t, r);
+  if (t->part->fate != FATE_COUNTED) return true;
   t->part->group = find_group(t, r, why);
   if (t->part->group == NULL) return false;
   for (int i = 0; i < t->declaration.measures; i++) {
@@ -420,9 +518,11 @@ static void change (struct tally *t, struct tally_group *g, const struct part *p
 }
 
 static bool count_part (struct tally *t, const struct part *p, bool adding, const char **why) {
-  if (!prepare(t, p->group, p, adding, why) || !prepare(t, t->total, p, adding, why)) return false;
-  change(t, p->group, p, adding);
-  change(t, t->total, p, adding);
+  const bool counted = p->fate == FATE_COUNTED;
+  if (counted && (!prepare(t, p->group, p, adding, why) || !prepare(t, t->total, p, adding, why))) return false;
+  if (counted) change(t, p->group, p, adding);
+  if (counted) change(t, t->total, p, adding);
+  t->fates[p->fate] += adding ? 1 : UINT64_MAX;  /* which is -1 in this type's arithmetic */
   return true;
 }
 
@@ -688,6 +788,7 @@ void tally_next_key (const struct tally_group *g, const char **cursor, struct ta
 }
 
 struct tally_counts tally_counts (const struct tally *t) {
-  struct tally_counts counts = { t->ids[STATE_FAILED], t->ids[STATE_OPEN], t->duplicates, t->conflicts };
+  struct tally_counts counts = { t->ids[STATE_FAILED], t->ids[STATE_OPEN], t->duplicates, t->conflicts,
+                                 t->fates[FATE_FILTERED], t->fates[FATE_UNDATED] };
   return counts;
 }

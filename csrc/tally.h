@@ -10,6 +10,9 @@
 ** back what an older record had added, the tally keeps what each id contributes: about 170 bytes with the measures a
 ** report has by default. Records without an id count each for itself and are not kept.
 **
+** Filters look at the record that counts. One that they leave out is in no group and in no sum, but known: where a later
+** one of its id replaces it, that one is looked at anew, and the other way round.
+**
 ** A function that fails leaves the tally as it was, to all who read it.
 */
 #ifndef tally_h
@@ -20,6 +23,8 @@
 
 #define TALLY_MAX_GROUPS 1000000
 #define TALLY_MAX_DIMENSIONS 16
+#define TALLY_MAX_CONDITIONS 16
+#define TALLY_MAX_VALUES 1000  /* of all conditions together: they are compared one by one */
 #define TALLY_MAX_MEASURES 32  /* as many as a uint32_t has bits; there are 31 today */
 
 enum tally_dimension_kind {
@@ -52,13 +57,42 @@ struct tally_measure {
   int field;  /* of TALLY_SUM and TALLY_SPREAD */
 };
 
-/* What to add up. Only what stands here is paid for. */
+enum tally_key_type { TALLY_STRING, TALLY_INTEGER, TALLY_NUMBER, TALLY_BOOLEAN };
+
+/* What a record has in a dimension. */
+struct tally_key {
+  enum tally_key_type type;
+  const char *text;   /* of TALLY_STRING; points into the group or to `shown` */
+  size_t length;
+  int64_t integer;    /* of TALLY_INTEGER and TALLY_BOOLEAN */
+  double number;      /* of TALLY_NUMBER */
+  char shown[ZONE_TEXT_SIZE];  /* an hour, day, week or month */
+};
+
+/* Only records count whose value in the dimension is one of these, as tally_next_key has it: "unknown" where there is none. */
+struct tally_condition {
+  struct tally_dimension dimension;
+  int values;
+  const struct tally_key *value;
+};
+
+/* Only records count that were made in it: since <= created_at < until, on a day of the zone from the first to the last. */
+struct tally_period {
+  bool limited;  /* false: at any time, or never; nothing else here is looked at */
+  double since, until;
+  int64_t first_day, last_day;  /* since 1970-01-01 */
+};
+
+/* What to add up. Only what stands here is paid for. All zero is a beginning. */
 struct tally_declaration {
   const struct zone *zone;  /* NULL: UTC */
   int dimensions;
   struct tally_dimension dimension[TALLY_MAX_DIMENSIONS];
   int measures;
   struct tally_measure measure[TALLY_MAX_MEASURES];
+  struct tally_period period;
+  int conditions;
+  struct tally_condition condition[TALLY_MAX_CONDITIONS];
 };
 
 struct tally;
@@ -103,17 +137,6 @@ uint32_t tally_sum (const struct tally_group *g, int measure, struct money *sum)
 /* The value (of a TALLY_SPREAD) that `percent` of the records do not exceed, by nearest rank; false where none has one. */
 bool tally_quantile (const struct tally *t, const struct tally_group *g, int measure, int percent, double *value);
 
-enum tally_key_type { TALLY_STRING, TALLY_INTEGER, TALLY_NUMBER, TALLY_BOOLEAN };
-
-struct tally_key {
-  enum tally_key_type type;
-  const char *text;   /* of TALLY_STRING; points into the group or to `shown` */
-  size_t length;
-  int64_t integer;    /* of TALLY_INTEGER and TALLY_BOOLEAN */
-  double number;      /* of TALLY_NUMBER */
-  char shown[ZONE_TEXT_SIZE];  /* an hour, day, week or month */
-};
-
 /* The group's value in the next dimension. *cursor is NULL at the start; call once for each dimension. */
 void tally_next_key (const struct tally_group *g, const char **cursor, struct tally_key *key);
 
@@ -122,6 +145,8 @@ struct tally_counts {
   uint64_t open;        /* ids that have nothing but a pending or note line */
   uint64_t duplicates;  /* records beyond the first of an id */
   uint64_t conflicts;   /* ids with records that differ */
+  uint64_t filtered;    /* records that would count, were it not for a condition or the period */
+  uint64_t undated;     /* … and of which nobody knows whether they are in the period */
 };
 struct tally_counts tally_counts (const struct tally *t);
 

@@ -142,6 +142,21 @@ describe("text format", function()
     assert.is_nil(lines[start + 7])
   end)
 
+  it("says what filters leave out", function()
+    local function said(options, ...)
+      local text = filled(options, ...):render "text"
+      return text:match "\n\n(.*)$"
+    end
+    local a = '{"model":"a","created_at":"2026-11-01T00:00:00Z","usage":1}'
+    local b, c = '{"model":"b","usage":1}', '{"model":"a","usage":1}'
+    assert.equal("2 generations are not of those asked for (since, until, where).\n", said({ where = { model = "a" } }, a, b, b))
+    assert.equal("1 generation is not of those asked for (since, until, where).\n"
+      .. "1 generation has no time of creation, and may be outside of since and until: not counted.\n",
+      said({ where = { model = "a" }, since = "2026-11-01" }, a, b, c))
+    local text = filled({ where = { model = "a" }, since = "2026-11-01" }, a, b, c):render "json"
+    assert.matches('"filtered":1,"undated":1,"lines"', text, 1, true)
+  end)
+
   it("names ten skipped lines and the number of the others", function()
     local lines = {}
     for i = 1, 1234 do lines[i] = "x" .. i end
@@ -168,7 +183,7 @@ describe("JSON format", function()
 ~"exact":{"spend":"0.1","cache_discount":null}}],
 "total":{"generations":2,"spend":0.3,"cache_discount":null,"latency_p50":0,
 ~"exact":{"spend":"0.30000000000000000001","cache_discount":null}},
-"omitted":{"pending":0,"failed":0,"unpriced":0,"skipped":0,"duplicates":1,"conflicts":1,"lines":[]}}
+"omitted":{"pending":0,"failed":0,"unpriced":0,"skipped":0,"duplicates":1,"conflicts":1,"filtered":0,"undated":0,"lines":[]}}
 ]]):gsub("\n~", ""), r:render "json")
   end)
 

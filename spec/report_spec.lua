@@ -141,6 +141,58 @@ describe("report", function()
       hours("Atlantic/Azores", at("2026-10-25T01:30:00Z", "2026-10-25T00:30:00Z")))
   end)
 
+  it("counts what was made in a period, in days of the zone", function()
+    local lines = {
+      '{"created_at":"2026-10-31T22:59:59Z","usage":1}', '{"created_at":"2026-10-31T23:00:00Z","usage":2}',
+      '{"created_at":"2026-11-02T22:59:59.999Z","usage":4}', '{"created_at":"2026-11-02T23:00:00Z","usage":8}', '{"usage":16}',
+    }
+    local function spent(options)
+      options.measures = "spend"
+      local r = filled(options, unpack(lines))
+      return { r:total().spend, r:omitted().filtered, r:omitted().undated }
+    end
+    assert.same({ 6, 2, 1 }, spent { since = "2026-11-01", ["until"] = "2026-11-02", tz = "Europe/Berlin" })
+    assert.same({ 12, 2, 1 }, spent { since = "2026-11-01", ["until"] = "2026-11-02" })
+    assert.same({ 14, 1, 1 }, spent { since = "2026-10-31T23:00Z" })
+    assert.same({ 1, 3, 1 }, spent { ["until"] = "2026-11-01T00:00", tz = "Europe/Berlin" })
+    assert.same({ 31, 0, 0 }, spent {})
+    local now = os.time()
+    local function ago(seconds) return ('{"created_at":"%s"}'):format(os.date("!%Y-%m-%dT%H:%M:%SZ", now - seconds)) end
+    local r = filled({ since = "2d", ["until"] = "1h" }, ago(172000), ago(173000), ago(3700), ago(3500))
+    assert.same({ 2, 2 }, { r:total().generations, r:omitted().filtered })
+  end)
+
+  it("counts what has certain values", function()
+    local lines = {
+      '{"model":"a","app_id":1,"streamed":true,"created_at":"2026-11-01T10:00:00Z","usage":1}',
+      '{"model":"b","app_id":1.0,"streamed":false,"created_at":"2026-11-02T10:00:00Z","usage":2}',
+      '{"model":"a","app_id":2,"created_at":"2026-11-08T10:00:00Z","usage":4}', '{"model":"1","usage":8}',
+    }
+    local function spent(where)
+      local r = filled({ where = where, measures = "spend" }, unpack(lines))
+      assert.equal(0, r:omitted().undated)
+      return (r:total().spend or 0), r:total().exact.spend and 15 - r:total().spend == 0 or r:omitted().filtered > 0
+    end
+    for expected, where in pairs {
+      [5] = { model = "a" }, [7] = { model = { "a", "b" } }, [4] = { model = "a", app_id = 2 }, [3] = { app_id = 1 },
+      [8] = { model = "1" }, [12] = { streamed = "unknown" }, [2] = { streamed = false }, [1] = { streamed = "true" },
+      [0] = { model = 1 }, [6] = { day = { "2026-11-02", "2026-11-08" } }, [11] = { app_id = { "1", "unknown" } },
+      [15] = {}, [9] = { week = { "2026-W44", "unknown" } }, [13] = { hour = { "2026-11-01 10:00+00:00", "2026-11-08 10:00+00:00",
+        "unknown" } },
+    } do
+      local got, said = spent(where)
+      assert.equal(expected, got)
+      assert.is_true(said)
+    end
+    local r = report.new { by = "context.user", where = { ["context.user"] = { "a", "5" } }, measures = "spend" }
+    r:add_file(file_of(
+      '{"settled":"a","at":"2026-11-20T10:00:00.000Z","context":{"user":"a"},"answer":{"data":{"id":"a","usage":1}}}',
+      '{"settled":"b","at":"2026-11-20T10:00:00.000Z","context":{"user":5},"answer":{"data":{"id":"b","usage":2}}}',
+      '{"settled":"c","at":"2026-11-20T10:00:00.000Z","context":{"user":"5"},"answer":{"data":{"id":"c","usage":4}}}',
+      '{"settled":"d","at":"2026-11-20T10:00:00.000Z","context":{"user":"b"},"answer":{"data":{"id":"d","usage":8}}}'))
+    assert.same({ { "5", 4 }, { 5, 2 }, { "a", 1 } }, columns(r:rows(), "context.user", "spend"))
+  end)
+
   it("has the measures asked for, and no others", function()
     local r = filled({ measures = { "total_cost", "tokens_prompt_p99", "cache_discount" } },
       '{"total_cost":1,"cache_discount":-0.25,"tokens_prompt":5}', '{"total_cost":2,"cache_discount":0.5,"is_byok":true}')
@@ -194,7 +246,8 @@ describe("report", function()
       { file = path, line = 11, reason = "torn: the file ends within this line" },
     }, omitted.lines)
     omitted.lines = nil
-    assert.same({ pending = 1, failed = 1, unpriced = 1, skipped = 4, duplicates = 0, conflicts = 0 }, omitted)
+    assert.same({ pending = 1, failed = 1, unpriced = 1, skipped = 4, duplicates = 0, conflicts = 0,
+      filtered = 0, undated = 0 }, omitted)
     assert.same({ { 3, 3 } }, columns(r:rows(), "generations", "spend"))
   end)
 
@@ -256,12 +309,18 @@ describe("report", function()
       refused("unknown measure 'latency'; did you mean 'latency_p50'?", { measures = "latency" })
       refused("unknown measure 'model\\x0A'" .. measures, { measures = { "model\n" } })
       refused("unknown option 'mesures'; did you mean 'measures'?", { mesures = {} })
-      refused("unknown option 'since'", { since = "2026-11-01" })
+      refused("unknown option 'sinec'; did you mean 'since'?", { sinec = "2026-11-01" })
       refused("unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?", { tz = "Europe/Berln" })
       refused("unknown time zone 'berlin'; did you mean 'Europe/Berlin'?", { tz = "berlin" })
       refused("unknown time zone 'Germany/Berlin'; did you mean 'Europe/Berlin'?", { tz = "Germany/Berlin" })
       refused("unknown time zone 'CEST'; they are called like Europe/Berlin, and UTC", { tz = "CEST" })
       refused("unknown time zone '/etc/localtime'; they are called like Europe/Berlin, and UTC", { tz = "/etc/localtime" })
+      refused("since must be a string, not a number", { since = 7 })
+      refused("since '2026-11-02' is not before until '2026-11-01'", { since = "2026-11-02", ["until"] = "2026-11-01" })
+      refused("where: unknown dimension 'modle'; did you mean 'model'?", { where = { modle = "a" } })
+      refused("where: the value of 'day' is like '2026-11-01', not '1.11.'", { where = { day = { "2026-11-02", "1.11." } } })
+      refused("where: the value of 'month' is like '2026-11', not '11'", { where = { month = 11 } })
+      refused("where: the value of 'hour' is like '2026-11-01 14:00+01:00', not '14'", { where = { hour = "14" } })
       refused("tz must be the name of a zone, not a boolean", { tz = false })
     end)
 
@@ -271,6 +330,15 @@ describe("report", function()
       refused("by must be a list, and has 'model'", { by = { model = true } })
       refused("by: a name must be a string, not a number", { by = { 7 } })
       refused("by: 'model' is there twice", { by = "model, model" })
+      refused("where must be a table by the names of dimensions, not a string", { where = "model=a" })
+      refused("where must be a table by the names of dimensions", { where = { "model=a" } })
+      refused("where: 'model' has no value", { where = { model = {} } })
+      refused("where: a value of 'model' must be a string, number or boolean, not a table", { where = { model = { {} } } })
+      local where, values = {}, {}
+      for i = 1, 17 do where["context." .. i] = 1 end
+      for i = 1, 1001 do values[i] = "x" .. i end
+      refused("where: 17 dimensions, 16 at most", { where = where })
+      refused("where: 1001 values, 1000 at most", { where = { model = values } })
       refused("'cancelled' cannot be a dimension and a measure of the same report", { by = "cancelled", measures = "cancelled" })
       local many = {}
       for i = 1, 17 do many[i] = "context." .. i end

@@ -1,5 +1,6 @@
 local core = require "openrouter.core"
 local cjson = require "cjson"
+local period = require "openrouter.period"
 local shell = require "spec.support.shell"
 local zone = require "openrouter.zone"
 
@@ -195,7 +196,11 @@ end
 
 -- A job is what the model takes: { by = { "day" }, tz = "Europe/Berlin" }.
 local function tally_for(job)
-  return core.tally { dimensions = job.by, sums = SUMS, spreads = SPREADS, zone = zone.open(job.tz or "UTC") or nil }
+  local of_tz = zone.open(job.tz or "UTC")
+  local declaration = assert(period.read(job.since, job["until"], of_tz, 0))
+  declaration.dimensions, declaration.sums, declaration.spreads = job.by, SUMS, SPREADS
+  declaration.zone, declaration.where = of_tz or nil, job.where
+  return core.tally(declaration)
 end
 
 local function full_tally(by, lines)
@@ -299,6 +304,41 @@ describe("tally", function()
     compare_with_model(random_lines(800, 13, random_change), jobs)
   end)
 
+  local FILTERS = {
+    { by = { "model" }, where = { { "model", "a/b", "ü€𝄞", 7 } } },
+    { by = {}, where = { { "app_id", 12 }, { "streamed", false, "unknown" } } },
+    { by = {}, where = { { "app_id", "unknown", "12" } } },
+    { by = { "context.tries" }, where = { { "context.user", "zoë", true, 5 }, { "context.tries", 1.25, "1" } } },
+    { by = { "hour" }, tz = "Europe/Berlin", where = { { "hour", "2026-10-25 02:00+02:00", "2026-10-25 03:00+01:00" } } },
+    { by = { "day" }, tz = "Africa/Casablanca", where = { { "week", "2026-W08", "2026-W07" }, { "month", "2026-02" } } },
+    { by = {}, tz = "Asia/Kathmandu", where = { { "day", "2026-10-25", "unknown" } } },
+    { by = { "day" }, tz = "Europe/Berlin", since = "2026-10-25", ["until"] = "2026-11-01" },
+    { by = { "hour" }, tz = "Australia/Lord_Howe", since = "2026-04-04T13:45", ["until"] = "2026-10-04" },
+    { by = {}, tz = "America/New_York", since = "2026-11-01T01:30", ["until"] = "2026-11-01T01:59:00-05:00" },
+    { by = { "hour" }, tz = "Europe/Berlin", since = "2026-03-29T02:30", ["until"] = "2026-03-29T12:00:00+00:00" },
+    { by = { "day" }, tz = "Pacific/Apia", since = "2011-12-30", ["until"] = "2011-12-31" },
+    { by = { "day" }, tz = "Pacific/Apia", since = "2011-12-30T12:00" },
+    { by = { "hour" }, tz = "America/St_Johns", since = "2010-11-06T23:30", ["until"] = "2010-11-07" },
+    { by = { "day" }, tz = "America/St_Johns", since = "2010-11-07", ["until"] = "2010-11-07" },
+    { by = { "month" }, tz = "Antarctica/Troll", ["until"] = "2026-03-29" },
+    { by = { "day" }, since = "2026-12-31", where = { { "context.user", "ben", "unknown" } } },
+    { by = {}, since = "2026-10-25T00:00:00+00:00", ["until"] = "2026-10-25T08:00:00+00:00" },
+    { by = { "model" }, where = { { "model", "nobody" } } },
+  }
+
+  it("agrees with it about filters", function()
+    local lines = random_lines(1500, 17, random_change)
+    for i, got in ipairs(compare_with_model(lines, FILTERS)) do
+      assert.is_true(i == #FILTERS or got.total.generations > 0, "nothing counts with filter " .. i)
+      assert.is_true(got.counts.filtered > 0)
+      assert.is_true(got.counts.undated > 0 or not FILTERS[i].since)
+    end
+    for _, i in ipairs { 1, 4, 8 } do
+      local once = read_all(add(tally_for(FILTERS[i]), unpack(lines)))
+      assert.same(once, read_all(add(tally_for(FILTERS[i]), unpack(shuffled(lines, i)))))
+    end
+  end)
+
   it("gives the same whatever the order, and however often a line is there", function()
     local lines = random_lines(1500, 11)
     local once = read_all(full_tally({ "model", "context.user" }, lines))
@@ -393,6 +433,31 @@ describe("tally", function()
         settled("g", new, '{"id":"g","usage":1}', '{"u":"y"}'))
     end)
 
+    it("filters the record that counts, whatever the others were", function()
+      local function filtered(expected, ...)
+        for seed = 1, 4 do
+          local t = core.tally { dimensions = { "model" }, sums = { "spend" }, spreads = { "tokens_prompt" }, first_day = 20000,
+            where = { { "model", "a" } } }
+          add(t, unpack(shuffled({ ... }, seed)))
+          local counts = t:counts()
+          assert.same(expected, { t:generations(0), select(3, t:sum(0, 1)), t:quantile(0, 1, 50) or "-", counts.filtered,
+            counts.undated, counts.duplicates, counts.conflicts, counts.failed })
+        end
+      end
+      local function line(at, name, day, n)
+        return settled("g", at, ('{"id":"g","model":"%s","created_at":%s,"usage":%d,"tokens_prompt":%d}'):format(name, day, n, n))
+      end
+      local inside, outside = '"2026-11-01T00:00:00Z"', '"2020-11-01T00:00:00Z"'
+      filtered({ 0, "0", "-", 1, 0, 1, 1, 0 }, line(old, "a", inside, 1), line(new, "b", inside, 2))
+      filtered({ 1, "2", 2, 0, 0, 1, 1, 0 }, line(old, "b", inside, 1), line(new, "a", inside, 2))
+      filtered({ 0, "0", "-", 1, 0, 1, 1, 0 }, line(old, "a", inside, 1), line(new, "a", outside, 1))
+      filtered({ 0, "0", "-", 0, 1, 1, 1, 0 }, line(old, "a", inside, 1), line(new, "a", "null", 1))
+      filtered({ 1, "1", 1, 0, 0, 1, 1, 0 }, line(old, "a", "null", 1), line(new, "a", inside, 1))
+      filtered({ 0, "0", "-", 1, 0, 1, 1, 0 }, line(old, "a", "null", 1), line(new, "b", "null", 1))
+      filtered({ 0, "0", "-", 1, 0, 1, 0, 0 }, line(old, "b", inside, 1), line(new, "b", inside, 1))
+      filtered({ 0, "0", "-", 1, 0, 0, 0, 0 }, line(old, "b", inside, 1), '{"failed":"g","error":{"kind":"server"}}')
+    end)
+
     it("knows an id whose spelling has escapes, and takes it from the line where the record has none", function()
       both_ways({ "=1", 1, 1 }, {}, '{"id":"gen-1","usage":1}', '{"usage":1,"id":"\\u0067en-1"}')
       both_ways({ "=2", 1, 1 }, {}, '{"id":"gen-1","usage":1}', settled("gen-1", old, '{"usage":2}'))
@@ -412,7 +477,7 @@ describe("tally", function()
     }
     for seed = 1, 8 do
       local t = add(tally(), unpack(shuffled(lines, seed)))
-      assert.same({ failed = 2, pending = 2, duplicates = 0, conflicts = 0 }, t:counts())
+      assert.same({ failed = 2, pending = 2, duplicates = 0, conflicts = 0, filtered = 0, undated = 0 }, t:counts())
       assert.equal(2, t:generations(0))
     end
   end)
@@ -558,6 +623,17 @@ describe("tally", function()
     assert.has_error(declared { dimensions = { 7 }, sums = {}, spreads = {} })
     assert.has_error(declared { dimensions = {}, sums = { "latency" }, spreads = {} })
     assert.has_error(declared { dimensions = {}, sums = {}, spreads = { "usage" } })
+    for _, where in ipairs { { { "modle", "a" } }, { { "model", {} } }, { {} }, { "model" }, "model", { { 7, "a" } } } do
+      assert.has_error(declared { dimensions = {}, sums = {}, spreads = {}, where = where })
+    end
+    for name, value in pairs { zone = "UTC", since = "x", first_day = 0 / 0, last_day = {}, ["until"] = false } do
+      assert.has_error(declared { dimensions = {}, sums = {}, spreads = {}, [name] = value })
+    end
+    local conditions, values = {}, { "model" }
+    for i = 1, 17 do conditions[i] = { "model", "a" } end
+    for i = 2, 1002 do values[i] = "a" end
+    assert.has_error(declared { dimensions = {}, sums = {}, spreads = {}, where = conditions })
+    assert.has_error(declared { dimensions = {}, sums = {}, spreads = {}, where = { values } })
     local many = {}
     for i = 1, 33 do many[i] = "spend" end
     assert.has_error(declared { dimensions = {}, sums = many, spreads = {} })
@@ -583,7 +659,7 @@ describe("tally", function()
       .. " -Dmalloc=failing_malloc -Dcalloc=failing_calloc -Drealloc=failing_realloc -o " .. program .. " " .. sources .. " -lm")
     assert.equal(0, status, errors)
     local out
-    status, out, errors = shell.run(program)
+    status, out, errors = shell.run(program .. " /usr/share/zoneinfo/Europe/Berlin")
     assert.equal(0, status, errors)
     assert.matches("^%d+ allocations failed in turn\n$", out)
   end)

@@ -409,9 +409,30 @@ local function add_to_report(r, path)
   return r:add_file(path)
 end
 
+-- { "model=a", "model=b" } -> { model = { "a", "b" } }; nil and what is wrong.
+local function read_where(conditions)
+  local where = {}
+  for _, text in ipairs(conditions) do
+    local name, value = text:match "^([^=]+)=(.*)$"
+    if not name then
+      return nil, ("--where takes NAME=VALUE, such as model=openai/gpt-5, not '%s'"):format(errors.printable(text))
+    end
+    where[name] = where[name] or {}
+    table.insert(where[name], value)
+  end
+  return where
+end
+
+local function report_options(args)
+  local where, why = read_where(args.where)
+  if not where then return nil, why end
+  return { by = args.by, measures = args.measures, tz = args.tz, since = args.since, ["until"] = args["until"], where = where }
+end
+
 local function run_report(args)
-  local options = { by = args.by, measures = args.measures, tz = args.tz }
-  local fine, why = report.check(options)
+  local options, fine, why
+  options, why = report_options(args)
+  if options then fine, why = report.check(options) end
   if not fine then
     say("%s", why)
     return USAGE
@@ -469,6 +490,10 @@ local function make_parser()
     .. "- is standard input."):args "+"
   report_command:option("--by", "Dimensions, such as model,day or external_user.", "model")
   report_command:option("--tz", "Whose hours, days, weeks and months: a zone such as Europe/Berlin.", "UTC")
+  report_command:option("--since", "Only what was made then or later: 2026-11-01, 2026-11-01T14:00, or 7d for a week ago.")
+  report_command:option("--until", "Only what was made before that time, or on that day and before.")
+  report_command:option("--where", "Only what has this value, such as model=NAME; again for others of the same name, and for "
+    .. "other names."):count "*":argname "<name=value>"
   report_command:option("--measures", "Columns, such as generations,spend,latency_p95 (docs/reports.md).")
   report_command:option("--format", "text or json.", "text"):choices { "text", "json" }
   report_command:option("-o --output", "Write to this file.")

@@ -2,6 +2,7 @@
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local nearest = require "openrouter.nearest"
+local period = require "openrouter.period"
 local zone = require "openrouter.zone"
 
 local report = {}
@@ -9,9 +10,9 @@ local report = {}
 -- ---- the names a report knows ---------------------------------------------------------------------------------------
 
 local PERCENTS = { 50, 90, 95, 99 }
-local MAX_DIMENSIONS = 16 -- csrc/tally.h
+local MAX_DIMENSIONS, MAX_CONDITIONS, MAX_VALUES = 16, 16, 1000 -- csrc/tally.h
 local FORMATS = { "text", "json" }
-local OPTIONS = { "by", "measures", "tz" }
+local OPTIONS = { "by", "measures", "tz", "since", "until", "where" }
 local DEFAULT_MEASURES = {
   "generations", "spend", "native_tokens_prompt", "native_tokens_completion", "latency_p50", "latency_p95", "cancelled",
   "failed_attempts", "unpriced",
@@ -55,7 +56,13 @@ add_measure { name = "cancelled", unit = "count", sum = "cancelled", counted = t
 add_measure { name = "failed_attempts", unit = "count", sum = "failed_attempts", counted = true }
 for _, field in ipairs(core.fields) do add_field(field) end
 
-local TIMES = { hour = true, day = true, week = true, month = true }
+-- What values of these look like.
+local TIMES = {
+  hour = { "^%d%d%d%d%-%d%d%-%d%d %d%d:00[+-]%d%d:%d%d$", "2026-11-01 14:00+01:00" },
+  day = { "^%d%d%d%d%-%d%d%-%d%d$", "2026-11-01" },
+  week = { "^%d%d%d%d%-W%d%d$", "2026-W44" },
+  month = { "^%d%d%d%d%-%d%d$", "2026-11" },
+}
 for _, name in ipairs { "hour", "day", "week", "month" } do
   DIMENSIONS[#DIMENSIONS + 1] = name
   DIMENSIONS[name] = true
@@ -72,6 +79,10 @@ end
 ---  time (ms) or token count, by nearest rank and within 1/128. By default generations, spend, native_tokens_prompt,
 ---  native_tokens_completion, latency_p50, latency_p95, cancelled, failed_attempts and unpriced
 ---@field tz? string a zone of the IANA database, such as "Europe/Berlin"; by default "UTC"
+---@field since? string only what was made at that time or later: a date, a time, or how long ago ("7d")
+---@field until? string only what was made before that time; the whole day where it is a date
+---@field where? table<string, string|number|boolean|(string|number|boolean)[]> only what has one of these values in each of
+---  these dimensions; a string is also the number or boolean that it spells, and "unknown" is none
 
 local KNOWN = {
   dimension = "model, provider_name, external_user and other members of a record; hour, day, week, month; context.<name>",
@@ -107,14 +118,71 @@ local function read_names(option, value)
   return names, seen
 end
 
+local function check_dimension(name)
+  if DIMENSIONS[name] or name:find "^context%.." then return true end
+  return nil, unknown("dimension", name, DIMENSIONS, name:find "^context" and "context.<name>")
+end
+
 local function check_dimensions(names)
   if #names > MAX_DIMENSIONS then return nil, ("by: %d dimensions, %d at most"):format(#names, MAX_DIMENSIONS) end
   for _, name in ipairs(names) do
-    if not DIMENSIONS[name] and not name:find "^context%.." then
-      return nil, unknown("dimension", name, DIMENSIONS, name:find "^context" and "context.<name>")
-    end
+    local fine, why = check_dimension(name)
+    if not fine then return nil, why end
   end
   return true
+end
+
+local VALUES = { string = true, number = true, boolean = true }
+
+local function check_value(name, value)
+  if not VALUES[type(value)] then
+    return nil, ("where: a value of '%s' must be a string, number or boolean, not a %s"):format(
+      errors.printable(name), type(value))
+  end
+  local form = TIMES[name]
+  if form and value ~= "unknown" and not tostring(value):find(form[1]) then
+    return nil, ("where: the value of '%s' is like '%s', not '%s'"):format(name, form[2], errors.printable(tostring(value)))
+  end
+  return true
+end
+
+-- The value as a record may have it: text from a command line may mean a number or boolean.
+local function add_value(condition, value)
+  condition[#condition + 1] = value
+  if value == "true" or value == "false" then condition[#condition + 1] = value == "true" end
+  if type(value) == "string" and value:find "^%-?%d+%.?%d*[eE]?[+-]?%d*$" then condition[#condition + 1] = tonumber(value) end
+end
+
+-- { name, value, … }; nil and what is wrong.
+local function read_condition(name, values)
+  local condition = { name }
+  if type(name) ~= "string" then return nil, "where must be a table by the names of dimensions" end
+  local fine, why = check_dimension(name)
+  if not fine then return nil, "where: " .. why end
+  if type(values) ~= "table" then values = { values } end
+  if #values == 0 then return nil, ("where: '%s' has no value"):format(errors.printable(name)) end
+  for _, value in ipairs(values) do
+    fine, why = check_value(name, value)
+    if not fine then return nil, why end
+    add_value(condition, value)
+  end
+  return condition
+end
+
+local function read_where(where)
+  local conditions, values = {}, 0
+  if type(where) ~= "table" then
+    return nil, ("where must be a table by the names of dimensions, not a %s"):format(type(where))
+  end
+  for name, wanted in pairs(where) do
+    local condition, why = read_condition(name, wanted)
+    if not condition then return nil, why end
+    conditions[#conditions + 1] = condition
+    values = values + #condition - 1
+  end
+  if #conditions > MAX_CONDITIONS then return nil, ("where: %d dimensions, %d at most"):format(#conditions, MAX_CONDITIONS) end
+  if values > MAX_VALUES then return nil, ("where: %d values, %d at most"):format(values, MAX_VALUES) end
+  return conditions
 end
 
 -- Where a field has quantiles and no sum, they are what is meant by its bare name.
@@ -148,7 +216,20 @@ local function read_measures(value, is_dimension)
   return measures
 end
 
--- { dimensions =, measures =, zone = }, or nil and what is wrong.
+-- Options of the tally that choose records; nil and what is wrong.
+local function read_filters(options)
+  local of_tz, why = zone.open(options.tz == nil and "UTC" or options.tz)
+  if of_tz == nil then return nil, why end
+  local filters, conditions
+  filters, why = period.read(options.since, options["until"], of_tz, core.unix_time())
+  if not filters then return nil, why end
+  conditions, why = read_where(options.where == nil and {} or options.where)
+  if not conditions then return nil, why end
+  filters.zone, filters.where = of_tz or nil, conditions
+  return filters
+end
+
+-- Dimensions, measures and what the tally needs besides; nil and what is wrong.
 local function read_options(options)
   if options ~= nil and type(options) ~= "table" then
     return nil, ("options must be a table, not a %s"):format(type(options))
@@ -159,8 +240,8 @@ local function read_options(options)
   for name in pairs(options) do
     if not known[name] then return nil, unknown("option", tostring(name), OPTIONS) end
   end
-  local of_tz, why = zone.open(options.tz == nil and "UTC" or options.tz)
-  if of_tz == nil then return nil, why end
+  local filters, why = read_filters(options)
+  if not filters then return nil, why end
   local dimensions, seen = read_names("by", options.by or {})
   if not dimensions then return nil, seen end
   local fine
@@ -169,7 +250,7 @@ local function read_options(options)
   local measures
   measures, why = read_measures(options.measures, seen)
   if not measures then return nil, why end
-  return { dimensions = dimensions, measures = measures, zone = of_tz or nil }
+  return dimensions, measures, filters
 end
 
 -- What the tally must add up for these measures, and where each finds its value in it. Spend always comes first: what
@@ -417,6 +498,9 @@ end
 ---@field skipped integer lines (and records given to `add`) that could not be used
 ---@field duplicates integer records beyond the first of their id
 ---@field conflicts integer ids whose records differ (in what the report uses); the one settled last counts
+---@field filtered integer generations that `where`, `since` or `until` leave out: nothing of them is in the other figures,
+---  but that they may be repeated
+---@field undated integer generations without a time of creation, left out by `since` or `until`
 ---@field lines { file: string?, line: integer?, reason: string }[] the first ten of the skipped ones
 
 --- What is not in the rows.
@@ -457,8 +541,8 @@ end
 ---@param options? openrouter.ReportOptions
 ---@return true?, string? message
 function report.check(options)
-  local declared, why = read_options(options)
-  if not declared then return nil, why end
+  local dimensions, why = read_options(options)
+  if not dimensions then return nil, why end
   return true
 end
 
@@ -466,14 +550,14 @@ end
 ---@param options? openrouter.ReportOptions
 ---@return openrouter.Report
 function report.new(options)
-  local declared, why = read_options(options)
-  if not declared then error(why, 2) end
-  local dimensions, measures = declared.dimensions, declared.measures
+  local dimensions, measures, declaration = read_options(options)
+  if not dimensions then error(measures, 2) end
   local sums, spreads, place = plan(measures)
   local by_time = false
-  for _, name in ipairs(dimensions) do by_time = by_time or TIMES[name] == true end
+  for _, name in ipairs(dimensions) do by_time = by_time or TIMES[name] ~= nil end
+  declaration.dimensions, declaration.sums, declaration.spreads = dimensions, sums, spreads
   return setmetatable({
-    tally = core.tally { dimensions = dimensions, sums = sums, spreads = spreads, zone = declared.zone },
+    tally = core.tally(declaration),
     dimensions = dimensions, measures = measures, place = place, by_time = by_time, skipped = 0, notes = {},
   }, Report)
 end

@@ -2,11 +2,12 @@
 """What tallies must come to, worked out another way: python3 tally_model.py FILE '[{"by":["day"],"tz":"Europe/Berlin"}]'
 
 FILE has one ledger line, API answer or record a line, no two of one id settled at the same time. Prints a Lua chunk for
-each tally, followed by a line "--". Sums are decimal text; quantiles are the true values by nearest rank."""
+each tally, followed by a line "--". Sums are decimal text; quantiles are the true values by nearest rank. A tally may have
+"since" and "until" (local or not), and "where": [["model", "a", "b"], …]."""
 import json
 import sys
 import zoneinfo
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal, getcontext
 
 getcontext().prec = 120
@@ -159,6 +160,40 @@ def decimal_text(v):
     return "0" if text == "-0" else text
 
 
+def instant(text, tz):
+    """Of a local time the first instant when clocks show it or more, found by looking at every minute."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo:
+        return at
+    minute = at.replace(tzinfo=timezone.utc) - timedelta(hours=27)
+    while minute.astimezone(zoneinfo.ZoneInfo(tz)).replace(tzinfo=None) < at:
+        minute += timedelta(minutes=1)
+    return minute
+
+
+def key_text(v):
+    if isinstance(v, bool):
+        return "b:true" if v else "b:false"
+    return "s:" + v if isinstance(v, str) else "n:" + repr(float(v))
+
+
+def judge(job, r, context, bounds):
+    """Whether a record counts, is filtered or undated."""
+    tz = job.get("tz", "UTC")
+    for name, *values in job.get("where", []):
+        if dimension(name, r, context, tz) not in [key_text(v) for v in values]:
+            return "filtered"
+    at = made_at(r, tz)
+    if at is None:
+        return "undated" if bounds else "counted"
+    for (option, bound) in bounds.items():
+        is_day = len(job[option]) == 10
+        value = at.strftime("%Y-%m-%d") if is_day else at
+        if value < bound if option == "since" else value > bound if is_day else value >= bound:
+            return "filtered"
+    return "counted"
+
+
 def measured(r):
     return sums(r), {name: spread_value(r, name) for name in SPREADS}
 
@@ -179,6 +214,11 @@ def group_text(key, records):
 
 def tally_text(job, records, counts):
     groups = {}
+    bounds = {o: job[o] if len(job[o]) == 10 else instant(job[o], job.get("tz", "UTC"))
+              for o in ("since", "until") if o in job}
+    fates = [judge(job, r, context, bounds) for r, context, _ in records]
+    counts = dict(counts, filtered=fates.count("filtered"), undated=fates.count("undated"))
+    records = [record for record, fate in zip(records, fates) if fate == "counted"]
     for r, context, values in records:
         groups.setdefault(tuple(dimension(n, r, context, job.get("tz", "UTC")) for n in job["by"]), []).append(values)
     return "{total=%s,\ncounts={%s},\ngroups={%s}}" % (

@@ -29,7 +29,7 @@ end
 
 local function omitted_json(omitted)
   local members, lines = {}, {}
-  for _, name in ipairs { "pending", "failed", "unpriced", "skipped", "duplicates", "conflicts" } do
+  for _, name in ipairs { "pending", "failed", "unpriced", "skipped", "duplicates", "conflicts", "filtered", "undated" } do
     members[#members + 1] = { name, scalar(omitted[name]) }
   end
   for i, line in ipairs(omitted.lines) do

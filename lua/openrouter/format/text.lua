@@ -225,6 +225,10 @@ local function omitted_lines(omitted)
     .. " no known price: counted, but in no sum of spend.")
   say(omitted.duplicates, plural(omitted.duplicates, "repeated record is", "repeated records are") .. " not counted again"
     .. conflict_text(omitted.conflicts))
+  say(omitted.filtered, plural(omitted.filtered, "generation is", "generations are")
+    .. " not of those asked for (since, until, where).")
+  say(omitted.undated, plural(omitted.undated, "generation has", "generations have")
+    .. " no time of creation, and may be outside of since and until: not counted.")
   if omitted.skipped > 0 then skipped_lines(lines, omitted) end
   if #lines == 0 then lines[1] = "Nothing is left out." end
   return lines

@@ -1,0 +1,74 @@
+--- What `since` and `until` of a report mean: dates, times and spans of time become the bounds that a tally takes.
+local core = require "openrouter.core"
+local errors = require "openrouter.errors"
+
+local period = {}
+
+local SECONDS = { h = 3600, d = 86400, w = 7 * 86400 }
+local FORMS = "a date (2026-11-01), a time (2026-11-01T14:00, of the zone, or with an offset) or how long ago (36h, 7d, 4w)"
+
+-- When clocks of the zone (false: UTC) show that, for the first time.
+local function instant_of(of_tz, local_seconds)
+  return of_tz and of_tz:instant(local_seconds) or local_seconds
+end
+
+-- "7d"
+local function read_ago(text, now)
+  local count, unit = text:match "^(%d%d?%d?%d?%d?)([hdw])$"
+  return count and now - tonumber(count) * SECONDS[unit]
+end
+
+-- "2026-11-01", as days since 1970
+local function read_day(text)
+  local seconds = text:find "^%d%d%d%d%-%d%d%-%d%d$" and core.parse_time(text .. "T00:00:00Z")
+  return seconds and seconds / 86400
+end
+
+-- "2026-11-01T14:00", with or without seconds and an offset
+local function read_time(text, of_tz)
+  local minute, rest = text:match "^(%d%d%d%d%-%d%d%-%d%d[Tt ]%d%d:%d%d)(.*)$"
+  if not minute then return nil end
+  if rest:sub(1, 1) ~= ":" then rest = ":00" .. rest end
+  local instant = core.parse_time(minute .. rest)
+  if instant then return instant end
+  local shown = core.parse_time(minute .. rest .. "Z")
+  return shown and instant_of(of_tz, shown)
+end
+
+-- { day = } or { instant = }; nil and what is wrong.
+local function read_bound(option, text, of_tz, now)
+  if type(text) ~= "string" then return nil, ("%s must be a string, not a %s"):format(option, type(text)) end
+  local day = read_day(text)
+  if day then return { day = day } end
+  local instant = read_ago(text, now) or read_time(text, of_tz)
+  if instant then return { instant = instant } end
+  return nil, ("%s must be %s, not '%s'"):format(option, FORMS, errors.printable(text))
+end
+
+---@class openrouter.Period seconds since 1970, from `since` to before `until`; days since 1970, both of them in it
+---@field since? number
+---@field until? number
+---@field first_day? number
+---@field last_day? number
+
+--- Both are local days and hours of the zone where they do not say more; a date as `until` includes its day.
+---@param since? string
+---@param until_ string?
+---@param of_tz userdata|false as zone.open returns it
+---@param now number seconds since 1970
+---@return openrouter.Period?
+---@return string? message
+function period.read(since, until_, of_tz, now)
+  local from, to, why = {}, {}, nil
+  if since ~= nil then from, why = read_bound("since", since, of_tz, now) end
+  if why == nil and until_ ~= nil then to, why = read_bound("until", until_, of_tz, now) end
+  if why then return nil, why end
+  local start = from.day and instant_of(of_tz, from.day * 86400) or from.instant
+  local stop = to.day and instant_of(of_tz, (to.day + 1) * 86400) or to.instant
+  if start and stop and start >= stop then
+    return nil, ("since '%s' is not before until '%s'"):format(since, until_)
+  end
+  return { since = from.instant, ["until"] = to.instant, first_day = from.day, last_day = to.day }
+end
+
+return period

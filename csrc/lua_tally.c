@@ -2,10 +2,11 @@
 ** core.tally { dimensions = names, sums = names, spreads = names, zone = zone, since = seconds, ["until"] = seconds,
 **   first_day = days, last_day = days, where = { { name, value, … }, … } } -> tally
 **
-** A dimension is a field, "hour", "day", "week" or "month" (of the zone, or of UTC where there is none) or "context.<name>"; a sum is "spend", "cancelled", "failed_attempts" or a field of money
-** or integers; a spread is a field of numbers or integers. report.lua checks the names before, so a wrong one here is a
-** fault of the program and raises. Groups are numbered from 1, group 0 is the total; sums and spreads by their place in
-** the declaration.
+** A dimension is a field, "hour", "day", "week" or "month" (of the zone, or of UTC where there is none) or
+** "context.<name>"; a sum is "spend", "cancelled", "failed_attempts" or a field of money or integers; a spread is a field
+** of numbers or integers; `where` has dimensions too. report.lua checks the names before, so a wrong one here is a fault of
+** the program and raises. Groups are numbered from 1, group 0 is the total; sums and spreads by their place in the
+** declaration.
 */
 #include "lua_tally.h"
 

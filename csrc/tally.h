@@ -3,7 +3,8 @@
 ** order the records come.
 **
 ** A group is known by what the record has in each dimension: a string, number or boolean, or the hour, day, week or month
-** of created_at in a zone. Where that is null, absent or of the wrong type it counts as the string "unknown", so a row's key is never there twice.
+** of created_at in a zone. Where that is null, absent or of the wrong type it counts as the string "unknown", so a row's
+** key is never there twice.
 **
 ** The same id counts once. Where records of one id differ, the one settled last counts (`at` of its ledger line; a record
 ** without it is older than any with), of two settled at the same time the one whose text has the greater hash. To take
@@ -69,7 +70,8 @@ struct tally_key {
   char shown[ZONE_TEXT_SIZE];  /* an hour, day, week or month */
 };
 
-/* Only records count whose value in the dimension is one of these, as tally_next_key has it: "unknown" where there is none. */
+/* Only records count whose value in the dimension is one of these, as tally_next_key has it: "unknown" where there is
+   none. */
 struct tally_condition {
   struct tally_dimension dimension;
   int values;
@@ -97,7 +99,8 @@ struct tally_declaration {
 
 struct tally;
 
-/* NULL: no memory. Keeps copies of all that the declaration points to. The secret (any two numbers) keeps hostile names from slowing it down; no result depends on it. */
+/* NULL: no memory. Keeps copies of all that the declaration points to. The secret (any two numbers) keeps hostile names
+   from slowing it down; no result depends on it. */
 struct tally *tally_new (const struct tally_declaration *declaration, const uint64_t secret[2]);
 void tally_free (struct tally *t);
 

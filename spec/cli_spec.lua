@@ -316,6 +316,22 @@ describe("openrouter-cost", function()
       assert.matches("unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?", err, 1, true)
     end)
 
+    it("finds zones in $TZDIR", function()
+      local function said(tzdir, tz)
+        local status, _, err = shell.run(("TZDIR=%s %s"):format(tzdir, cost(("report %s --tz %s"):format(ledger, tz))))
+        assert.equal(2, status)
+        return err
+      end
+      assert.equal("openrouter-cost: unknown time zone 'Europe/Berlin': there is no time zone database in /none; "
+        .. "the package tzdata has it\n", said("/none", "Europe/Berlin"))
+      assert.equal(3, (shell.run(("TZDIR=/none %s"):format(cost(("report %s --by day --tz UTC"):format(ledger)))))) -- needs none
+      file("zone1970.tab", "# code\tplace\tname\nXX\t+0000+00000\tMars/Olympus_Mons\tcomment\nYY\t+00+00\tMars/Pavonis\n")
+      assert.matches("did you mean 'Mars/Olympus_Mons'?", said(directory, "mars/olympus-mon"), 1, true)
+      assert.matches("did you mean 'Mars/Pavonis'?", said(directory, "Pavonis"), 1, true)
+      file("Broken", "TZif2")
+      assert.equal("openrouter-cost: time zone 'Broken' cannot be used: it is no time zone file\n", said(directory, "Broken"))
+    end)
+
     it("counts what was asked for", function()
       local function generations(arguments)
         local _, out, err = run("report --format json " .. arguments .. " " .. ledger)

@@ -55,8 +55,8 @@ local lists = {
   ["an API's error"] = the_error,
 }
 if not jit then
-  lists["an answer"] = add_rest("the rest", pick "decode pairs exact violations totable json tally:add tally:add_line ledger.read",
-    "state answer report render report:add_file")
+  local walking = pick "decode pairs exact violations totable json tally:add tally:add_line ledger.read"
+  lists["an answer"] = add_rest("the rest", walking, "state answer report render report:add_file")
 end
 local of_numbers = add_rest("what reads numbers", pick "violations",
   "decode pairs exact state totable json answer tally:add_line ledger.read report render report:add_file")

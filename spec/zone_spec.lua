@@ -156,7 +156,13 @@ describe("zone", function()
       local z, why = core.zone(directory .. "/sub", name)
       assert.same({}, { z, why }, name)
     end
-    assert.is_truthy(core.zone(directory, "secret"))
+    for _, name in ipairs { "/secret", "//secret", "sub/.hid/secret", "sub//../secret", "secret/", "./secret", "sub/a.b" } do
+      assert.same({}, { core.zone(directory, name) }, name) -- though there is such a file
+    end
+    assert.same({}, { core.zone(directory .. "/sub", "/.hid/secret") })
+    shell.run(("cp %s/secret %s/sub/plain"):format(directory, directory))
+    assert.same({}, { core.zone(directory, "sub//plain") })
+    assert.is_truthy(core.zone(directory, "secret") and core.zone(directory, "sub/plain"))
     assert.is_truthy(zone "Etc/GMT-14" and zone "America/Port-au-Prince" and zone "America/Argentina/Buenos_Aires")
   end)
 
@@ -230,7 +236,9 @@ describe("zone", function()
     -- summer time all year, as RFC 8536 has it
     assert.same({ -4, -4, -4 }, offsets("XXX3EDT4,0/0,J365/23", "2026-01-01T02:59:59Z", "2026-01-01T03:00:00Z",
       "2026-07-01T00:00:00Z"))
-    -- J60 is March 1 in every year, 59 is so in ordinary ones
+    -- J59 is February 28 in every year and J60 March 1, 59 is so in ordinary ones
+    assert.same({ 0, 1, 0, 1 }, offsets("AAA0BBB,J59/0,J300/0", "2026-02-27T23:59:59Z", "2026-02-28T00:00:00Z",
+      "2028-02-27T23:59:59Z", "2028-02-28T00:00:00Z"))
     assert.same({ 0, 1, 0, 1 }, offsets("AAA0BBB,J60/0,J300/0", "2026-02-28T23:59:59Z", "2026-03-01T00:00:00Z",
       "2028-02-29T23:59:59Z", "2028-03-01T00:00:00Z"))
     assert.same({ 0, 1, 0, 1 }, offsets("AAA0BBB,59/0,300/0", "2026-02-28T23:59:59Z", "2026-03-01T00:00:00Z",

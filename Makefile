@@ -5,6 +5,7 @@
 #   demo     the tour, examples/demo
 #   sandbox  the API's local stand-in, until interrupted
 #   test     every spec under both Luas; SPEC=spec/money_spec.lua and LUAS=5.4 (or 5.1) choose
+#   sanitize every spec with its accesses to memory watched; TOOLS="asan valgrind gc", SPEC and LUAS choose
 #   lint     what machines can see without running it
 #   bench    every bench/*/run
 #   fuzz     coverage-guided, FUZZ_SECONDS=60 for each target (fuzz/README.md)
@@ -22,8 +23,10 @@ CURL_CFLAGS   =
 CURL_LIBS     = -lcurl
 PREFIX        = /usr/local
 DESTDIR       =
+BUILD         = build
 SPEC          = spec
 LUAS          = 5.4 5.1
+TOOLS         = asan valgrind gc
 IDS           = 200000
 
 # "a|b" is content with either and installs a. luajit2, because the Lua module of Debian 12's nginx excludes plain luajit,
@@ -49,8 +52,8 @@ CORE_OBJECTS = $(filter-out $(CURL_OBJECTS),$(SOURCES:csrc/%.c=%.o))
 # the engine, which curl.so drives in C, so that it has a copy of it
 ENGINE_OBJECTS = $(addsuffix .o,fields histogram instant json lookup lua_error lua_lookup lua_record lua_value lua_verdict \
   money pace quote record retry)
-OBJECTS      = $(foreach abi,5.4 5.1,$(addprefix build/$(abi)/,$(CORE_OBJECTS) $(CURL_OBJECTS)))
-MODULES      = $(foreach abi,5.4 5.1,build/$(abi)/openrouter/core.so build/$(abi)/openrouter/curl.so)
+OBJECTS      = $(foreach abi,5.4 5.1,$(addprefix $(BUILD)/$(abi)/,$(CORE_OBJECTS) $(CURL_OBJECTS)))
+MODULES      = $(foreach abi,5.4 5.1,$(BUILD)/$(abi)/openrouter/core.so $(BUILD)/$(abi)/openrouter/curl.so)
 
 # What a machine gets for which no fast path was written. Each can be switched off alone; csrc/json.h says what they are.
 PORTABLE         = $(addprefix -DOPENROUTER_NO_,SSE2 WORDS PREDICTION FIELD_HASH FAST_NUMBERS)
@@ -62,15 +65,15 @@ LINT_LUA  = $(wildcard lua spec bin/openrouter-cost examples bench fuzz .ci/chec
 LINT_SH   = $(shell grep -lE '^\#!(/bin/sh|/usr/bin/env bash)' -r $(wildcard .ci bin spec/support examples bench fuzz))
 LINTS     = lint-lua lint-clang lint-analyzer lint-sh lint-rock lint-modules
 
-.PHONY: all portable demo test bench soak lint install clean deps test-deps bench-deps sandbox $(LINTS)
+.PHONY: all portable demo test sanitize asan bench soak lint install clean deps test-deps bench-deps sandbox $(LINTS)
 all: $(MODULES)
 portable: build/portable-5.4/openrouter/core.so build/portable-5.1/openrouter/core.so
 
-build/5.4/%.o: csrc/%.c Makefile
+$(BUILD)/5.4/%.o: csrc/%.c Makefile
 	@echo 'cc $@'; mkdir -p $(@D)
 	@$(COMPILE) -I$(LUA_INCDIR) -c -o $@ $<
 
-build/5.1/%.o: csrc/%.c Makefile
+$(BUILD)/5.1/%.o: csrc/%.c Makefile
 	@echo 'cc $@'; mkdir -p $(@D)
 	@$(COMPILE) -I$(LUAJIT_INCDIR) -c -o $@ $<
 
@@ -82,11 +85,11 @@ build/portable-5.1/%.o: csrc/%.c Makefile
 	@echo 'cc $@'; mkdir -p $(@D)
 	@$(COMPILE) $(PORTABLE) -I$(LUAJIT_INCDIR) -c -o $@ $<
 
-build/%/openrouter/core.so: $(addprefix build/%/,$(CORE_OBJECTS))
+$(BUILD)/%/openrouter/core.so: $(addprefix $(BUILD)/%/,$(CORE_OBJECTS))
 	@echo 'ld $@'; mkdir -p $(@D)
 	@$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ -lm
 
-build/%/openrouter/curl.so: $(addprefix build/%/,$(CURL_OBJECTS) $(ENGINE_OBJECTS))
+$(BUILD)/%/openrouter/curl.so: $(addprefix $(BUILD)/%/,$(CURL_OBJECTS) $(ENGINE_OBJECTS))
 	@echo 'ld $@'; mkdir -p $(@D)
 	@$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ $(CURL_LIBS) -lm
 
@@ -116,6 +119,20 @@ sandbox:
 
 test:
 	@LUA='$(LUA)' LUAJIT='$(LUAJIT)' spec/support/run '$(LUAS)' $(SPEC)
+
+# Modules that complain about every access to memory that is not theirs, and about undefined behaviour; and what is loaded into
+# the processes that use them.
+ASAN = -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+asan: build/asan/watched.so
+	@$(MAKE) --no-print-directory BUILD=build/asan CFLAGS='-O1 -g $(ASAN)' LDFLAGS='$(ASAN)' all
+
+build/asan/watched.so: spec/support/watched.c Makefile
+	@echo 'ld $@'; mkdir -p $(@D)
+	@$(CC) -std=c99 -Wall -Wextra $(WERROR) -O1 -g -fPIC -shared -fvisibility=hidden -Wl,-z,nodelete -o $@ $< -ldl
+
+sanitize: test-deps all asan
+	@LUA='$(LUA)' LUAJIT='$(LUAJIT)' spec/support/sanitize '$(TOOLS)' '$(LUAS)' $(SPEC)
 
 bench:
 	@echo 'benchmarks: $(or $(BENCHES:bench/%/run=%),none yet)'

@@ -91,7 +91,7 @@ describe("cosockets", function()
       start = "first = 0.05", server = FAKE,
       change = function(text) -- beside the other one, so that it could be loaded
         local folder = text:match 'lua_package_cpath "([^?]*)?.so' .. "openrouter"
-        assert.equal(0, (shell.run(("cp build/5.1/openrouter/curl.so %s"):format(shell.quote(folder)))))
+        assert.equal(0, (shell.run(("cp %s/openrouter/curl.so %s"):format(os.getenv "OPENROUTER_BUILD", shell.quote(folder)))))
         return text
       end,
     } }

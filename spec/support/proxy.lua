@@ -98,8 +98,9 @@ end
 -- What nginx's account reads: the Lua files, and the module that needs libc alone.
 local function install(p)
   local work = shell.quote(p.work)
-  run(("chmod 711 %s && mkdir %s/lua && cp -R lua/openrouter %s/lua && cp build/5.1/openrouter/core.so %s/lua/openrouter")
-    :format(work, work, work, work))
+  local built = (os.getenv "OPENROUTER_BUILD" or "build/5.1"):gsub("5%.4$", "5.1") -- nginx has LuaJIT, whatever runs this
+  run(("chmod 711 %s && mkdir %s/lua && cp -R lua/openrouter %s/lua && cp %s/openrouter/core.so %s/lua/openrouter")
+    :format(work, work, work, built, work))
   run(("chmod -R a+rX %s/lua"):format(work))
   run(("install -d %s -m 0750 %s"):format(p.root and "-o www-data" or "", shell.quote(p.dir)))
 end

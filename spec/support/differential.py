@@ -477,6 +477,8 @@ def spelling():
         return "".join(choice(SPECIAL) for _ in range(below(6)))
     if die == 5:
         return "".join(choice(SPECIAL) + filler(below(20)) for _ in range(below(4)))
+    if die == 6 and chance() < 0.5:  # backslashes in a row, a quote behind some of them
+        return filler(below(20)) + "\\\\" * below(12) + choice(["", "", '\\"', '\\"\\\\', "\\u005c", "x", filler(below(20))])
     if die == 6:
         return "".join(chr(code) for code in (below(32, 0x3000) for _ in range(below(20))) if chr(code) not in '"\\')
     return ""

@@ -11,9 +11,12 @@ local math_type = rawget(math, "type") -- 5.3 on
 local COUNT = tonumber(os.getenv "COUNT" or 20000)
 local SEED = tonumber(os.getenv "SEED" or 20261122)
 
-local names = {}
-for i, field in ipairs(openrouter.fields) do names[i] = field.name end
-local select_all = generation.select(unpack(names))
+local names, plain_names = {}, {}
+for i, field in ipairs(openrouter.fields) do
+  names[i] = field.name
+  if field.name ~= "provider_responses" then plain_names[#plain_names + 1] = field.name end
+end
+local select_all, select_plain = generation.select(unpack(names)), generation.select(unpack(plain_names))
 
 -- ---- a record as text, as differential.py writes it -------------------------------------------------------------------
 
@@ -62,13 +65,28 @@ local function check(good, what)
   if not good then error("not " .. what) end
 end
 
-local function read(text, paths, from_ledger)
+-- A record that serves for all texts, as nothing is asked of it but what does not keep it.
+local reused = assert(openrouter.decode('{"room":"' .. ("x"):rep(2 ^ 20) .. '"}'))
+
+local function check_reused(text, gen)
+  check(rawequal(openrouter.decode(text, reused), reused), "used again")
+  local values, expected = { select_plain(reused) }, { select_plain(gen) }
+  for i, name in ipairs(plain_names) do check(rawequal(values[i], expected[i]), "the same when used again: " .. name) end
+  for _, name in ipairs { "id", "usage", "total_cost", "provider_responses" } do
+    check(generation.exact(reused, name) == generation.exact(gen, name), "the same when used again: " .. name)
+  end
+  check(select(2, generation.spend(reused)) == select(2, generation.spend(gen)), "spent the same")
+end
+
+local function read(text, paths, thorough)
   local gen, err = openrouter.decode(text)
   if not gen then
     if not err.byte then return "none" end
+    if thorough then check(not openrouter.decode(text, reused), "taken now") end
     check(err.kind == "bad_answer" and err.byte >= 1 and err.byte <= #text + 1, "where it is wrong")
     return "refused"
   end
+  check_reused(text, gen)
   local lines = {}
   local selected = { select_all(gen) }
   for i, name in ipairs(names) do
@@ -95,7 +113,7 @@ local function read(text, paths, from_ledger)
   local by_itself = openrouter.decode(json)
   by_itself = by_itself and generation.json(by_itself) == json
   lines[#lines + 1] = tostring(settled ~= nil) .. " " .. tostring(by_itself or false)
-  if settled and from_ledger then check(values == add_values({}, settled), "the same from a ledger") end
+  if settled and thorough then check(values == add_values({}, settled), "the same from a ledger") end
   return table.concat(lines, "\n")
 end
 

@@ -12,9 +12,9 @@ describe("without fast paths", function()
     assert.equal(0, status, out .. errors)
   end)
 
-  for _, name in ipairs { "json", "record", "generation", "spend", "tally" } do
+  for _, name in ipairs { "json", "record", "generation", "spend", "tally", "differential" } do
     it(("spec/%s_spec.lua passes"):format(name), function()
-      local command = "env LUA=%s LUAJIT=%s spec/support/run %s spec/%s_spec.lua"
+      local command = "env COUNT=5000 LUA=%s LUAJIT=%s spec/support/run %s spec/%s_spec.lua"
       local status, out, errors = shell.run(command:format(LUA, LUA, ABI, name))
       if status ~= 0 then error(out .. errors, 0) end
       local passed, skipped = out:match "\n(%d+) passed, 0 failed, (%d+) skipped\n$"

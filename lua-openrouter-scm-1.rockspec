@@ -55,6 +55,7 @@ build = {
         "csrc/lua_scanner.c", "csrc/lua_segment.c", "csrc/lua_tally.c", "csrc/lua_value.c", "csrc/lua_verdict.c",
         "csrc/lua_zone.c", "csrc/money.c", "csrc/pace.c", "csrc/quote.c", "csrc/record.c", "csrc/retry.c",
         "csrc/scanner.c", "csrc/segment.c", "csrc/spend.c", "csrc/tally.c", "csrc/zone.c",
+        "csrc/zone_file.c",
       },
       libraries = { "m", "pthread" },
     },

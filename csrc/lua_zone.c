@@ -5,6 +5,7 @@
 #include "lua_zone.h"
 
 #include "instant.h"
+#include "zone_file.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
-** zone: local time in the zones of the IANA time zone database, from the system's own files (TZif, RFC 8536, versions 1
-** to 4), and the hours, days, weeks and months that people there count in.
+** zone: local time in the zones of the IANA time zone database, from the files that systems have of them (TZif, RFC
+** 8536, versions 1 to 4), and the hours, days, weeks and months that people there count in.
 **
 ** Nothing is kept between calls: a zone never changes, so threads may share it, and what a caller found last is in a
 ** struct zone_span of its own.
@@ -20,11 +20,7 @@ struct zone;
 /* Names are made of letters, digits, '_', '-' and '+', in parts between single slashes. So none leads out of a directory. */
 bool zone_is_name (const char *name, size_t length);
 
-/* The zone of this name, which zone_is_name, in a directory such as /usr/share/zoneinfo. NULL, and the reason; no reason
-   where there is no zone of the name. */
-struct zone *zone_open (const char *directory, const char *name, const char **why);
-
-/* The zone whose file has these bytes. NULL, and the reason. */
+/* The zone whose file has these bytes (zone_file.h finds it). NULL, and the reason. */
 struct zone *zone_read (const unsigned char *bytes, size_t length, const char **why);
 
 struct zone *zone_copy (const struct zone *z);  /* NULL: no memory */

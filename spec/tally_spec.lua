@@ -652,7 +652,8 @@ describe("tally", function()
   it("comes through every failing allocation unharmed", function()
     local program = shell.directory() .. "/torture"
     local sources = "spec/support/tally_torture.c"
-    for _, name in ipairs { "tally", "hash", "histogram", "record", "json", "money", "spend", "instant", "fields", "zone" } do
+    for _, name in ipairs { "tally", "hash", "histogram", "record", "json", "money", "spend", "instant", "fields", "zone",
+      "zone_file" } do
       sources = ("%s csrc/%s.c"):format(sources, name)
     end
     local status, _, errors = shell.run("cc -std=c99 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -I csrc"

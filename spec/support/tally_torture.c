@@ -7,6 +7,7 @@
 #undef realloc
 
 #include "tally.h"
+#include "zone_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>

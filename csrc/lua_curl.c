@@ -214,7 +214,8 @@ MODULE_EXPORT int luaopen_openrouter_curl (lua_State *L) {
   lua_pushcfunction(L, transport_close);
   lua_setfield(L, -2, "__gc");
   lua_newtable(L);
-  record_push_metatable(L);
+  luaL_getmetatable(L, RECORD_METATABLE);  /* as core has filled it: the functions linked into this module would keep a
+                                              record's tables elsewhere than core's, which has the others */
   engine_push_metatable(L);
   compat_setfuncs(L, methods, 2);
   lua_setfield(L, -2, "__index");

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RECORD_METATABLE "openrouter.generation"
-
 struct record *record_refuse (lua_State *L, int index) {
   compat_type_error(L, index, "generation record");
   return NULL;

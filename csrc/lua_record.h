@@ -8,6 +8,7 @@
 #include "lua_compat.h"
 #include "record.h"
 
+#define RECORD_METATABLE "openrouter.generation"
 #define RECORD_UPVALUE lua_upvalueindex(1)  /* the records' metatable, in functions that make some */
 
 /*

@@ -4,6 +4,7 @@
 ** - Modules stay loaded, so that what is found at the end still has the names of their functions.
 ** - The process's own children start without what was preloaded into it: a shell or a python3 among them is nobody's concern.
 **   Those that are to be watched are started by their wrappers, which preload it again.
+** - A process that has changed its account can be looked into by its own, as LeakSanitizer does at the end.
 ** - LuaJIT takes its memory from malloc, block by block. Its own allocator gets pages from the system and gives out parts of
 **   them, of which neither ASan nor valgrind knows. A state changes over when nginx makes it, and in luajit, whose
 **   luaL_newstate cannot be replaced, when the wrapper calls `watch`.
@@ -11,8 +12,11 @@
 #define _GNU_SOURCE  /* RTLD_NEXT */
 #include <dlfcn.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/types.h>
 
 typedef struct lua_State lua_State;
 typedef void *allocator (void *context, void *old, size_t old_size, size_t size);
@@ -42,8 +46,13 @@ __attribute__((visibility("default"))) int dlclose (void *library) {
   return 0;
 }
 
-static void *function (const char *name) {
-  return dlsym(RTLD_DEFAULT, name);
+__attribute__((visibility("default"))) int seteuid (uid_t account);
+__attribute__((visibility("default"))) int seteuid (uid_t account) {
+  int (*real) (uid_t);
+  *(void **)&real = dlsym(RTLD_NEXT, "seteuid");
+  int result = real(account);
+  prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  return result;
 }
 
 static struct mark *mark_of (void *block) {
@@ -69,17 +78,35 @@ static void *allocate (void *context, void *old, size_t old_size, size_t size) {
   return new;
 }
 
+/*
+** The pages the state is in: LuaJIT's own, from which it refers to all it has. Where a process ends without closing its state,
+** as by os.exit, LeakSanitizer has to see that from there all is still within reach.
+*/
+static void register_pages (const lua_State *L) {
+  void (*root) (const void *, size_t);
+  FILE *maps = fopen("/proc/self/maps", "r");
+  char line[512];
+  unsigned long from, to;
+  *(void **)&root = dlsym(RTLD_DEFAULT, "__lsan_register_root_region");
+  while (root != NULL && maps != NULL && fgets(line, sizeof line, maps) != NULL)
+    if (sscanf(line, "%lx-%lx", &from, &to) == 2 && from <= (uintptr_t)L && (uintptr_t)L < to)
+      root((const void *)(uintptr_t)from, to - from);
+  if (maps != NULL) fclose(maps);
+}
+
 static void change_over (lua_State *L) {
   allocator *(*get) (lua_State *, void **);
   void (*set) (lua_State *, allocator *, void *);
-  *(void **)&get = function("lua_getallocf");
-  *(void **)&set = function("lua_setallocf");
+  *(void **)&get = dlsym(RTLD_DEFAULT, "lua_getallocf");
+  *(void **)&set = dlsym(RTLD_DEFAULT, "lua_setallocf");
   struct origin *origin = (struct origin *)malloc(sizeof *origin);
   if (origin == NULL) abort();
   origin->function = get(L, &origin->context);
   origin->next = origins;
   origins = origin;
-  if (origin->function != allocate) set(L, allocate, origin);  /* else it has changed over before */
+  if (origin->function == allocate) return;  /* it has changed over before */
+  register_pages(L);
+  set(L, allocate, origin);
 }
 
 __attribute__((visibility("default"))) int luaopen_watch (lua_State *L);

@@ -244,16 +244,9 @@ const char *json_check_value (const char *p, int depth, struct json_check *check
 
 /* ---- reading checked text -------------------------------------------------------------------------------------- */
 
-/* Whether a quote is escaped: an odd number of backslashes stands before it. */
-static bool is_escaped (const char *start, const char *quote) {
-  const char *p = quote;
-  while (p > start && p[-1] == '\\') p--;
-  return (quote - p) % 2 != 0;
-}
-
 const char *json_string (const char *p, size_t *length) {
   const char *start = p + 1, *quote = strchr(start, '"');
-  while (quote[-1] == '\\' && is_escaped(start, quote)) quote = strchr(quote + 1, '"');
+  while (quote[-1] == '\\' && json_is_escaped(start, quote, false)) quote = strchr(quote + 1, '"');
   *length = (size_t)(quote - start);
   return start;
 }
@@ -478,13 +471,6 @@ static double slow_double (const char *p) {
   return d.negative ? -value : value;
 }
 
-/* digits * 10^exponent */
-struct short_number {
-  bool negative;
-  uint64_t digits;
-  int exponent;
-};
-
 /* Take the digits at *p into n; returns how many there were. */
 static inline ptrdiff_t take_digits (const char **p, uint64_t *n) {
   const char *first = *p, *q = first;
@@ -494,6 +480,15 @@ static inline ptrdiff_t take_digits (const char **p, uint64_t *n) {
   *p = q;
   return q - first;
 }
+
+#ifndef OPENROUTER_NO_FAST_NUMBERS
+
+/* digits * 10^exponent */
+struct short_number {
+  bool negative;
+  uint64_t digits;
+  int exponent;
+};
 
 /* Read a number of up to 19 digits, leading zeros apart, and an exponent of up to 4; false: it is a longer one. */
 static inline bool read_short (const char *p, struct short_number *n) {
@@ -520,8 +515,6 @@ static inline bool read_short (const char *p, struct short_number *n) {
   }
   return count <= LEADING_DIGITS;
 }
-
-#ifndef OPENROUTER_NO_FAST_NUMBERS
 
 /* Powers of ten that a double holds exactly: one multiplication or division by them rounds once, hence correctly. That needs
    doubles that are computed as doubles, which the 8087's are not. */
@@ -576,13 +569,6 @@ static bool wide_double (const struct short_number *n, double *value) {
   return true;
 }
 
-#else
-
-static bool wide_double (const struct short_number *n, double *value) {
-  (void)n, (void)value;
-  return false;
-}
-
 #endif
 
 static bool fast_double (const struct short_number *n, double *value) {
@@ -591,25 +577,24 @@ static bool fast_double (const struct short_number *n, double *value) {
     *value = (double)n->digits * exact_power[n->exponent];
   else if (n->digits <= (uint64_t)1 << 53 && n->exponent < 0 && n->exponent >= -EXACT_POWERS)
     *value = (double)n->digits / exact_power[-n->exponent];
+#ifdef __SIZEOF_INT128__
   else return wide_double(n, value);
-  return true;
-}
-
 #else
-
-static bool fast_double (const struct short_number *n, double *value) {
-  (void)n, (void)value;
-  return false;
+  else return false;
+#endif
+  return true;
 }
 
 #endif
 
 bool json_double (const char *p, double *value) {
+#ifndef OPENROUTER_NO_FAST_NUMBERS
   struct short_number n;
   if (read_short(p, &n) && fast_double(&n, value)) {
     if (n.negative) *value = -*value;
     return true;
   }
+#endif
   *value = slow_double(p);
   return isfinite(*value);
 }

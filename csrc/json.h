@@ -61,6 +61,14 @@ const char *json_fail (struct json_check *check, const char *message, const char
 
 const char *json_skip (const char *p);  /* the byte after the value at p */
 
+/* Whether the character at p is escaped, in a string of which the piece from `start` on is at hand: an odd number of
+   backslashes stands before it. `start_escaped`: the piece begins with an escaped character. */
+static inline bool json_is_escaped (const char *start, const char *p, bool start_escaped) {
+  const char *q = p;
+  while (q > start && q[-1] == '\\') q--;
+  return ((p - q) % 2 != 0) != (q == start && start_escaped);
+}
+
 /* A string's raw characters between the quotes. */
 const char *json_string (const char *p, size_t *length);
 

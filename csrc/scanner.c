@@ -171,25 +171,17 @@ static void string_ended (struct scanner *s) {
   else name_ended(s);
 }
 
-/* Whether the character at p is escaped, in a string of which the piece from `start` on is at hand: an odd number of
-   backslashes stands before it. */
-static bool is_escaped (const char *start, const char *p, bool start_escaped) {
-  const char *q = p;
-  while (q > start && q[-1] == '\\') q--;
-  return ((p - q) % 2 != 0) != (q == start && start_escaped);
-}
-
 /* To the end of the string. Only quotes are looked for, and what stands before them, so that a long one costs little. */
 static const char *pass_string (struct scanner *s, const char *start, const char *end) {
   const char *p = start, *quote;
-  while ((quote = (const char *)memchr(p, '"', (size_t)(end - p))) != NULL && is_escaped(start, quote, s->escaped))
+  while ((quote = (const char *)memchr(p, '"', (size_t)(end - p))) != NULL && json_is_escaped(start, quote, s->escaped))
     p = quote + 1;
   const char *next = quote ? quote + 1 : end;
   /* the quotes belong to a usage, and not to a token */
   if (s->keeps_usage) append(s, start, (size_t)(next - start));
   else if (s->keeps_token) append(s, start, (size_t)((quote ? quote : end) - start));
   if (quote != NULL) string_ended(s);
-  else s->escaped = is_escaped(start, end, s->escaped);
+  else s->escaped = json_is_escaped(start, end, s->escaped);
   return next;
 }
 

@@ -8,10 +8,7 @@
 ** descriptor may be left. Built by spec/lifetime_spec.lua for PUC Lua 5.4, PUC Lua 5.1 and LuaJIT, the C files in csrc/ with it.
 */
 #define _GNU_SOURCE  /* MAP_ANONYMOUS */
-#undef malloc   /* defined on the command line, so that the other files call what is below */
-#undef calloc
-#undef realloc
-#undef free
+#include "failing_memory.h"
 
 #include <curl/curl.h>
 #include <dirent.h>
@@ -36,56 +33,6 @@ int luaopen_openrouter_curl (lua_State *L);
 #define WORKERS 4      /* processes */
 #define MOST_KINDS 10
 #define WRONG 3        /* status of a worker that has said what */
-
-/* ---- memory that is counted ------------------------------------------------------------------------------------ */
-
-enum source { FROM_OURS, FROM_CURL, FROM_LUA, SOURCES };
-
-static long live[SOURCES];  /* blocks */
-
-static void *allocate (enum source source, void *old, size_t size) {
-  void *p = realloc(old, size ? size : 1);
-  if (p != NULL && old == NULL) live[source]++;
-  return p;
-}
-
-static void release (enum source source, void *p) {
-  if (p != NULL) live[source]--;
-  free(p);
-}
-
-static void *zeroed (enum source source, size_t count, size_t size) {
-  void *p = allocate(source, NULL, count * size);
-  if (p != NULL) memset(p, 0, count * size);
-  return p;
-}
-
-void *ours_malloc (size_t size);
-void *ours_calloc (size_t count, size_t size);
-void *ours_realloc (void *p, size_t size);
-void ours_free (void *p);
-void *ours_malloc (size_t size) { return allocate(FROM_OURS, NULL, size); }
-void *ours_calloc (size_t count, size_t size) { return zeroed(FROM_OURS, count, size); }
-void *ours_realloc (void *p, size_t size) { return allocate(FROM_OURS, p, size); }
-void ours_free (void *p) { release(FROM_OURS, p); }
-
-static void *curl_malloc (size_t size) { return allocate(FROM_CURL, NULL, size); }
-static void *curl_calloc (size_t count, size_t size) { return zeroed(FROM_CURL, count, size); }
-static void *curl_realloc (void *p, size_t size) { return allocate(FROM_CURL, p, size); }
-static void curl_release (void *p) { release(FROM_CURL, p); }
-static char *curl_copy (const char *text) {
-  size_t size = strlen(text) + 1;
-  char *copy = (char *)allocate(FROM_CURL, NULL, size);
-  return copy ? (char *)memcpy(copy, text, size) : NULL;
-}
-
-static void *lua_memory (void *context, void *old, size_t old_size, size_t size) {
-  (void)context;
-  (void)old_size;
-  if (size > 0) return allocate(FROM_LUA, old, size);
-  release(FROM_LUA, old);
-  return NULL;
-}
 
 /* ---- one order ------------------------------------------------------------------------------------------------- */
 
@@ -164,7 +111,7 @@ static bool fill (lua_State *L, const char *cases, const char *directory, const 
 }
 
 static void run_once (const char *cases, const char *directory, const int *order, int kinds) {
-  static const char *const left[] = { "blocks of ours are left", "blocks of libcurl are left", "blocks of Lua are left" };
+  static const char *const left[] = { "blocks of ours are left", "blocks of Lua are left", "blocks of libcurl are left" };
   int before = descriptors();
   char path[4096], *end = order_name;
   for (int i = 0; i < kinds; i++) end += snprintf(end, 4, "%s%d", i ? " " : "", order[i]);

@@ -12,10 +12,7 @@
 ** off: when an allocation fails within code it has compiled, it reads the stack before it has written it back, and crashes.
 */
 #define _GNU_SOURCE  /* MAP_ANONYMOUS */
-#undef malloc   /* defined on the command line, so that the other files call what is below */
-#undef calloc
-#undef realloc
-#undef free
+#include "failing_memory.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -39,59 +36,6 @@ int luaopen_openrouter_core (lua_State *L);
 #define WRONG 3    /* status of a worker that has said what */
 #define NAME_SIZE 80
 #define SPARE 2    /* blocks that Lua may have more after a failure: 5.4 keeps call infos and strings by address */
-
-/* ---- memory that fails ----------------------------------------------------------------------------------------- */
-
-enum source { FROM_OURS, FROM_LUA, SOURCES };
-
-static long live[SOURCES];  /* blocks */
-static enum source failing;
-static long asked, first, last;  /* of the failing source: allocations so far, and those that fail */
-static long injected;
-static bool armed;
-
-static bool fails (enum source source) {
-  if (!armed || source != failing) return false;
-  asked++;
-  if (asked < first || asked > last) return false;
-  injected++;
-  return true;
-}
-
-static void *allocate (enum source source, void *old, size_t size) {
-  void *p = fails(source) ? NULL : realloc(old, size ? size : 1);
-  if (p != NULL && old == NULL) live[source]++;
-  return p;
-}
-
-static void release (enum source source, void *p) {
-  if (p != NULL) live[source]--;
-  free(p);
-}
-
-void *ours_malloc (size_t size);
-void *ours_calloc (size_t count, size_t size);
-void *ours_realloc (void *p, size_t size);
-void ours_free (void *p);
-void *ours_malloc (size_t size) { return allocate(FROM_OURS, NULL, size); }
-void *ours_realloc (void *p, size_t size) { return allocate(FROM_OURS, p, size); }
-void ours_free (void *p) { release(FROM_OURS, p); }
-void *ours_calloc (size_t count, size_t size) {
-  if (size > 0 && count > (size_t)-1 / size) return NULL;
-  void *p = allocate(FROM_OURS, NULL, count * size);
-  if (p != NULL) memset(p, 0, count * size);
-  return p;
-}
-
-/* Lua relies on getting less memory than it has. */
-static void *lua_memory (void *context, void *old, size_t old_size, size_t size) {
-  (void)context;
-  if (size == 0) {
-    release(FROM_LUA, old);
-    return NULL;
-  }
-  return old != NULL && size <= old_size ? realloc(old, size) : allocate(FROM_LUA, old, size);
-}
 
 /* ---- one run --------------------------------------------------------------------------------------------------- */
 
@@ -263,7 +207,7 @@ static int work (int worker) {
   for (int number = 1 + worker; expect(number, &o); number += WORKERS) {
     lua_State *L = start();
     here->cases++;
-    for (int source = 0; source < SOURCES; source++)
+    for (int source = FROM_OURS; source <= FROM_LUA; source++)
       for (int all_from = 0; all_from < 2; all_from++)
         wrong |= sweep(L, number, &o, (enum source)source, all_from);
     wrong |= close_state(L);
@@ -316,7 +260,7 @@ int main (int argc, char **argv) {
   for (int i = 0; i < WORKERS; i++) {
     wrong |= judge(&all[i], worker[i]);
     count += all[i].cases;
-    for (int s = 0; s < SOURCES; s++) sum[s] += all[i].injected[s];
+    for (int s = FROM_OURS; s <= FROM_LUA; s++) sum[s] += all[i].injected[s];
   }
   printf("%ld failures injected into %d cases (lua %ld, ours %ld)\n", sum[FROM_LUA] + sum[FROM_OURS], count, sum[FROM_LUA],
          sum[FROM_OURS]);

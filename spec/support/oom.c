@@ -8,10 +8,7 @@
 ** every id must end once and as it ends otherwise, and nothing may be left allocated. Built by spec/oom_spec.lua.
 */
 #define _GNU_SOURCE  /* MAP_ANONYMOUS */
-#undef malloc   /* defined on the command line, so that the other files call what is below */
-#undef calloc
-#undef realloc
-#undef free
+#include "failing_memory.h"
 
 #include <curl/curl.h>
 #include <lauxlib.h>
@@ -35,71 +32,6 @@ int luaopen_openrouter_curl (lua_State *L);
 #define MOST_STEPS 10000 /* of a run */
 #define IN_A_ROW 5
 #define WRONG 3          /* status of a worker that has said what */
-
-/* ---- memory that fails ----------------------------------------------------------------------------------------- */
-
-enum source { FROM_OURS, FROM_CURL, FROM_LUA, SOURCES };
-
-static long live[SOURCES];  /* blocks */
-static enum source failing;
-static long asked, first, last;  /* of the failing source: allocations so far, and those that fail */
-static long injected;
-static bool armed;
-
-static bool fails (enum source source) {
-  if (!armed || source != failing) return false;
-  asked++;
-  if (asked < first || asked > last) return false;
-  injected++;
-  return true;
-}
-
-static void *allocate (enum source source, void *old, size_t size) {
-  void *p = fails(source) ? NULL : realloc(old, size ? size : 1);
-  if (p != NULL && old == NULL) live[source]++;
-  return p;
-}
-
-static void release (enum source source, void *p) {
-  if (p != NULL) live[source]--;
-  free(p);
-}
-
-static void *zeroed (enum source source, size_t count, size_t size) {
-  if (size > 0 && count > (size_t)-1 / size) return NULL;
-  void *p = allocate(source, NULL, count * size);
-  if (p != NULL) memset(p, 0, count * size);
-  return p;
-}
-
-void *ours_malloc (size_t size);
-void *ours_calloc (size_t count, size_t size);
-void *ours_realloc (void *p, size_t size);
-void ours_free (void *p);
-void *ours_malloc (size_t size) { return allocate(FROM_OURS, NULL, size); }
-void *ours_calloc (size_t count, size_t size) { return zeroed(FROM_OURS, count, size); }
-void *ours_realloc (void *p, size_t size) { return allocate(FROM_OURS, p, size); }
-void ours_free (void *p) { release(FROM_OURS, p); }
-
-static void *curl_malloc (size_t size) { return allocate(FROM_CURL, NULL, size); }
-static void *curl_calloc (size_t count, size_t size) { return zeroed(FROM_CURL, count, size); }
-static void *curl_realloc (void *p, size_t size) { return allocate(FROM_CURL, p, size); }
-static void curl_release (void *p) { release(FROM_CURL, p); }
-static char *curl_copy (const char *text) {
-  size_t size = strlen(text) + 1;
-  char *copy = (char *)allocate(FROM_CURL, NULL, size);
-  return copy ? (char *)memcpy(copy, text, size) : NULL;
-}
-
-/* Lua relies on getting less memory than it has. */
-static void *lua_memory (void *context, void *old, size_t old_size, size_t size) {
-  (void)context;
-  if (size == 0) {
-    release(FROM_LUA, old);
-    return NULL;
-  }
-  return old != NULL && size <= old_size ? realloc(old, size) : allocate(FROM_LUA, old, size);
-}
 
 /* ---- the batch ------------------------------------------------------------------------------------------------- */
 
@@ -181,7 +113,7 @@ static const char script[] =
 /* ---- one run --------------------------------------------------------------------------------------------------- */
 
 static int complain (const char *what) {
-  static const char *const names[] = { "our", "libcurl's", "Lua's" };
+  static const char *const names[] = { "our", "Lua's", "libcurl's" };
   fprintf(stderr, "%s allocations %ld to %ld failing: %s\n", names[failing], first, last, what);
   return 1;
 }
@@ -222,7 +154,7 @@ static int go_through (lua_State *L) {
 }
 
 static int run_once (const char *url, long run) {
-  static const char *const left[] = { "blocks of ours are left", "blocks of libcurl are left", "blocks of Lua are left" };
+  static const char *const left[] = { "blocks of ours are left", "blocks of Lua are left", "blocks of libcurl are left" };
   lua_State *L = start(url, run);
   alarm(PATIENCE);
   asked = injected = 0;

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE  /* flock */
+#define _FILE_OFFSET_BITS 64
 #include "file.h"
 
 #include <aio.h>
@@ -296,6 +297,16 @@ void file_reader_close (struct file_reader *r) {
   r->fd = -1;
 }
 
+void file_reader_seek (struct file_reader *r, uint64_t offset) {
+  r->anywhere = true;
+  r->at = offset;
+  r->start = r->end = 0;
+  r->number = 0;
+  r->at_end = r->passing_over = false;
+}
+
+uint64_t file_reader_offset (const struct file_reader *r) { return r->at - (r->end - r->start); }
+
 /* Make room for READ_SIZE more bytes and a NUL. */
 static bool make_room (struct file_reader *r) {
   if (r->start > 0) {
@@ -318,10 +329,11 @@ static enum file_line failure (void) { return errno == EINTR ? FILE_INTERRUPTED 
 static bool fill (struct file_reader *r) {
   ssize_t n;
   if (!make_room(r)) return false;
-  n = read(r->fd, r->buffer + r->end, READ_SIZE);
+  n = r->anywhere ? pread(r->fd, r->buffer + r->end, READ_SIZE, (off_t)r->at) : read(r->fd, r->buffer + r->end, READ_SIZE);
   if (n < 0) return false;
   if (n == 0) r->at_end = true;
   r->end += (size_t)n;
+  r->at += (uint64_t)n;
   return true;
 }
 

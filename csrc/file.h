@@ -60,6 +60,8 @@ struct file_reader {
   char *buffer;
   size_t capacity, start, end;  /* bytes read and not handed out are buffer[start..end) */
   uint64_t number;              /* lines handed out */
+  bool anywhere;                /* the descriptor's own position is neither used nor moved, but `at` */
+  uint64_t at;                  /* bytes read since the beginning of the file */
 };
 
 enum file_line { FILE_LINE, FILE_LAST_LINE, FILE_TOO_LONG, FILE_END, FILE_ERROR, FILE_INTERRUPTED };
@@ -67,6 +69,10 @@ enum file_line { FILE_LINE, FILE_LAST_LINE, FILE_TOO_LONG, FILE_END, FILE_ERROR,
 /* path "-" is standard input */
 int file_reader_open (struct file_reader *r, const char *path);
 void file_reader_close (struct file_reader *r);
+
+/* Read on from an offset of a regular file. For a reader that is all zero but its descriptor, which others may use too. */
+void file_reader_seek (struct file_reader *r, uint64_t offset);
+uint64_t file_reader_offset (const struct file_reader *r);  /* where the next line starts */
 
 /* The next line without its end, followed by a NUL, valid until the next call. FILE_LAST_LINE: it has no line end, as if
    cut short. FILE_TOO_LONG: passed over, nothing to read. FILE_INTERRUPTED: by a signal; nothing is lost, call again. */

@@ -26,6 +26,12 @@ double histogram_value (int bucket, bool integers) {
   return integers ? floor(middle) : middle;
 }
 
+void histogram_bounds (int bucket, double *from, double *to) {
+  int octave = (bucket - 1) / SUB_BUCKETS, part = (bucket - 1) % SUB_BUCKETS;
+  *from = bucket == 0 ? 0 : ldexp(SUB_BUCKETS + part, octave + LOWEST_EXPONENT - 6);
+  *to = bucket == 0 ? ldexp(1, LOWEST_EXPONENT) : ldexp(SUB_BUCKETS + part + 1, octave + LOWEST_EXPONENT - 6);
+}
+
 void histogram_octave (int bucket, double *from, double *to) {
   int octave = (bucket - 1) / SUB_BUCKETS;
   *from = bucket == 0 ? 0 : ldexp(1, octave + LOWEST_EXPONENT);
@@ -45,6 +51,14 @@ bool histogram_reserve (struct histogram *h, int bucket) {
   h->first = (uint16_t)first;
   h->size = (uint16_t)(end - first);
   return true;
+}
+
+bool histogram_reserve_all (struct histogram *h, const struct histogram *other) {
+  return other->size == 0 || (histogram_reserve(h, other->first) && histogram_reserve(h, other->first + other->size - 1));
+}
+
+void histogram_merge (struct histogram *h, const struct histogram *other) {
+  for (int i = 0; i < other->size; i++) h->count[other->first + i - h->first] += other->count[i];
 }
 
 void histogram_add (struct histogram *h, int bucket) { h->count[bucket - h->first]++; }

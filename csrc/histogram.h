@@ -24,14 +24,21 @@ int histogram_bucket (double value);
 /* Make sure that the bucket has room; false when there is no memory, and nothing has changed. */
 bool histogram_reserve (struct histogram *h, int bucket);
 
+bool histogram_reserve_all (struct histogram *h, const struct histogram *other);  /* all buckets of the other */
+
 void histogram_add (struct histogram *h, int bucket);     /* after histogram_reserve */
 void histogram_remove (struct histogram *h, int bucket);  /* what was added before */
+
+void histogram_merge (struct histogram *h, const struct histogram *other);  /* after histogram_reserve_all */
 
 /* The bucket of the value with this rank, 1 for the smallest; there must be that many. */
 int histogram_rank (const struct histogram *h, uint64_t rank);
 
 /* What stands for the values of a bucket. */
 double histogram_value (int bucket, bool integers);
+
+/* The bounds of a bucket: values from *from to less than *to. */
+void histogram_bounds (int bucket, double *from, double *to);
 
 /* The power of two that a bucket is part of: values from *from to less than *to. */
 void histogram_octave (int bucket, double *from, double *to);

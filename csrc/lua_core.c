@@ -1,7 +1,7 @@
 /*
 ** lua_core: the module openrouter.core, everything that needs libc alone; the files in lua/openrouter give it its public face.
 */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE  /* _SC_NPROCESSORS_ONLN, TIOCGWINSZ */
 #include "fields.h"
 #include "lua_error.h"
 #include "lua_file.h"
@@ -16,6 +16,7 @@
 #include "lua_value.h"
 #include "lua_zone.h"
 
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,12 +88,30 @@ static int is_terminal (lua_State *L) {
   return 1;
 }
 
+/* terminal_width(descriptor) -> columns | nil: it is none */
+static int terminal_width (lua_State *L) {
+  struct winsize size;
+  const int fd = (int)luaL_checkinteger(L, 1);
+  if (!isatty(fd) || ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0;
+  lua_pushinteger(L, size.ws_col);
+  return 1;
+}
+
+/* processors() -> how many this machine has at work, 64 at most */
+static int processors (lua_State *L) {
+  const long count = sysconf(_SC_NPROCESSORS_ONLN);
+  lua_pushinteger(L, count < 1 ? 1 : count > 64 ? 64 : (lua_Integer)count);
+  return 1;
+}
+
 static const luaL_Reg functions[] = { { "quote", value_quote },
                                       { "number_text", value_number_text },
                                       { "status_kind", status_kind },
                                       { "now", now },
                                       { "unix_time", unix_time },
                                       { "is_terminal", is_terminal },
+                                      { "terminal_width", terminal_width },
+                                      { "processors", processors },
                                       { NULL, NULL } };
 static const luaL_Reg record_functions[] = { { "decode", record_lua_decode }, { NULL, NULL } };
 

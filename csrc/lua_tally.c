@@ -1,34 +1,48 @@
 /*
-** core.tally { dimensions = names, sums = names, spreads = names, zone = zone, since = seconds, ["until"] = seconds,
-**   first_day = days, last_day = days, where = { { name, value, … }, … } } -> tally
+** core.tally { dimensions = names, more = { names, … }, sums = names, spreads = names, zone = zone, since = seconds,
+**   ["until"] = seconds, first_day = days, last_day = days, where = { { name, value, … }, … }, dearest = count,
+**   health = boolean } -> tally
 **
 ** A dimension is a field, "hour", "day", "week" or "month" (of the zone, or of UTC where there is none) or
-** "context.<name>"; a sum is "spend", "cancelled", "failed_attempts" or a field of money or integers; a spread is a field
-** of numbers or integers; `where` has dimensions too. report.lua checks the names before, so a wrong one here is a fault of
-** the program and raises. Groups are numbered from 1, group 0 is the total; sums and spreads by their place in the
-** declaration.
+** "context.<name>"; `more` are further sets of groups. A sum is one of those in `plain_sums` below or a field of money or
+** integers; a spread is a field of numbers or integers; `where` has dimensions too. Whoever wants the dearest has "spend" as the
+** first sum. report.lua checks the names before, so a wrong one here is a fault of the program and raises. Groups are numbered
+** from 1 through all sets, group 0 is the total; sums and spreads by their place in the declaration.
 */
 #include "lua_tally.h"
 
 #include "lua_record.h"
+#include "histogram.h"
+#include "instant.h"
 #include "lua_zone.h"
-#include "tally.h"
+#include "tally_file.h"
 
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
 #define TALLY_METATABLE "openrouter.tally"
+#define READING_METATABLE "openrouter.reading"
 
 struct handle {
   struct tally *tally;
   struct tally_declaration declaration;  /* what it points to is the caller's and gone after the constructor */
+  bool reading;                          /* a file is being read into it */
   int sums;                              /* measures 0 … sums - 1; behind them the spreads */
 };
 
 static struct handle *check_handle (lua_State *L) {
   struct handle *h = (struct handle *)luaL_checkudata(L, 1, TALLY_METATABLE);
   luaL_argcheck(L, h->tally != NULL, 1, "a tally that was never made");
+  luaL_argcheck(L, !h->reading, 1, "a file is being read into this tally");
+  return h;
+}
+
+/* For reading: with one record for each id. */
+static struct handle *check_resolved (lua_State *L) {
+  struct handle *h = check_handle(L);
+  if (!tally_resolve(h->tally)) luaL_error(L, "not enough memory");
   return h;
 }
 
@@ -82,14 +96,23 @@ static void set_dimension (lua_State *L, struct tally_dimension *d, const char *
   }
 }
 
+static const struct { const char *name; enum tally_measure_kind kind; } plain_sums[] = {
+  { "spend", TALLY_SPEND }, { "spend_openrouter", TALLY_SPEND_OPENROUTER }, { "spend_upstream", TALLY_SPEND_UPSTREAM },
+  { "cancelled", TALLY_CANCELLED }, { "byok", TALLY_BYOK }, { "failed_attempts", TALLY_FAILED_ATTEMPTS },
+  { "failed_attempts_latency", TALLY_FAILED_LATENCY }, { "first", TALLY_FIRST }, { "last", TALLY_LAST },
+  { "requests", TALLY_REQUESTS }
+};
+
 static void set_sum (lua_State *L, struct tally_measure *m, const char *name, size_t length) {
+  for (size_t i = 0; i < sizeof plain_sums / sizeof plain_sums[0]; i++) {
+    if (strcmp(name, plain_sums[i].name) != 0) continue;
+    m->kind = plain_sums[i].kind;
+    return;
+  }
+  m->kind = TALLY_SUM;
   m->field = field_find(name, length);
-  if (strcmp(name, "spend") == 0) m->kind = TALLY_SPEND;
-  else if (strcmp(name, "cancelled") == 0) m->kind = TALLY_CANCELLED;
-  else if (strcmp(name, "failed_attempts") == 0) m->kind = TALLY_FAILED_ATTEMPTS;
-  else if (m->field >= 0 && (field_info[m->field].type == TYPE_MONEY || field_info[m->field].type == TYPE_INTEGER))
-    m->kind = TALLY_SUM;
-  else luaL_error(L, "tally: '%s' cannot be summed up", name);
+  if (m->field < 0 || (field_info[m->field].type != TYPE_MONEY && field_info[m->field].type != TYPE_INTEGER))
+    luaL_error(L, "tally: '%s' cannot be summed up", name);
 }
 
 static void set_spread (lua_State *L, struct tally_measure *m, const char *name, size_t length) {
@@ -180,19 +203,60 @@ static void read_conditions (lua_State *L, struct tally_declaration *d) {
   }
 }
 
-/* Zone and values are left on the stack, where they are safe until the tally has copies. */
-static void read_declaration (lua_State *L, struct handle *h) {
-  struct tally_declaration *d = &h->declaration;
+/* The list of names on top of the stack as a set of dimensions. */
+static void read_set (lua_State *L, struct tally_set *set) {
   size_t length;
-  d->dimensions = push_names(L, "dimensions", TALLY_MAX_DIMENSIONS);
-  for (int i = 0; i < d->dimensions; i++) {
+  luaL_checktype(L, lua_gettop(L), LUA_TTABLE);
+  if (compat_rawlen(L, -1) > TALLY_MAX_DIMENSIONS) luaL_error(L, "tally: more than %d dimensions", TALLY_MAX_DIMENSIONS);
+  set->dimensions = (int)compat_rawlen(L, -1);
+  for (int i = 0; i < set->dimensions; i++) {
     const char *name = name_at(L, i, &length);
-    set_dimension(L, &d->dimension[i], name, length);
+    set_dimension(L, &set->dimension[i], name, length);
+  }
+}
+
+static void read_sets (lua_State *L, struct tally_declaration *d) {
+  push_names(L, "dimensions", TALLY_MAX_DIMENSIONS);
+  read_set(L, &d->set[0]);
+  lua_pop(L, 1);
+  lua_pushliteral(L, "more");
+  lua_rawget(L, 1);
+  d->sets = 1;
+  if (!lua_isnil(L, -1)) {
+    luaL_checktype(L, -1, LUA_TTABLE);
+    const int more = (int)compat_rawlen(L, -1);
+    if (more > TALLY_MAX_SETS - 1) luaL_error(L, "tally: more than %d sets", TALLY_MAX_SETS);
+    for (; d->sets <= more; d->sets++) {
+      lua_rawgeti(L, -1, d->sets);
+      read_set(L, &d->set[d->sets]);
+      lua_pop(L, 1);
+    }
   }
   lua_pop(L, 1);
+}
+
+static void read_lists (lua_State *L, struct tally_declaration *d) {
+  lua_pushliteral(L, "dearest");
+  lua_rawget(L, 1);
+  lua_pushliteral(L, "health");
+  lua_rawget(L, 1);
+  d->health = lua_toboolean(L, -1);
+  const lua_Number dearest = lua_tonumber(L, -2);
+  if (!(dearest >= 0 && dearest <= TALLY_MAX_DEAREST)) luaL_error(L, "tally: no such number of the dearest");
+  d->dearest = (int)dearest;
+  if (d->dearest > 0 && (d->measures == 0 || d->measure[0].kind != TALLY_SPEND))
+    luaL_error(L, "tally: the first sum must be spend");
+  lua_pop(L, 2);
+}
+
+/* Names, zone and values are left where they are safe until the tally has copies. */
+static void read_declaration (lua_State *L, struct handle *h) {
+  struct tally_declaration *d = &h->declaration;
+  read_sets(L, d);
   read_measures(L, d, "sums", set_sum);
   h->sums = d->measures;
   read_measures(L, d, "spreads", set_spread);
+  read_lists(L, d);
   read_zone(L, d);
   read_period(L, &d->period);
   read_conditions(L, d);
@@ -239,7 +303,7 @@ static int add_line (lua_State *L) {
   struct handle *h = check_handle(L);
   size_t length;
   const char *why = "", *line = luaL_checklstring(L, 2, &length);
-  enum tally_line what = tally_add_line(h->tally, line, length, &why);
+  enum tally_line what = tally_add_line(h->tally, line, length, TALLY_KEEP, &why);
   if (what < TALLY_MALFORMED) {
     lua_pushvalue(L, lua_upvalueindex(1 + (int)what));
     return 1;
@@ -251,17 +315,31 @@ static int add_line (lua_State *L) {
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-/* tally:groups() -> how many there are, those without records among them */
+/* tally:groups([set]) -> how many groups the set has, those without records among them, and how many come before them */
 static int count_groups (lua_State *L) {
-  size_t count = tally_groups(check_handle(L)->tally);
-  compat_integer(L, count);
-  return 1;
+  struct handle *h = check_resolved(L);
+  const lua_Integer set = luaL_optinteger(L, 2, 1);
+  size_t before = 0;
+  luaL_argcheck(L, set >= 1 && set <= h->declaration.sets, 2, "no such set");
+  for (int i = 0; i < set - 1; i++) before += tally_groups(h->tally, i);
+  compat_integer(L, tally_groups(h->tally, (int)set - 1));
+  compat_integer(L, before);
+  return 2;
 }
 
-static const struct tally_group *check_group (lua_State *L, const struct tally *t) {
+/* The group called for by argument 2, and its set, -1 for the total. */
+static const struct tally_group *check_group (lua_State *L, const struct handle *h, int *set) {
   lua_Integer i = luaL_checkinteger(L, 2);
-  luaL_argcheck(L, i >= 0 && (size_t)i <= tally_groups(t), 2, "no such group");
-  return i == 0 ? tally_total(t) : tally_group(t, (size_t)i - 1);
+  *set = -1;
+  if (i == 0) return tally_total(h->tally);
+  luaL_argcheck(L, i > 0, 2, "no such group");
+  for (*set = 0; *set < h->declaration.sets; ++*set) {
+    const size_t count = tally_groups(h->tally, *set);
+    if ((size_t)i <= count) return tally_group(h->tally, *set, (size_t)i - 1);
+    i -= (lua_Integer)count;
+  }
+  luaL_argerror(L, 2, "no such group");
+  return NULL;
 }
 
 static int check_place (lua_State *L, int argument, int count) {
@@ -272,7 +350,8 @@ static int check_place (lua_State *L, int argument, int count) {
 
 /* tally:generations(group) -> how many records */
 static int group_generations (lua_State *L) {
-  uint32_t count = tally_generations(check_group(L, check_handle(L)->tally));
+  int set;
+  uint32_t count = tally_generations(check_group(L, check_resolved(L), &set));
   compat_integer(L, count);
   return 1;
 }
@@ -286,13 +365,14 @@ static void push_key (lua_State *L, const struct tally_key *key) {
   }
 }
 
-/* tally:key(group) -> the value in each dimension; nothing for the total */
+/* tally:key(group) -> the value in each dimension of its set; nothing for the total */
 static int group_key (lua_State *L) {
-  struct handle *h = check_handle(L);
-  const struct tally_group *g = check_group(L, h->tally);
+  struct handle *h = check_resolved(L);
+  int set;
+  const struct tally_group *g = check_group(L, h, &set);
   struct tally_key key;
   const char *cursor = NULL;
-  int count = g == tally_total(h->tally) ? 0 : h->declaration.dimensions;
+  const int count = set < 0 ? 0 : h->declaration.set[set].dimensions;
   luaL_checkstack(L, count, "too many dimensions");
   for (int i = 0; i < count; i++) {
     tally_next_key(g, &cursor, &key);
@@ -301,59 +381,126 @@ static int group_key (lua_State *L) {
   return count;
 }
 
-/* A sum of integers, in 128 bits; a double where Lua's integers end. */
-static void push_integer_sum (lua_State *L, const struct money *sum) {
-  bool negative = sum->high >> 63;
-  bool fits = sum->high == (negative ? UINT64_MAX : 0) && sum->low >> 63 == (uint64_t)negative;
-  if (fits) {
+/* As a number, though it stands as if it were money, `digits` of which are behind the point. */
+static void push_scaled (lua_State *L, const struct money_sum *sum, const char *power) {
+  char text[MONEY_SUM_TEXT_SIZE + 4];
+  double number = 0;
+  strcpy(text + money_sum_format(text, sum), power);
+  json_double(text, &number);
+  lua_pushnumber(L, number);
+}
+
+/* A sum of integers; a double where Lua's integers end. */
+static void push_integer_sum (lua_State *L, const struct money_sum *sum) {
+  const bool negative = sum->top < 0;
+  const uint64_t rest = negative ? UINT64_MAX : 0;
+  if ((uint64_t)sum->top == rest && sum->high == rest && sum->low >> 63 == (uint64_t)negative) {
     int64_t value;
     memcpy(&value, &sum->low, sizeof value);
     compat_integer(L, value);
     return;
   }
-  char text[MONEY_TEXT_SIZE + 4];  /* as if it were money, so 10^27 times too small */
-  double number = 0;
-  memcpy(text + money_format(text, sum), "e27", 4);
-  json_double(text, &number);
-  lua_pushnumber(L, number);
+  push_scaled(L, sum, "e27");
 }
 
-static void push_money (lua_State *L, const struct money *sum) {
-  char text[MONEY_TEXT_SIZE];
-  size_t length = money_format(text, sum);
-  lua_pushnumber(L, money_double(sum));
+static void push_money (lua_State *L, const struct money_sum *sum) {
+  char text[MONEY_SUM_TEXT_SIZE];
+  size_t length = money_sum_format(text, sum);
+  lua_pushnumber(L, money_sum_double(sum));
   lua_pushlstring(L, text, length);
 }
 
-/* tally:sum(group, place) -> how many records have a value, their sum [, exactly, where it is money] */
+/* RFC 3339, in the zone of the tally; "" outside of the years 1970 to 9999. */
+static void push_time (lua_State *L, const struct zone *zone, double seconds) {
+  char text[INSTANT_SIZE];
+  struct zone_span span = { 0, 0, 0 };
+  const int offset = zone ? zone_offset(zone, &span, (int64_t)floor(seconds)) : 0;
+  const size_t length = instant_format(text, seconds + offset);
+  const int minutes = (offset < 0 ? -offset : offset) / 60;
+  if (zone == NULL || length == 0) lua_pushlstring(L, text, length);
+  else lua_pushfstring(L, "%s%s%d%d:%d%d", (text[length - 1] = '\0', text), offset < 0 ? "-" : "+", minutes / 600,
+                       minutes / 60 % 10, minutes % 60 / 10, minutes % 10);
+}
+
+/* tally:sum(group, place) -> how many records have a value, their sum [, exactly, where it is money]; of a time, Unix time and
+   text */
 static int group_sum (lua_State *L) {
-  struct handle *h = check_handle(L);
-  const struct tally_group *g = check_group(L, h->tally);
+  struct handle *h = check_resolved(L);
+  int set;
+  const struct tally_group *g = check_group(L, h, &set);
   int measure = check_place(L, 3, h->sums);
   const struct tally_measure *m = &h->declaration.measure[measure];
-  struct money sum;
+  struct money_sum sum;
+  double seconds;
   uint32_t values = tally_sum(g, measure, &sum);
   compat_integer(L, values);
-  if (m->kind == TALLY_SPEND || (m->kind == TALLY_SUM && field_info[m->field].type == TYPE_MONEY)) {
-    push_money(L, &sum);
-    return 3;
+  switch (m->kind) {
+    case TALLY_SPEND: case TALLY_SPEND_OPENROUTER: case TALLY_SPEND_UPSTREAM: push_money(L, &sum); return 3;
+    case TALLY_FAILED_LATENCY: push_scaled(L, &sum, ""); return 2;
+    case TALLY_FIRST: case TALLY_LAST:
+      if (!tally_time(g, measure, &seconds)) return 1;
+      lua_pushnumber(L, seconds);
+      push_time(L, tally_zone(h->tally), seconds);
+      return 3;
+    default:
+      if (m->kind == TALLY_SUM && field_info[m->field].type == TYPE_MONEY) push_money(L, &sum);
+      else push_integer_sum(L, &sum);
+      return lua_gettop(L) - 3;
   }
-  push_integer_sum(L, &sum);
-  return 2;
+}
+
+static bool is_integer_spread (const struct handle *h, int measure) {
+  return field_info[h->declaration.measure[measure].field].type == TYPE_INTEGER;
 }
 
 /* tally:quantile(group, place, percent) -> number, or nil where no record has a value */
 static int group_quantile (lua_State *L) {
-  struct handle *h = check_handle(L);
-  const struct tally_group *g = check_group(L, h->tally);
+  struct handle *h = check_resolved(L);
+  int set;
+  const struct tally_group *g = check_group(L, h, &set);
   int measure = h->sums + check_place(L, 3, h->declaration.measures - h->sums);
   lua_Integer percent = luaL_checkinteger(L, 4);
   double value;
   luaL_argcheck(L, percent >= 0 && percent <= 100, 4, "not a percentage");
   if (!tally_quantile(h->tally, g, measure, (int)percent, &value)) return 0;
-  if (field_info[h->declaration.measure[measure].field].type == TYPE_INTEGER && value < 9007199254740992.0)
-    compat_integer(L, value);
+  if (is_integer_spread(h, measure) && value < 9007199254740992.0) compat_integer(L, value);
   else lua_pushnumber(L, value);
+  return 1;
+}
+
+/* tally:histogram(group, place) -> { { from = , to = , count = }, … }, those with records, rising */
+static int group_histogram (lua_State *L) {
+  struct handle *h = check_resolved(L);
+  int set, entries = 0;
+  const struct tally_group *g = check_group(L, h, &set);
+  const struct histogram *spread = tally_histogram(g, h->sums + check_place(L, 3, h->declaration.measures - h->sums));
+  double from, to;
+  lua_newtable(L);
+  for (int i = 0; i < spread->size; i++) {
+    if (spread->count[i] == 0) continue;
+    histogram_bounds(spread->first + i, &from, &to);
+    lua_createtable(L, 0, 3);
+    lua_pushnumber(L, from);
+    lua_setfield(L, -2, "from");
+    lua_pushnumber(L, to);
+    lua_setfield(L, -2, "to");
+    compat_integer(L, spread->count[i]);
+    lua_setfield(L, -2, "count");
+    lua_rawseti(L, -2, ++entries);
+  }
+  return 1;
+}
+
+/* tally:dearest() -> { text, … }: records with the members that a list shows, the greatest spend first */
+static int list_dearest (lua_State *L) {
+  struct handle *h = check_resolved(L);
+  size_t length;
+  const char *text;
+  lua_newtable(L);
+  for (int i = 0; (text = tally_dearest(h->tally, i, &length)) != NULL; i++) {
+    lua_pushlstring(L, text, length);
+    lua_rawseti(L, -2, i + 1);
+  }
   return 1;
 }
 
@@ -362,18 +509,129 @@ static void push_count (lua_State *L, const char *name, uint64_t count) {
   lua_setfield(L, -2, name);
 }
 
-/* tally:counts() -> { failed =, pending =, duplicates =, conflicts =, filtered =, undated = } */
+/* tally:providers() -> { { provider_name = , attempts = , failed_attempts = , failed_attempts_latency = ms }, … } */
+static int list_providers (lua_State *L) {
+  struct handle *h = check_resolved(L);
+  struct tally_provider p;
+  int entries = 0;
+  lua_newtable(L);
+  for (size_t i = 0; tally_provider(h->tally, i, &p); i++) {
+    if (p.attempts == 0) continue;
+    lua_createtable(L, 0, 4);
+    lua_pushlstring(L, p.name, p.length);
+    lua_setfield(L, -2, "provider_name");
+    push_count(L, "attempts", p.attempts);
+    push_count(L, "failed_attempts", p.failed);
+    push_scaled(L, &p.failed_latency, "");
+    lua_setfield(L, -2, "failed_attempts_latency");
+    lua_rawseti(L, -2, ++entries);
+  }
+  return 1;
+}
+
+/* tally:counts() -> { failed =, pending =, duplicates =, … }; instant_cost is text, to the last digit */
 static int push_counts (lua_State *L) {
-  struct tally_counts counts = tally_counts(check_handle(L)->tally);
-  lua_createtable(L, 0, 6);
+  struct tally_counts counts = tally_counts(check_resolved(L)->tally);
+  char text[MONEY_SUM_TEXT_SIZE];
+  lua_createtable(L, 0, 9);
   push_count(L, "failed", counts.failed);
   push_count(L, "pending", counts.open);
+  push_count(L, "instant_unknown", counts.instant_unknown);
   push_count(L, "duplicates", counts.duplicates);
   push_count(L, "conflicts", counts.conflicts);
   push_count(L, "filtered", counts.filtered);
   push_count(L, "undated", counts.undated);
+  push_count(L, "changed", counts.changed);
+  lua_pushlstring(L, text, money_sum_format(text, &counts.instant_cost));
+  lua_setfield(L, -2, "instant_cost");
   return 1;
 }
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+struct reader {
+  struct tally_reading *reading;
+  struct handle *into;  /* in whose environment this is kept, so that it lives on */
+};
+
+static struct reader *check_reader (lua_State *L) {
+  struct reader *r = (struct reader *)luaL_checkudata(L, 1, READING_METATABLE);
+  luaL_argcheck(L, r->reading != NULL && r->into->tally != NULL, 1, "a reading that has ended");
+  return r;
+}
+
+static int reader_gc (lua_State *L) {
+  struct reader *r = (struct reader *)luaL_checkudata(L, 1, READING_METATABLE);
+  if (r->reading != NULL) r->into->reading = false;
+  tally_reading_free(r->reading);
+  r->reading = NULL;
+  return 0;
+}
+
+/* tally:read(path, threads) -> reading | nil, why. Until it is done the tally is of no other use. */
+static int read_file (lua_State *L) {
+  struct handle *h = check_handle(L);
+  const char *path = luaL_checkstring(L, 2);
+  const lua_Integer threads = luaL_checkinteger(L, 3);
+  luaL_argcheck(L, threads >= 1 && threads <= TALLY_MAX_THREADS, 3, "no such number of threads");
+  lua_settop(L, 2);
+  struct reader *r = (struct reader *)compat_newuserdata(L, sizeof *r);
+  r->reading = NULL;
+  r->into = h;
+  luaL_getmetatable(L, READING_METATABLE);
+  lua_setmetatable(L, -2);
+  lua_createtable(L, 1, 0);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, -2, 1);
+  compat_setuservalue(L, 3);
+  r->reading = tally_reading_new(h->tally, path, (int)threads);
+  if (r->reading == NULL) return push_refusal(L, strerror(errno));
+  h->reading = true;
+  return 1;
+}
+
+/* reading:step() -> true (call again, with a call of Lua's in between, where signals are seen), false: it is done;
+   nil, why: it failed */
+static int reader_step (lua_State *L) {
+  struct reader *r = check_reader(L);
+  const char *why = "";
+  const enum tally_step what = tally_reading_step(r->reading, &why);
+  if (what == TALLY_MORE || what == TALLY_SIGNAL) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  r->into->reading = false;
+  if (what == TALLY_TROUBLE) return push_refusal(L, why);
+  lua_pushboolean(L, 0);
+  return 1;
+}
+
+static void push_notes (lua_State *L, const struct tally_read *result) {
+  lua_createtable(L, result->notes, 0);
+  for (int i = 0; i < result->notes; i++) {
+    lua_createtable(L, 0, 2);
+    push_count(L, "line", result->note[i].line);
+    lua_pushstring(L, result->note[i].reason);
+    lua_setfield(L, -2, "reason");
+    lua_rawseti(L, -2, i + 1);
+  }
+}
+
+/* reading:result() -> { records =, skipped =, notes = { { line =, reason = }, … }, done = bytes, size = bytes } */
+static int reader_result (lua_State *L) {
+  const struct tally_read *result = tally_reading_result(check_reader(L)->reading);
+  lua_createtable(L, 0, 5);
+  push_count(L, "records", result->records);
+  push_count(L, "skipped", result->skipped);
+  push_count(L, "done", result->done);
+  push_count(L, "size", result->size);
+  push_notes(L, result);
+  lua_setfield(L, -2, "notes");
+  return 1;
+}
+
+static const luaL_Reg reader_metamethods[] = { { "__gc", reader_gc }, { NULL, NULL } };
+static const luaL_Reg reader_methods[] = { { "step", reader_step }, { "result", reader_result }, { NULL, NULL } };
 
 static const luaL_Reg functions[] = { { "tally", new_tally }, { NULL, NULL } };
 static const luaL_Reg metamethods[] = { { "__gc", handle_gc }, { NULL, NULL } };
@@ -384,7 +642,11 @@ static const luaL_Reg methods[] = { { "add", add_record },
                                     { "key", group_key },
                                     { "sum", group_sum },
                                     { "quantile", group_quantile },
+                                    { "histogram", group_histogram },
+                                    { "dearest", list_dearest },
+                                    { "providers", list_providers },
                                     { "counts", push_counts },
+                                    { "read", read_file },
                                     { NULL, NULL } };
 
 void tally_register (lua_State *L) {
@@ -396,6 +658,11 @@ void tally_register (lua_State *L) {
   lua_newtable(L);
   for (int i = 0; i < LINE_NAMES; i++) lua_pushstring(L, line_names[i]);
   compat_setfuncs(L, methods, LINE_NAMES);
+  lua_setfield(L, -2, "__index");
+  luaL_newmetatable(L, READING_METATABLE);
+  compat_setfuncs(L, reader_metamethods, 0);
+  lua_newtable(L);
+  compat_setfuncs(L, reader_methods, 0);
   lua_setfield(L, -2, "__index");
   lua_settop(L, module);
   compat_setfuncs(L, functions, 0);

@@ -4,9 +4,11 @@
 
 #include <string.h>
 
-/* A magnitude while it is read or written: four 32-bit limbs, lowest first. Portable where there is no 128-bit type. */
+/* A magnitude while it is read or written: 32-bit limbs, lowest first. Portable where there is no 128-bit type. One that is
+   read has four, a sum that is written all six. */
+#define LIMBS 6
 struct wide {
-  uint32_t limb[4];
+  uint32_t limb[LIMBS];
 };
 
 static const uint32_t power[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000 };
@@ -30,7 +32,7 @@ static bool wide_scale_power (struct wide *w, int64_t places) {
 
 static uint32_t wide_divide (struct wide *w, uint32_t divisor) {
   uint64_t rest = 0;
-  for (int i = 3; i >= 0; i--) {
+  for (int i = LIMBS - 1; i >= 0; i--) {
     rest = rest << 32 | w->limb[i];
     w->limb[i] = (uint32_t)(rest / divisor);
     rest %= divisor;
@@ -70,7 +72,7 @@ static bool rounds_up (const char *p, int64_t count, bool odd) {
 
 enum money_status money_parse (struct money *value, const char *number) {
   struct json_decimal d;
-  struct wide w = { { 0, 0, 0, 0 } };
+  struct wide w = { { 0, 0, 0, 0, 0, 0 } };
   enum money_status status = MONEY_EXACT;
   json_decimal(number, &d);
   int64_t shift = d.exponent + MONEY_PLACES;                    /* places to add, or to drop when negative */
@@ -105,17 +107,52 @@ bool money_subtract (struct money *sum, const struct money *value) {
   return money_add(sum, &opposite);
 }
 
-size_t money_format (char out[MONEY_TEXT_SIZE], const struct money *value) {
-  struct money m = *value;
-  char digits[45];  /* 5 chunks of 9 */
-  bool negative = is_negative(&m);
-  if (negative) negate(&m);
-  struct wide w = { { (uint32_t)m.low, (uint32_t)(m.low >> 32), (uint32_t)m.high, (uint32_t)(m.high >> 32) } };
-  for (int end = 45; end > 0; end -= 9) {
+/* ---- sums ------------------------------------------------------------------------------------------------------ */
+
+void money_sum_merge (struct money_sum *sum, const struct money_sum *other) {
+  sum->low += other->low;
+  const uint64_t carry = sum->low < other->low, high = sum->high + carry;
+  const uint64_t carried = high < carry;
+  sum->high = high + other->high;
+  sum->top = (int64_t)((uint64_t)sum->top + (uint64_t)other->top + carried + (sum->high < other->high));
+}
+
+static struct money_sum widened (const struct money *value) {
+  const struct money_sum wide = { value->low, value->high, is_negative(value) ? -1 : 0 };
+  return wide;
+}
+
+void money_sum_add (struct money_sum *sum, const struct money *value) {
+  const struct money_sum wide = widened(value);
+  money_sum_merge(sum, &wide);
+}
+
+static struct money_sum opposite_sum (const struct money_sum *sum) {
+  struct money_sum opposite = { ~sum->low + 1, ~sum->high, (int64_t)~(uint64_t)sum->top };
+  if (opposite.low == 0 && ++opposite.high == 0) opposite.top = (int64_t)((uint64_t)opposite.top + 1);
+  return opposite;
+}
+
+void money_sum_subtract (struct money_sum *sum, const struct money *value) {
+  const struct money_sum wide = widened(value), opposite = opposite_sum(&wide);
+  money_sum_merge(sum, &opposite);
+}
+
+/* ---- text ------------------------------------------------------------------------------------------------------ */
+
+#define DIGITS (9 * 7)  /* 192 bits have 58 */
+
+size_t money_sum_format (char out[MONEY_SUM_TEXT_SIZE], const struct money_sum *sum) {
+  char digits[DIGITS];
+  const bool negative = sum->top < 0;
+  const struct money_sum m = negative ? opposite_sum(sum) : *sum;
+  struct wide w = { { (uint32_t)m.low, (uint32_t)(m.low >> 32), (uint32_t)m.high, (uint32_t)(m.high >> 32),
+                      (uint32_t)m.top, (uint32_t)((uint64_t)m.top >> 32) } };
+  for (int end = DIGITS; end > 0; end -= 9) {
     uint32_t chunk = wide_divide(&w, power[9]);
     for (int i = end - 1; i >= end - 9; i--, chunk /= 10) digits[i] = (char)('0' + chunk % 10);
   }
-  int first = 0, point = 45 - MONEY_PLACES, last = 44;
+  int first = 0, point = DIGITS - MONEY_PLACES, last = DIGITS - 1;
   while (first < point - 1 && digits[first] == '0') first++;
   while (last >= point && digits[last] == '0') last--;
   char *p = out;
@@ -131,10 +168,23 @@ size_t money_format (char out[MONEY_TEXT_SIZE], const struct money *value) {
   return (size_t)(p - out);
 }
 
-double money_double (const struct money *value) {
-  char text[MONEY_TEXT_SIZE];
+size_t money_format (char out[MONEY_TEXT_SIZE], const struct money *value) {
+  char text[MONEY_SUM_TEXT_SIZE];
+  const struct money_sum wide = widened(value);
+  size_t length = money_sum_format(text, &wide);
+  memcpy(out, text, length + 1);
+  return length;
+}
+
+double money_sum_double (const struct money_sum *sum) {
+  char text[MONEY_SUM_TEXT_SIZE];
   double number = 0;
-  money_format(text, value);
+  money_sum_format(text, sum);
   json_double(text, &number);
   return number;
+}
+
+double money_double (const struct money *value) {
+  const struct money_sum wide = widened(value);
+  return money_sum_double(&wide);
 }

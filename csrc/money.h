@@ -26,6 +26,24 @@ enum money_status money_parse (struct money *value, const char *number);
 bool money_add (struct money *sum, const struct money *value);
 bool money_subtract (struct money *sum, const struct money *value);
 
+/* ---- sums ------------------------------------------------------------------------------------------------------ */
+
+/* A sum of up to 2^63 amounts, which nothing can make too large. All zero is 0. */
+struct money_sum {
+  uint64_t low, high;
+  int64_t top;
+};
+
+#define MONEY_SUM_TEXT_SIZE 64
+
+void money_sum_add (struct money_sum *sum, const struct money *value);
+void money_sum_subtract (struct money_sum *sum, const struct money *value);
+void money_sum_merge (struct money_sum *sum, const struct money_sum *other);
+size_t money_sum_format (char out[MONEY_SUM_TEXT_SIZE], const struct money_sum *sum);
+double money_sum_double (const struct money_sum *sum);
+
+/* ---- text ------------------------------------------------------------------------------------------------------ */
+
 /* Plain decimal text, no exponent, no needless zeros: "0.00003452", "-1", "0". Returns its length. */
 size_t money_format (char out[MONEY_TEXT_SIZE], const struct money *value);
 

@@ -9,21 +9,38 @@ static const char *base_cost (const struct record *r, struct money *cost) {
   return NULL;
 }
 
-static const char *add_upstream (const struct record *r, struct money *spend) {
-  struct money upstream;
+static const char *upstream_cost (const struct record *r, struct money *upstream) {
   if (!figure(r, FIELD_upstream_inference_cost)) return "is_byok without an upstream_inference_cost";
-  if (money_parse(&upstream, record_member(r, FIELD_upstream_inference_cost)) == MONEY_OVERFLOW
-      || !money_add(spend, &upstream))
+  if (money_parse(upstream, record_member(r, FIELD_upstream_inference_cost)) == MONEY_OVERFLOW)
     return "the upstream cost is beyond the range of money";
   return NULL;
 }
 
-const char *record_spend (const struct record *r, struct money *spend) {
-  const char *why = base_cost(r, spend);
-  if (why != NULL) return why;
-  switch (record_state(r, FIELD_is_byok)) {
-    case VALUE_ABSENT: return NULL;
-    case VALUE_PRESENT: return *record_member(r, FIELD_is_byok) == 't' ? add_upstream(r, spend) : NULL;
-    default: return "is_byok is neither true nor false";
+/* Both parts, and their sum where somebody wants it. */
+static const char *read_parts (const struct record *r, struct money *cost, struct money *upstream, struct money *sum) {
+  const char *why = base_cost(r, cost);
+  const struct money nothing = { 0, 0 };
+  *upstream = nothing;
+  if (why == NULL) {
+    switch (record_state(r, FIELD_is_byok)) {
+      case VALUE_ABSENT: break;
+      case VALUE_PRESENT:
+        if (*record_member(r, FIELD_is_byok) == 't') why = upstream_cost(r, upstream);
+        break;
+      default: why = "is_byok is neither true nor false";
+    }
   }
+  *sum = *cost;
+  if (why == NULL && !money_add(sum, upstream)) why = "the upstream cost is beyond the range of money";
+  return why;
+}
+
+const char *record_spend (const struct record *r, struct money *spend) {
+  struct money cost, upstream;
+  return read_parts(r, &cost, &upstream, spend);
+}
+
+const char *record_spend_parts (const struct record *r, struct money *cost, struct money *upstream) {
+  struct money sum;
+  return read_parts(r, cost, upstream, &sum);
 }

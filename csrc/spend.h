@@ -30,4 +30,7 @@
 /* NULL and the spend, or why it is unknown. */
 const char *record_spend (const struct record *record, struct money *spend);
 
+/* The same in its two parts: what OpenRouter charged, and what the provider did with the caller's own key, 0 without one. */
+const char *record_spend_parts (const struct record *record, struct money *cost, struct money *upstream);
+
 #endif

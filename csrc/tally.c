@@ -1,106 +1,18 @@
-#include "tally.h"
+#define _POSIX_C_SOURCE 200809L  /* pread */
+#define _FILE_OFFSET_BITS 64
+#include "tally_private.h"
 
-#include "hash.h"
-#include "histogram.h"
 #include "instant.h"
-#include "spend.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* ---- what is kept ------------------------------------------------------------------------------------------------ */
+const char tally_no_memory[] = "not enough memory";
 
-/* One measure of one group. */
-struct cell {
-  uint32_t values;  /* how many records had one */
-  union {
-    struct money sum;
-    struct histogram spread;
-  } of;
-};
-
-struct tally_group {
-  struct hash_node node;  /* first, so that a node found is the group */
-  uint32_t generations;
-  struct cell cell[1];    /* one for each measure; behind them the key's bytes */
-};
-
-/* Whether a record counts, and why not. */
-enum fate { FATE_COUNTED, FATE_FILTERED, FATE_UNDATED, FATE_COUNT };
-
-/* What one record adds to its group. */
-struct part {
-  struct tally_group *group;  /* NULL unless it counts */
-  uint32_t fate;
-  uint32_t present;  /* bit i: measure i has a value */
-  uint64_t word[1];  /* the values one after the other: two words for money, one for an integer or a bucket */
-};
-
-enum state { STATE_NEW, STATE_OPEN, STATE_FAILED, STATE_SETTLED, STATE_COUNT };
-
-/* What is known of an id. */
-struct entry {
-  struct hash_node node;  /* first */
-  double at;              /* when it was settled, or -infinity */
-  uint64_t text;          /* hash of the record that counts */
-  enum state state;
-  bool differs;           /* records with another text were there */
-  struct part part;       /* once settled; behind it the id's bytes */
-};
-
-/* Entries live until the tally ends, so they are cut from large chunks. */
-struct chunk {
-  struct chunk *next;
-  size_t used, size;  /* of the bytes that follow */
-};
-
-#define CHUNK_SIZE ((size_t)64 << 10)
-
-/* Room for something temporary. */
-struct buffer {
-  char *bytes;
-  size_t size;
-};
-
-/* When the record being added was made. */
-struct moment {
-  bool known;
-  double at;
-  int64_t local;   /* whole seconds of local time, as if it were UTC */
-  int32_t offset;
-};
-
-struct tally {
-  struct tally_declaration declaration;
-  /* our own copies of what it points to */
-  char *name[TALLY_MAX_DIMENSIONS];
-  char *condition_name[TALLY_MAX_CONDITIONS];
-  struct buffer wanted[TALLY_MAX_CONDITIONS];  /* the values as parts of a key; `size` is where they end */
-  struct zone *zone;
-  struct zone_span span;
-  struct moment moment;
-  bool uses_context, uses_time;
-  uint64_t secret[2];
-  size_t part_size;
-  struct hash_table by_key;
-  struct tally_group **group;
-  size_t groups, room;
-  struct tally_group *total;
-  struct hash_table by_id;
-  struct chunk *chunks;
-  uint64_t ids[STATE_COUNT];  /* how many there are in each state */
-  uint64_t fates[FATE_COUNT];     /* of the records that would count */
-  uint64_t duplicates, conflicts;
-  struct part *part;          /* of the record being added */
-  struct buffer line, id, key, text;
-  char reason[200];
-};
-
-static const char no_memory[] = "not enough memory";
-
-static bool make_room (struct buffer *b, size_t size) {
+bool buffer_reserve (struct buffer *b, size_t size) {
   if (size <= b->size) return true;
   size_t bigger = size > 2 * b->size ? size : 2 * b->size;
   char *bytes = (char *)malloc(bigger);  /* not realloc: what was in it is no longer needed */
@@ -111,87 +23,20 @@ static bool make_room (struct buffer *b, size_t size) {
   return true;
 }
 
-/* ---- keys -------------------------------------------------------------------------------------------------------- */
-
-/*
-** A key is made of one part for each dimension: a byte that says what it is, then 's' a length (4 bytes) and the
-** characters, or 8 bytes: 'i' an integer, 'n' a double, 'b' a boolean, or (two numbers of 4 bytes) an hour, day, week or
-** month since 1970 and an hour's offset.
-*/
-#define TIME_TAGS "hdwm"  /* in the order of enum zone_unit */
-#define KEY_PART 16       /* enough for any part but a string's characters, and for "unknown" */
-
-static char *put_string (char *out, const char *raw, size_t raw_length) {
-  uint32_t length = (uint32_t)json_unescape(out + 5, raw, raw_length);
-  *out = 's';
-  memcpy(out + 1, &length, 4);
-  return out + 5 + length;
-}
-
-static char *put_unknown (char *out) { return put_string(out, "unknown", 7); }
-
-static char *put_word (char *out, char tag, const void *eight_bytes) {
-  *out = tag;
-  memcpy(out + 1, eight_bytes, 8);
-  return out + 9;
-}
-
-static char *put_number (char *out, const char *json) {
-  int64_t integer;
-  double number;
-  if (json_integer(json, &integer)) return put_word(out, 'i', &integer);
-  return json_double(json, &number) ? put_word(out, 'n', &number) : put_unknown(out);
-}
-
-static char *put_plain (char *out, const char *text, size_t size) {
-  const uint32_t length = (uint32_t)size;
-  *out = 's';
-  memcpy(out + 1, &length, 4);
-  if (size > 0) memcpy(out + 5, text, size);
-  return out + 5 + size;
-}
-
-static size_t part_length (const char *part) {
-  uint32_t length;
-  memcpy(&length, part + 1, 4);
-  return *part == 's' ? 5 + (size_t)length : 9;
-}
-
-/* As a record would have the value. */
-static char *put_key (char *out, const struct tally_key *k) {
-  static const double limit = 9223372036854775808.0;
-  const bool whole = k->type == TALLY_NUMBER && k->number >= -limit && k->number < limit && k->number == floor(k->number);
-  const int64_t integer = whole ? (int64_t)k->number : k->integer;
-  if (k->type == TALLY_STRING) return put_plain(out, k->text, k->length);
-  if (k->type == TALLY_BOOLEAN) return put_word(out, 'b', &k->integer);
-  return whole || k->type == TALLY_INTEGER ? put_word(out, 'i', &integer) : put_word(out, 'n', &k->number);
-}
-
-static char *put_value (char *out, const char *json) {
-  size_t length;
-  int64_t truth = json && *json == 't';
-  switch (json ? *json : 'n') {
-    case '"': json = json_string(json, &length); return put_string(out, json, length);
-    case 't': case 'f': return put_word(out, 'b', &truth);
-    case 'n': case '{': case '[': return put_unknown(out);
-    default: return put_number(out, json);
-  }
-}
-
-static bool read_instant (const char *json, double *seconds) {
-  size_t length;
-  if (*json != '"') return false;
-  json = json_string(json, &length);
-  return instant_parse(json, length, seconds);
+/* Room for one more in a list of things of that size. */
+static bool list_reserve (void *list, size_t count, size_t *room, size_t size) {
+  void *old;
+  if (count < *room) return true;
+  const size_t more = *room ? *room * 2 : 16;
+  memcpy(&old, list, sizeof old);
+  void *bigger = realloc(old, more * size);
+  if (bigger == NULL) return false;
+  memcpy(list, &bigger, sizeof bigger);
+  *room = more;
+  return true;
 }
 
 /* ---- making and freeing ------------------------------------------------------------------------------------------ */
-
-static bool is_money (const struct tally_measure *m) {
-  return m->kind == TALLY_SPEND || (m->kind == TALLY_SUM && field_info[m->field].type == TYPE_MONEY);
-}
-
-static size_t words (const struct tally_measure *m) { return is_money(m) ? 2 : 1; }
 
 static void free_group (const struct tally *t, struct tally_group *g) {
   if (g == NULL) return;
@@ -200,7 +45,7 @@ static void free_group (const struct tally *t, struct tally_group *g) {
   free(g);
 }
 
-static struct tally_group *make_group (const struct tally *t, uint32_t hash, const char *key, size_t length) {
+static struct tally_group *make_group (const struct tally *t, uint32_t serial, uint32_t hash, const char *key, size_t length) {
   size_t size = offsetof(struct tally_group, cell) + (size_t)t->declaration.measures * sizeof (struct cell);
   struct tally_group *g = (struct tally_group *)calloc(1, size + length);
   if (g == NULL) return NULL;
@@ -209,14 +54,13 @@ static struct tally_group *make_group (const struct tally *t, uint32_t hash, con
   g->node.key = copy;
   g->node.length = (uint32_t)length;
   g->node.hash = hash;
+  g->serial = serial;
   return g;
 }
 
-static bool is_time (const struct tally_dimension *d) { return d->kind >= TALLY_HOUR && d->kind <= TALLY_MONTH; }
-
 /* Note what the dimension needs of a record, and keep a copy of its name. */
 static bool copy_dimension (struct tally *t, struct tally_dimension *d, char **name) {
-  if (is_time(d)) t->uses_time = true;
+  if (dimension_is_time(d)) t->uses_time = true;
   if (d->kind != TALLY_CONTEXT) return true;
   t->uses_context = true;
   if ((*name = (char *)malloc(d->length + 1)) == NULL) return false;
@@ -228,20 +72,15 @@ static bool copy_dimension (struct tally *t, struct tally_dimension *d, char **n
 static bool copy_values (struct buffer *wanted, const struct tally_condition *c) {
   size_t room = 1;
   for (int i = 0; i < c->values; i++) room += KEY_PART + c->value[i].length;
-  if (!make_room(wanted, room)) return false;
+  if (!buffer_reserve(wanted, room)) return false;
   char *end = wanted->bytes;
-  for (int i = 0; i < c->values; i++) end = put_key(end, &c->value[i]);
+  for (int i = 0; i < c->values; i++) end = key_of_value(end, &c->value[i]);
   wanted->size = (size_t)(end - wanted->bytes);
   return true;
 }
 
-/* What the declaration points to is the caller's; keep our own. */
-static bool copy_declaration (struct tally *t) {
+static bool copy_conditions (struct tally *t) {
   struct tally_declaration *d = &t->declaration;
-  t->uses_time = d->period.limited;
-  if (d->zone && (t->zone = zone_copy(d->zone)) == NULL) return false;
-  for (int i = 0; i < d->dimensions; i++)
-    if (!copy_dimension(t, &d->dimension[i], &t->name[i])) return false;
   for (int i = 0; i < d->conditions; i++) {
     struct tally_condition *c = &d->condition[i];
     if (!copy_dimension(t, &c->dimension, &t->condition_name[i]) || !copy_values(&t->wanted[i], c)) return false;
@@ -249,327 +88,402 @@ static bool copy_declaration (struct tally *t) {
   return true;
 }
 
-struct tally *tally_new (const struct tally_declaration *declaration, const uint64_t secret[2]) {
+/* What the declaration points to is the caller's; keep our own. */
+static bool copy_declaration (struct tally *t) {
+  struct tally_declaration *d = &t->declaration;
+  t->uses_time = d->period.limited;
+  for (int i = 0; i < d->measures; i++) t->uses_time = t->uses_time || measure_is_time(&d->measure[i]);
+  if (d->zone && (t->zone = zone_copy(d->zone)) == NULL) return false;
+  for (int s = 0; s < d->sets; s++)
+    for (int i = 0; i < d->set[s].dimensions; i++)
+      if (!copy_dimension(t, &d->set[s].dimension[i], &t->name[s][i])) return false;
+  return copy_conditions(t);
+}
+
+static struct tally *make_tally (const struct tally_declaration *declaration, const uint64_t secret[2]) {
   struct tally *t = (struct tally *)calloc(1, sizeof *t);
   if (t == NULL) return NULL;
   t->declaration = *declaration;
   t->secret[0] = secret[0];
   t->secret[1] = secret[1];
-  t->part_size = offsetof(struct part, word);
+  t->resolved = true;
+  t->facts_size = offsetof(struct facts, part.word);
   for (int i = 0; i < declaration->measures; i++)
-    t->part_size += words(&declaration->measure[i]) * sizeof (uint64_t);
-  t->total = make_group(t, 0, NULL, 0);
-  t->part = (struct part *)malloc(t->part_size);
-  if (t->total && t->part && copy_declaration(t)) return t;
+    t->facts_size += measure_words(&declaration->measure[i]) * sizeof (uint64_t);
+  t->total = make_group(t, 0, 0, NULL, 0);
+  t->now = (struct facts *)calloc(1, t->facts_size);
+  t->other = (struct facts *)calloc(1, t->facts_size);
+  if (t->total && t->now && t->other) return t;
   tally_free(t);
   return NULL;
 }
 
-void tally_free (struct tally *t) {
-  if (t == NULL) return;
-  for (size_t i = 0; i < t->groups; i++) free_group(t, t->group[i]);
-  free_group(t, t->total);
-  free(t->group);
-  free(t->part);
-  hash_free(&t->by_key);
-  hash_free(&t->by_id);
-  for (struct chunk *c = t->chunks, *next; c; c = next) {
-    next = c->next;
-    free(c);
+struct tally *tally_new (const struct tally_declaration *declaration, const uint64_t secret[2]) {
+  struct tally *t = make_tally(declaration, secret);
+  if (t == NULL || copy_declaration(t)) return t;
+  tally_free(t);
+  return NULL;
+}
+
+/* The values that conditions want are no longer in the declaration, but in `wanted`. */
+static bool copy_wanted (struct tally *t, const struct tally *from) {
+  for (int i = 0; i < t->declaration.conditions; i++) {
+    t->declaration.condition[i].values = 0;
+    if (!buffer_reserve(&t->wanted[i], from->wanted[i].size + 1)) return false;
+    memcpy(t->wanted[i].bytes, from->wanted[i].bytes, from->wanted[i].size);
+    t->wanted[i].size = from->wanted[i].size;
   }
-  free(t->line.bytes);
-  free(t->id.bytes);
-  free(t->key.bytes);
-  free(t->text.bytes);
-  for (int i = 0; i < TALLY_MAX_DIMENSIONS; i++) free(t->name[i]);
+  return true;
+}
+
+struct tally *tally_sibling (const struct tally *from) {
+  struct tally_declaration d = from->declaration;
+  for (int i = 0; i < d.conditions; i++) d.condition[i].values = 0;
+  d.zone = from->zone;
+  struct tally *t = tally_new(&d, from->secret);
+  if (t == NULL || copy_wanted(t, from)) return t;
+  tally_free(t);
+  return NULL;
+}
+
+void facts_free (struct facts *f) {
+  if (f == NULL) return;
+  free(f->part.attempt);
+  free(f->shown);
+  free(f);
+}
+
+static void free_set (const struct tally *t, struct group_set *s) {
+  for (size_t i = 0; i < s->groups; i++) free_group(t, s->group[i]);
+  free(s->group);
+  hash_free(&s->by_key);
+}
+
+static void free_names (struct tally *t) {
+  for (int s = 0; s < TALLY_MAX_SETS; s++)
+    for (int i = 0; i < TALLY_MAX_DIMENSIONS; i++) free(t->name[s][i]);
   for (int i = 0; i < TALLY_MAX_CONDITIONS; i++) {
     free(t->condition_name[i]);
     free(t->wanted[i].bytes);
   }
+}
+
+void tally_free (struct tally *t) {
+  if (t == NULL) return;
+  for (int s = 0; s < TALLY_MAX_SETS; s++) free_set(t, &t->set[s]);
+  free_group(t, t->total);
+  for (size_t i = 0; i < t->providers; i++) free(t->provider[i]);
+  free(t->provider);
+  hash_free(&t->by_provider);
+  for (int i = 0; i < t->dearest_count; i++) free(t->dearest[i].text);
+  free(t->requests.list);
+  sightings_free(&t->seen);
+  for (int i = 0; i < t->sources; i++) close(t->source[i]);
+  free(t->source);
+  for (size_t i = 0; i < t->kept_count; i++) facts_free(t->kept[i]);
+  free(t->kept);
+  free(t->now);
+  free(t->other);
+  free(t->attempt);
+  free(t->line.bytes);
+  free(t->id.bytes);
+  free(t->key.bytes);
+  free(t->text.bytes);
+  free(t->shown.bytes);
+  free_names(t);
   zone_free(t->zone);
   free(t);
 }
 
-/* ---- the group of a record --------------------------------------------------------------------------------------- */
-
-/* Work out when the record was made, if that matters. */
-static void read_moment (struct tally *t, const struct record *r) {
-  double seconds;
-  const char *created_at = record_member(r, FIELD_created_at);
-  if (!t->uses_time) return;
-  t->moment.known = created_at != NULL && read_instant(created_at, &seconds);
-  if (!t->moment.known) return;
-  t->moment.at = seconds;
-  t->moment.local = (int64_t)floor(seconds);
-  t->moment.offset = t->zone ? zone_offset(t->zone, &t->span, t->moment.local) : 0;
-  t->moment.local += t->moment.offset;
+int tally_add_source (struct tally *t, int fd) {
+  if (t->sources >= TALLY_MAX_SOURCES) return -1;
+  int *more = (int *)realloc(t->source, ((size_t)t->sources + 1) * sizeof *more);
+  if (more == NULL) return -1;
+  t->source = more;
+  t->source[t->sources] = fd;
+  return t->sources++;
 }
 
-static char *put_time (char *out, enum zone_unit unit, const struct moment *m) {
-  if (!m->known) return put_unknown(out);
-  const int32_t number = (int32_t)zone_number(unit, m->local), word[2] = { number, unit == ZONE_HOUR ? m->offset : 0 };
-  return put_word(out, TIME_TAGS[unit], word);
-}
+int tally_sources (const struct tally *t) { return t->sources; }
 
-static char *put_dimension (const struct tally *t, char *out, const struct tally_dimension *d, const struct record *r) {
-  if (is_time(d)) return put_time(out, (enum zone_unit)(d->kind - TALLY_HOUR), &t->moment);
-  switch (d->kind) {
-    case TALLY_CONTEXT: return put_value(out, r->context ? json_member(r->text + r->context, d->name, d->length) : NULL);
-    default: return put_value(out, record_state(r, d->field) == VALUE_PRESENT ? record_member(r, d->field) : NULL);
-  }
-}
+/* ---- the groups of a record -------------------------------------------------------------------------------------- */
 
-static struct tally_group *add_group (struct tally *t, uint32_t hash, const char *key, size_t length) {
-  if (t->groups == t->room) {
-    size_t room = t->room ? t->room * 2 : 16;
-    struct tally_group **bigger = (struct tally_group **)realloc(t->group, room * sizeof *bigger);
-    if (bigger == NULL) return NULL;
-    t->group = bigger;
-    t->room = room;
-  }
-  if (!hash_reserve(&t->by_key)) return NULL;
-  struct tally_group *g = make_group(t, hash, key, length);
+static struct tally_group *add_group (struct tally *t, struct group_set *s, uint32_t hash, const char *key, size_t length) {
+  if (!list_reserve(&s->group, s->groups, &s->room, sizeof *s->group) || !hash_reserve(&s->by_key)) return NULL;
+  struct tally_group *g = make_group(t, t->serial + 1, hash, key, length);
   if (g == NULL) return NULL;
-  hash_insert(&t->by_key, &g->node);
-  t->group[t->groups++] = g;
+  hash_insert(&s->by_key, &g->node);
+  s->group[s->groups++] = g;
+  t->serial++;
   return g;
 }
 
-/* The record's group, made when it is the first one in it; NULL and the reason when that cannot be. t->key has room. */
-static struct tally_group *find_group (struct tally *t, const struct record *r, const char **why) {
-  const struct tally_declaration *d = &t->declaration;
-  *why = no_memory;
-  char *end = t->key.bytes;
-  for (int i = 0; i < d->dimensions; i++) end = put_dimension(t, end, &d->dimension[i], r);
-  size_t length = (size_t)(end - t->key.bytes);
-  uint32_t hash = (uint32_t)hash_bytes(t->secret, t->key.bytes, length);
-  struct hash_node *node = hash_find(&t->by_key, hash, t->key.bytes, length);
+/* The group with this key, made when it is the first; NULL and the reason when that cannot be. */
+static struct tally_group *find_group (struct tally *t, struct group_set *s, const char *key, size_t length, const char **why) {
+  uint32_t hash = (uint32_t)hash_bytes(t->secret, key, length);
+  struct hash_node *node = hash_find(&s->by_key, hash, key, length);
+  *why = tally_no_memory;
   if (node) return (struct tally_group *)(void *)node;
-  if (t->groups < TALLY_MAX_GROUPS) return add_group(t, hash, t->key.bytes, length);
+  if (s->groups < TALLY_MAX_GROUPS) return add_group(t, s, hash, key, length);
   snprintf(t->reason, sizeof t->reason, "there are %d groups already, and no room for another", TALLY_MAX_GROUPS);
   *why = t->reason;
   return NULL;
 }
 
-/* ---- filters ----------------------------------------------------------------------------------------------------- */
-
-/* A time as it is shown: that is what a condition says. */
-static char *put_shown (char *out, enum zone_unit unit, const struct moment *m) {
-  char shown[ZONE_TEXT_SIZE];
-  if (!m->known) return put_unknown(out);
-  return put_plain(out, shown, zone_format(shown, unit, zone_number(unit, m->local), m->offset));
+static bool find_groups (struct tally *t, const struct record *r, struct part *part, const char **why) {
+  for (int s = 0; s < t->declaration.sets; s++) {
+    size_t length = key_of_record(t, &t->declaration.set[s], r);
+    if ((part->group[s] = find_group(t, &t->set[s], t->key.bytes, length, why)) == NULL) return false;
+  }
+  return true;
 }
 
-static bool holds (struct tally *t, int condition, const struct record *r) {
-  const struct tally_dimension *d = &t->declaration.condition[condition].dimension;
-  const struct buffer *wanted = &t->wanted[condition];
-  const char *part = t->key.bytes;
-  const char *end = is_time(d) ? put_shown(t->key.bytes, (enum zone_unit)(d->kind - TALLY_HOUR), &t->moment)
-                               : put_dimension(t, t->key.bytes, d, r);
-  const size_t length = (size_t)(end - part);
-  for (size_t at = 0; at < wanted->size; at += part_length(wanted->bytes + at))
-    if (part_length(wanted->bytes + at) == length && memcmp(wanted->bytes + at, part, length) == 0) return true;
-  return false;
+/* ---- the providers of a record's attempts ------------------------------------------------------------------------ */
+
+static struct provider *add_provider (struct tally *t, uint32_t hash, const char *name, size_t length) {
+  if (!list_reserve(&t->provider, t->providers, &t->provider_room, sizeof *t->provider) || !hash_reserve(&t->by_provider))
+    return NULL;
+  struct provider *p = (struct provider *)calloc(1, sizeof *p + length);
+  if (p == NULL) return NULL;
+  if (length > 0) memcpy(p + 1, name, length);
+  p->node.key = (const char *)(p + 1);
+  p->node.length = (uint32_t)length;
+  p->node.hash = hash;
+  hash_insert(&t->by_provider, &p->node);
+  return t->provider[t->providers++] = p;
 }
 
-static bool is_in_period (const struct tally_period *p, const struct moment *m) {
-  const int64_t day = zone_number(ZONE_DAY, m->local);
-  return m->at >= p->since && m->at < p->until && day >= p->first_day && day <= p->last_day;
+static struct provider *find_provider (struct tally *t, const char *name, size_t length, const char **why) {
+  uint32_t hash = (uint32_t)hash_bytes(t->secret, name, length);
+  struct hash_node *node = hash_find(&t->by_provider, hash, name, length);
+  *why = t->providers < TALLY_MAX_GROUPS ? tally_no_memory : "too many providers";
+  if (node) return (struct provider *)(void *)node;
+  return t->providers < TALLY_MAX_GROUPS ? add_provider(t, hash, name, length) : NULL;
 }
 
-static enum fate judge (struct tally *t, const struct record *r) {
-  const struct tally_declaration *d = &t->declaration;
-  for (int i = 0; i < d->conditions; i++)
-    if (!holds(t, i, r)) return FATE_FILTERED;
-  if (!d->period.limited) return FATE_COUNTED;
-  if (!t->moment.known) return FATE_UNDATED;
-  return is_in_period(&d->period, &t->moment) ? FATE_COUNTED : FATE_FILTERED;
+/* The provider_name of an attempt. t->key has room for it. */
+static const char *name_of (struct tally *t, const char *response, size_t *length) {
+  const char *name = *response == '{' ? json_member(response, "provider_name", 13) : NULL;
+  *length = 7;
+  if (name == NULL || *name != '"') return "unknown";
+  name = json_string(name, length);
+  *length = json_unescape(t->key.bytes, name, *length);
+  return t->key.bytes;
 }
 
-/* ---- what a record adds ------------------------------------------------------------------------------------------ */
-
-static bool attempt_failed (const char *response) {
-  double number;
-  const char *status = *response == '{' ? json_member(response, "status", 6) : NULL;
-  if (status == NULL) return false;
-  if (*status == 'n') return true;
-  return json_is_number(status) && !(json_double(status, &number) && number >= 200 && number < 300);
+static bool read_attempt (struct tally *t, const char *response, size_t i, const char **why) {
+  size_t length;
+  const char *name = name_of(t, response, &length);
+  *why = tally_no_memory;
+  if (!list_reserve(&t->attempt, i, &t->attempt_room, sizeof *t->attempt)) return false;
+  struct attempt *a = &t->attempt[i];
+  memset(a, 0, sizeof *a);
+  a->failed = attempt_failed(response);
+  if (a->failed && !attempt_latency(response, &a->latency)) memset(&a->latency, 0, sizeof a->latency);
+  return (a->provider = find_provider(t, name, length, why)) != NULL;
 }
 
-static uint64_t failed_attempts (const struct record *r) {
-  uint64_t count = 0;
+static bool read_attempts (struct tally *t, const struct record *r, struct part *part, const char **why) {
   const char *p = record_member(r, FIELD_provider_responses), *response;
-  if (p == NULL || *p != '[') return 0;
-  while (json_next_item(&p, &response)) count += attempt_failed(response);
-  return count;
-}
-
-static bool store_money (uint64_t *word, const struct money *m) {
-  word[0] = m->low;
-  word[1] = m->high;
+  part->attempts = 0;
+  if (t->declaration.health && p != NULL && *p == '[')
+    while (json_next_item(&p, &response))
+      if (!read_attempt(t, response, part->attempts++, why)) return false;
+  part->attempt = t->attempt;
   return true;
 }
 
-static bool read_sum (int field, const char *json, uint64_t *word) {
-  struct money money;
-  int64_t integer;
-  if (json == NULL || !json_is_number(json)) return false;
-  if (field_info[field].type == TYPE_MONEY)
-    return money_parse(&money, json) != MONEY_OVERFLOW && store_money(word, &money);
-  if (!json_integer(json, &integer)) return false;
-  *word = (uint64_t)integer;
-  return true;
+static void count_attempt (const struct attempt *a, bool adding) {
+  struct provider *p = a->provider;
+  const uint64_t one = adding ? 1 : UINT64_MAX;  /* which is -1 in this type's arithmetic */
+  p->attempts += one;
+  if (a->failed) p->failed += one;
+  if (adding) money_sum_add(&p->latency, &a->latency);
+  else money_sum_subtract(&p->latency, &a->latency);
 }
 
-static bool read_spread (int field, const char *json, uint64_t *word) {
-  double number;
-  int64_t integer;
-  if (json == NULL || !json_is_number(json) || !json_double(json, &number)) return false;
-  if (field_info[field].type == TYPE_INTEGER && !json_integer(json, &integer)) return false;
-  int bucket = histogram_bucket(number);
-  *word = (uint64_t)bucket;
-  return bucket >= 0;
+/* ---- the dearest ------------------------------------------------------------------------------------------------- */
+
+/* A tally that wants them has spend as its first measure. */
+static bool spend_of (const struct part *part, struct money *spend) {
+  spend->low = part->word[0];
+  spend->high = part->word[1];
+  return part->fate == FATE_COUNTED && (part->present & 1);
 }
 
-/* Read the record's value into its words; false where it has none. */
-static bool read_value (const struct tally_measure *m, const struct record *r, uint64_t *word) {
+static int compare_money (const struct money *a, const struct money *b) {
+  const uint64_t sign = UINT64_C(1) << 63, high_a = a->high ^ sign, high_b = b->high ^ sign;
+  if (high_a != high_b) return high_a < high_b ? -1 : 1;
+  return a->low == b->low ? 0 : a->low < b->low ? -1 : 1;
+}
+
+bool dearest_wants (const struct tally *t, const struct part *part) {
   struct money spend;
-  const char *cancelled;
-  switch (m->kind) {
-    case TALLY_SPEND: return record_spend(r, &spend) == NULL && store_money(word, &spend);
-    case TALLY_SUM: return read_sum(m->field, record_member(r, m->field), word);
-    case TALLY_SPREAD: return read_spread(m->field, record_member(r, m->field), word);
-    case TALLY_FAILED_ATTEMPTS: *word = failed_attempts(r); return true;
-    default:
-      cancelled = record_member(r, FIELD_cancelled);
-      *word = cancelled && *cancelled == 't';
-      return true;
-  }
+  if (t->declaration.dearest == 0 || !spend_of(part, &spend)) return false;
+  return t->dearest_count < MOST_DEAREST || compare_money(&spend, &t->dearest[MOST_DEAREST - 1].spend) >= 0;
 }
 
-/* Fill in t->part. */
-static bool read_part (struct tally *t, const struct record *r, const char **why) {
-  uint64_t *word = t->part->word;
-  const size_t longest = (size_t)r->length + KEY_PART + ZONE_TEXT_SIZE;
-  *why = no_memory;
-  if (!make_room(&t->key, longest * (size_t)(t->declaration.dimensions + 1))) return false;
-  memset(t->part, 0, t->part_size);
-  read_moment(t, r);
-  t->part->fate = judge(t, r);
-  if (t->part->fate != FATE_COUNTED) return true;
-  t->part->group = find_group(t, r, why);
-  if (t->part->group == NULL) return false;
-  for (int i = 0; i < t->declaration.measures; i++) {
-    const struct tally_measure *m = &t->declaration.measure[i];
-    if (read_value(m, r, word)) t->part->present |= (uint32_t)1 << i;
-    word += words(m);
+/* Whether the first is dearer; of two that cost the same, the one whose text is greater, so that the order they came in does
+   not matter. */
+static bool is_dearer (const struct dearest *a, const struct dearest *b) {
+  const int by_spend = compare_money(&a->spend, &b->spend);
+  if (by_spend != 0) return by_spend > 0;
+  const int by_text = memcmp(a->text, b->text, a->length < b->length ? a->length : b->length);
+  return by_text != 0 ? by_text > 0 : a->length > b->length;
+}
+
+static void insert_dearest (struct tally *t, const struct dearest *one) {
+  int i = t->dearest_count;
+  if (i == MOST_DEAREST) {
+    t->dearest_beyond = true;
+    if (!is_dearer(one, &t->dearest[--i])) {
+      free(one->text);
+      return;
+    }
+    free(t->dearest[i].text);
+  } else t->dearest_count++;
+  for (; i > 0 && is_dearer(one, &t->dearest[i - 1]); i--) t->dearest[i] = t->dearest[i - 1];
+  t->dearest[i] = *one;
+}
+
+void dearest_insert (struct tally *t, const struct part *part, uint64_t place, char *text, size_t length) {
+  struct dearest one = { { 0, 0 }, place, text, length };
+  spend_of(part, &one.spend);
+  insert_dearest(t, &one);
+}
+
+void dearest_remove (struct tally *t, uint64_t place) {
+  int i = 0;
+  while (i < t->dearest_count && t->dearest[i].place != place) i++;
+  if (i == t->dearest_count) return;
+  free(t->dearest[i].text);
+  t->dearest_count--;
+  memmove(&t->dearest[i], &t->dearest[i + 1], (size_t)(t->dearest_count - i) * sizeof t->dearest[0]);
+  if (t->dearest_beyond && t->dearest_count < t->declaration.dearest) t->stale = true;
+}
+
+static char *append (char *out, const char *text, size_t length) {
+  memcpy(out, text, length);
+  return out + length;
+}
+
+char *dearest_text (struct tally *t, const struct record *r, size_t *length) {
+  static const int shown[] = { FIELD_id, FIELD_created_at, FIELD_model, FIELD_provider_name, FIELD_external_user,
+                               FIELD_native_tokens_prompt, FIELD_native_tokens_completion, FIELD_total_cost, FIELD_usage,
+                               FIELD_is_byok, FIELD_upstream_inference_cost };
+  enum { SHOWN = sizeof shown / sizeof shown[0], LONGEST_NAME = 40 };
+  if (!buffer_reserve(&t->shown, (size_t)r->length + SHOWN * LONGEST_NAME + 3)) return NULL;
+  char *end = append(t->shown.bytes, "{", 1);
+  for (int i = 0; i < SHOWN; i++) {
+    const char *json = record_member(r, shown[i]);
+    if (json == NULL || *json == '{' || *json == '[') continue;
+    end += sprintf(end, "%s\"%s\":", end[-1] == '{' ? "" : ",", field_info[shown[i]].name);
+    end = append(end, json, (size_t)(json_skip(json) - json));
   }
+  end = append(end, "}", 1);
+  *length = (size_t)(end - t->shown.bytes);
+  char *copy = (char *)malloc(*length);
+  return copy ? (char *)memcpy(copy, t->shown.bytes, *length) : NULL;
+}
+
+/* ---- adding what a record adds, and taking it back --------------------------------------------------------------- */
+
+bool requests_reserve (struct requests *q, size_t more) {
+  if (more <= q->room - q->count) return true;
+  size_t room = q->room + q->room / 2 + 64 + more;
+  struct request *list = (struct request *)realloc(q->list, room * sizeof *list);
+  if (list == NULL) return false;
+  q->list = list;
+  q->room = room;
   return true;
 }
 
-/* ---- adding it, and taking it back ------------------------------------------------------------------------------- */
+static void push_request (struct requests *q, uint64_t hash, uint32_t group, int32_t count) {
+  const struct request one = { hash, group, count };
+  q->list[q->count++] = one;
+}
 
-/* Integers are summed up in 128 bits too: no number of records can make them overflow. */
+/* Integers are summed up in 192 bits too: no number of records can make them overflow. */
 static struct money amount (const struct tally_measure *m, const uint64_t *word) {
   struct money value = { word[0], word[0] >> 63 ? UINT64_MAX : 0 };
-  if (is_money(m)) value.high = word[1];
+  if (measure_is_money(m)) value.high = word[1];
   return value;
 }
 
-static bool change_sum (struct money *sum, const struct money *value, bool adding) {
-  return adding ? money_add(sum, value) : money_subtract(sum, value);
-}
-
-/* Whether the change is possible; after this it cannot fail. */
-static bool prepare (struct tally *t, struct tally_group *g, const struct part *p, bool adding, const char **why) {
+/* Make sure that the change is possible. */
+static bool prepare_group (struct tally *t, struct tally_group *g, const struct part *p) {
   const uint64_t *word = p->word;
   for (int i = 0; i < t->declaration.measures; i++) {
     const struct tally_measure *m = &t->declaration.measure[i];
-    const struct money value = amount(m, word);
-    word += words(m);
-    if (!(p->present >> i & 1)) continue;
-    if (m->kind == TALLY_SPREAD) {
-      *why = no_memory;
-      if (!histogram_reserve(&g->cell[i].of.spread, (int)value.low)) return false;
-    } else {
-      struct money sum = g->cell[i].of.sum;
-      *why = "a sum would be beyond the range of money";
-      if (!change_sum(&sum, &value, adding)) return false;
+    if (p->present >> i & 1) {
+      if (m->kind == TALLY_SPREAD && !histogram_reserve(&g->cell[i].of.spread, (int)*word)) return false;
+      if (m->kind == TALLY_REQUESTS && !requests_reserve(&t->requests, TALLY_MAX_SETS + 1)) return false;
     }
+    word += measure_words(m);
   }
   return true;
 }
 
-static void change (struct tally *t, struct tally_group *g, const struct part *p, bool adding) {
+void cell_add_time (struct cell *cell, const struct tally_measure *m, double time) {
+  const bool first = cell->values == 0;
+  if (first || (m->kind == TALLY_FIRST ? time < cell->of.time : time > cell->of.time)) cell->of.time = time;
+}
+
+static void change_time (struct tally *t, struct cell *cell, const struct tally_measure *m, const uint64_t *word, bool adding) {
+  double time;
+  memcpy(&time, word, sizeof time);
+  if (adding) cell_add_time(cell, m, time);
+  else if (time == cell->of.time) t->stale = true;
+}
+
+static void change_cell (struct tally *t, struct tally_group *g, int i, const uint64_t *word, bool adding) {
+  struct cell *cell = &g->cell[i];
+  const struct tally_measure *m = &t->declaration.measure[i];
+  const struct money value = amount(m, word);
+  switch (m->kind) {
+    case TALLY_SPREAD:
+      if (adding) histogram_add(&cell->of.spread, (int)*word);
+      else histogram_remove(&cell->of.spread, (int)*word);
+      break;
+    case TALLY_REQUESTS: push_request(&t->requests, *word, g->serial, adding ? 1 : -1); break;
+    case TALLY_FIRST: case TALLY_LAST: change_time(t, cell, m, word, adding); break;
+    default:
+      if (adding) money_sum_add(&cell->of.sum, &value);
+      else money_sum_subtract(&cell->of.sum, &value);
+  }
+  cell->values += adding ? 1 : UINT32_MAX;  /* which is -1 in this type's arithmetic */
+}
+
+static void change_group (struct tally *t, struct tally_group *g, const struct part *p, bool adding) {
   const uint64_t *word = p->word;
-  const uint32_t one = adding ? 1 : UINT32_MAX;  /* which is -1 in this type's arithmetic */
-  g->generations += one;
+  g->generations += adding ? 1 : UINT32_MAX;
   for (int i = 0; i < t->declaration.measures; i++) {
-    const struct tally_measure *m = &t->declaration.measure[i];
-    const struct money value = amount(m, word);
-    struct cell *cell = &g->cell[i];
-    word += words(m);
-    if (!(p->present >> i & 1)) continue;
-    cell->values += one;
-    if (m->kind != TALLY_SPREAD) change_sum(&cell->of.sum, &value, adding);
-    else if (adding) histogram_add(&cell->of.spread, (int)value.low);
-    else histogram_remove(&cell->of.spread, (int)value.low);
+    if (p->present >> i & 1) change_cell(t, g, i, word, adding);
+    word += measure_words(&t->declaration.measure[i]);
   }
 }
 
-static bool count_part (struct tally *t, const struct part *p, bool adding, const char **why) {
-  const bool counted = p->fate == FATE_COUNTED;
-  if (counted && (!prepare(t, p->group, p, adding, why) || !prepare(t, t->total, p, adding, why))) return false;
-  if (counted) change(t, p->group, p, adding);
-  if (counted) change(t, t->total, p, adding);
-  t->fates[p->fate] += adding ? 1 : UINT64_MAX;  /* which is -1 in this type's arithmetic */
+static bool prepare (struct tally *t, const struct part *p, bool adding, const char **why) {
+  *why = "there is no room for more than 4294967295 records";
+  if (adding && t->total->generations == UINT32_MAX) return false;
+  *why = tally_no_memory;
+  for (int s = 0; s < t->declaration.sets; s++)
+    if (!prepare_group(t, p->group[s], p)) return false;
+  return prepare_group(t, t->total, p);
+}
+
+bool part_count (struct tally *t, const struct part *p, bool adding, const char **why) {
+  if (p->fate == FATE_COUNTED) {
+    if (!prepare(t, p, adding, why)) return false;
+    for (int s = 0; s < t->declaration.sets; s++) change_group(t, p->group[s], p, adding);
+    change_group(t, t->total, p, adding);
+    for (size_t i = 0; i < p->attempts; i++) count_attempt(&p->attempt[i], adding);
+  }
+  t->fates[p->fate] += adding ? 1 : UINT64_MAX;
   return true;
 }
 
-/* ---- ids --------------------------------------------------------------------------------------------------------- */
-
-static void *allocate (struct tally *t, size_t size) {
-  size = (size + 7) / 8 * 8;
-  struct chunk *c = t->chunks;
-  if (c == NULL || size > c->size - c->used) {
-    size_t bytes = size > CHUNK_SIZE ? size : CHUNK_SIZE;
-    if ((c = (struct chunk *)malloc(sizeof *c + bytes)) == NULL) return NULL;
-    c->next = t->chunks;
-    c->used = 0;
-    c->size = bytes;
-    t->chunks = c;
-  }
-  void *start = (char *)(c + 1) + c->used;
-  c->used += size;
-  return start;
-}
-
-/* What is known of the id: at first, nothing. NULL: no memory. */
-static struct entry *find_entry (struct tally *t, const char *id, size_t length) {
-  uint32_t hash = (uint32_t)hash_bytes(t->secret, id, length);
-  struct hash_node *node = hash_find(&t->by_id, hash, id, length);
-  if (node) return (struct entry *)(void *)node;
-  size_t size = offsetof(struct entry, part) + t->part_size;
-  struct entry *e = hash_reserve(&t->by_id) ? (struct entry *)allocate(t, size + length) : NULL;
-  if (e == NULL) return NULL;
-  memset(e, 0, size);
-  char *copy = (char *)e + size;
-  memcpy(copy, id, length);
-  e->node.key = copy;
-  e->node.length = (uint32_t)length;
-  e->node.hash = hash;
-  hash_insert(&t->by_id, &e->node);
-  t->ids[STATE_NEW]++;
-  return e;
-}
-
-/* States only rise. */
-static void raise_state (struct tally *t, struct entry *e, enum state state) {
-  if (e->state >= state) return;
-  t->ids[e->state]--;
-  t->ids[state]++;
-  e->state = state;
-}
+/* ---- what a line says -------------------------------------------------------------------------------------------- */
 
 /* The characters of an id; NULL where it is none, or (with *length 1) where there is no memory. */
 static const char *read_id (struct tally *t, const char *json, size_t *length) {
@@ -578,7 +492,7 @@ static const char *read_id (struct tally *t, const char *json, size_t *length) {
   json = json_string(json, length);
   if (*length == 0) return NULL;
   if (memchr(json, '\\', *length) == NULL) return json;
-  if (!make_room(&t->id, *length)) {
+  if (!buffer_reserve(&t->id, *length)) {
     *length = 1;
     return NULL;
   }
@@ -593,10 +507,13 @@ static const char *id_value (const struct record *r) {
   return r->text + r->answer == outer ? NULL : json_member(outer, "settled", 7);
 }
 
-/* ---- records ----------------------------------------------------------------------------------------------------- */
+static uint64_t second_hash (const struct tally *t, const char *id, size_t length) {
+  const uint64_t secret[2] = { t->secret[1] ^ UINT64_C(0x9e3779b97f4a7c15), t->secret[0] };
+  return hash_bytes(secret, id, length);
+}
 
 /* Copy the object at p without the white space between its tokens; out has room for all of it. As json_minify does, but
-   finding the object's end on the way: this is done for every record. Returns the length. */
+   finding the object's end on the way: this is done for many records. Returns the length. */
 static size_t copy_object (char *out, const char *p) {
   char *start = out;
   int open = 0;
@@ -622,64 +539,164 @@ static size_t copy_object (char *out, const char *p) {
    between tokens does not count. False when there is no memory. */
 static bool hash_text (struct tally *t, const struct record *r, uint64_t *hash) {
   static const uint64_t no_secret[2] = { 0, 0 };  /* the same hash in every run, since it decides what counts */
-  if (!make_room(&t->text, (size_t)r->length * 2)) return false;
+  if (!buffer_reserve(&t->text, (size_t)r->length * 2)) return false;
   size_t length = copy_object(t->text.bytes, r->text + r->object);
   if (t->uses_context && r->context) length += copy_object(t->text.bytes + length, r->text + r->context);
   *hash = hash_bytes(no_secret, t->text.bytes, length);
   return true;
 }
 
-/* Count the record, and no longer the one that had its id before. */
-static bool replace (struct tally *t, struct entry *e, const struct record *r, const char **why) {
-  bool before = e->state == STATE_SETTLED;
-  if (!read_part(t, r, why) || (before && !count_part(t, &e->part, false, why))) return false;
-  if (!count_part(t, t->part, true, why)) {
-    const char *none;
-    if (before) count_part(t, &e->part, true, &none);  /* succeeds: it was there a moment ago */
+static bool read_part (struct tally *t, const struct record *r, uint64_t unique, struct part *part, const char **why) {
+  *why = tally_no_memory;
+  memset(part->group, 0, sizeof part->group);
+  part->attempts = 0;
+  part->attempt = NULL;
+  part->present = 0;
+  if (!key_reserve(t, r, TALLY_MAX_DIMENSIONS)) return false;
+  key_read_moment(t, r);
+  part->fate = key_judge(t, r);
+  if (part->fate != FATE_COUNTED) return true;
+  if (!find_groups(t, r, part, why) || !read_attempts(t, r, part, why)) return false;
+  part_read_values(t, part, r, unique);
+  return true;
+}
+
+/* Without an id, a record's place stands for it. */
+static uint64_t unique_of (const struct tally *t, uint64_t place) {
+  return place == TALLY_KEEP ? WHERE_KEPT | t->kept_count : place;
+}
+
+/* When and by whom: all of the facts but part and text. The hash of the sighting comes back. False: no memory. */
+static bool read_identity (struct tally *t, struct facts *f, const char *id_json, const char *at, uint64_t unique, uint64_t *hash) {
+  size_t length;
+  const char *id = read_id(t, id_json, &length);
+  if (id == NULL && length > 0) return false;
+  if (id == NULL) id = (const char *)&unique, length = sizeof unique;
+  *hash = hash_bytes(t->secret, id, length);
+  f->id = second_hash(t, id, length);
+  if (at == NULL || !key_instant(at, &f->at)) f->at = -HUGE_VAL;
+  f->has_instant = false;
+  return true;
+}
+
+bool facts_read (struct tally *t, struct facts *f, const struct record *r, uint64_t place, const char **why) {
+  uint64_t hash;
+  *why = tally_no_memory;
+  f->state = STATE_SETTLED;
+  return read_identity(t, f, id_value(r), r->at ? r->text + r->at : NULL, unique_of(t, place), &hash)
+    && hash_text(t, r, &f->text) && read_part(t, r, unique_of(t, place), &f->part, why);
+}
+
+/* What the response itself said about its cost, in a note. */
+static bool read_instant_cost (const struct record *r, struct money *cost) {
+  const char *outer = json_space(r->text), *instant = *outer == '{' ? json_member(outer, "instant", 7) : NULL;
+  const char *json = instant && *instant == '{' ? json_member(instant, "cost", 4) : NULL;
+  return json && json_is_number(json) && money_parse(cost, json) != MONEY_OVERFLOW;
+}
+
+bool facts_read_open (struct tally *t, struct facts *f, const struct record *r, const char *id_json, enum state state,
+                      const char **why) {
+  uint64_t hash;
+  *why = tally_no_memory;
+  f->state = state;
+  f->text = 0;
+  f->part.attempts = 0;
+  f->part.fate = FATE_FILTERED;
+  if (!read_identity(t, f, id_json, json_member(json_space(r->text), "at", 2), 0, &hash)) return false;
+  f->has_instant = state == STATE_OPEN && read_instant_cost(r, &f->instant);
+  return true;
+}
+
+/* ---- keeping it -------------------------------------------------------------------------------------------------- */
+
+static struct facts *copy_facts (const struct tally *t, const struct facts *f) {
+  struct facts *copy = (struct facts *)malloc(t->facts_size);
+  if (copy == NULL) return NULL;
+  memcpy(copy, f, t->facts_size);
+  copy->shown = NULL;
+  copy->part.attempt = NULL;
+  const size_t size = f->part.attempts * sizeof *f->part.attempt;
+  if (size == 0) return copy;
+  copy->part.attempt = (struct attempt *)malloc(size);
+  if (copy->part.attempt) {
+    memcpy(copy->part.attempt, f->part.attempt, size);
+    return copy;
+  }
+  free(copy);
+  return NULL;
+}
+
+/* Keep facts; r is NULL, or what a list of the dearest may show. */
+static bool keep (struct tally *t, const struct facts *f, const struct record *r) {
+  if (!list_reserve(&t->kept, t->kept_count, &t->kept_room, sizeof *t->kept)) return false;
+  struct facts *copy = copy_facts(t, f);
+  if (copy && r && t->declaration.dearest > 0 && f->part.fate == FATE_COUNTED
+      && (copy->shown = dearest_text(t, r, &copy->shown_length)) == NULL) {
+    facts_free(copy);
     return false;
   }
-  memcpy(&e->part, t->part, t->part_size);
+  if (copy == NULL) return false;
+  t->kept[t->kept_count++] = copy;
   return true;
 }
 
-static bool settle (struct tally *t, struct entry *e, const struct record *r, const char **why) {
-  double at = -HUGE_VAL;
-  uint64_t text;
-  *why = no_memory;
-  if (!hash_text(t, r, &text)) return false;
-  if (r->at && !read_instant(r->text + r->at, &at)) at = -HUGE_VAL;
-  bool again = e->state == STATE_SETTLED, same = again && text == e->text;
-  bool later = !again || at > e->at || (at == e->at && text > e->text);
-  if (later && !same && !replace(t, e, r, why)) return false;
-  if (again) t->duplicates++;
-  if (again && !same && !e->differs) {
-    e->differs = true;
-    t->conflicts++;
+static void forget_last (struct tally *t) { facts_free(t->kept[--t->kept_count]); }
+
+static uint64_t place_of (const struct tally *t, uint64_t place) {
+  return place == TALLY_KEEP ? WHERE_KEPT | (t->kept_count - 1) : place;
+}
+
+static void see (struct tally *t, uint64_t hash, uint64_t place, enum state state) {
+  sightings_push(&t->seen, hash, place_of(t, place) | (uint64_t)state << 60);
+  t->resolved = false;
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+/* Of a record that is read again when it has to be, no text is hashed. */
+static bool read_record (struct tally *t, const struct record *r, uint64_t place, uint64_t *hash, const char **why) {
+  struct facts *f = t->now;
+  *why = tally_no_memory;
+  f->state = STATE_SETTLED;
+  if (!read_identity(t, f, id_value(r), r->at && place == TALLY_KEEP ? r->text + r->at : NULL, unique_of(t, place), hash))
+    return false;
+  if (place == TALLY_KEEP && !hash_text(t, r, &f->text)) return false;
+  return read_part(t, r, unique_of(t, place), &f->part, why);
+}
+
+static bool add_record (struct tally *t, const struct record *r, uint64_t place, const char **why) {
+  uint64_t hash;
+  char *text = NULL;
+  size_t length = 0;
+  if (!read_record(t, r, place, &hash, why)) return false;
+  const bool wanted = dearest_wants(t, &t->now->part);
+  if (wanted && (text = dearest_text(t, r, &length)) == NULL) return false;
+  if (!sightings_reserve(&t->seen, 1) || (place == TALLY_KEEP && !keep(t, t->now, r))) {
+    free(text);
+    return false;
   }
-  if (later) {
-    e->at = at;
-    e->text = text;
+  if (!part_count(t, &t->now->part, true, why)) {
+    if (place == TALLY_KEEP) forget_last(t);
+    free(text);
+    return false;
   }
-  raise_state(t, e, STATE_SETTLED);
+  if (wanted) dearest_insert(t, &t->now->part, place_of(t, place), text, length);
+  see(t, hash, place, STATE_SETTLED);
   return true;
 }
 
-bool tally_add (struct tally *t, const struct record *r, const char **why) {
-  size_t length;
-  *why = "there is no room for more than 4294967295 records";
-  if (t->total->generations == UINT32_MAX) return false;
-  const char *id = read_id(t, id_value(r), &length);
-  *why = no_memory;
-  if (id == NULL) return length == 0 && read_part(t, r, why) && count_part(t, t->part, true, why);
-  struct entry *e = find_entry(t, id, length);
-  return e != NULL && settle(t, e, r, why);
-}
+bool tally_add (struct tally *t, const struct record *r, const char **why) { return add_record(t, r, TALLY_KEEP, why); }
 
 /* ---- lines ------------------------------------------------------------------------------------------------------- */
 
 static bool is_blank (const char *line, size_t length) {
   while (length > 0 && memchr(" \t\r\n", line[length - 1], 4)) length--;
   return length == 0;
+}
+
+static enum tally_line refuse (const char **why, const char *reason) {
+  *why = reason;
+  return TALLY_REFUSED;
 }
 
 static enum tally_line malformed (struct tally *t, const struct record *r, const struct json_check *error,
@@ -693,61 +710,201 @@ static enum tally_line malformed (struct tally *t, const struct record *r, const
 
 /* A file may hold any JSON. What has no member of a record is none, though decode would take it for an empty one; where
    a ledger says that it is an answer, it is. */
-static enum tally_line add_generation (struct tally *t, const struct record *r, const char **why) {
+static bool is_generation (const struct record *r) {
   int field = 0;
   while (field < FIELD_COUNT && r->member[field] == 0) field++;
-  *why = "a JSON object, but no generation record";
-  if (field == FIELD_COUNT && r->text + r->answer == json_space(r->text)) return TALLY_REFUSED;
-  return tally_add(t, r, why) ? TALLY_GENERATION : TALLY_REFUSED;
+  return field < FIELD_COUNT || r->text + r->answer != json_space(r->text);
 }
 
-static enum tally_line add_unsettled (struct tally *t, const char *id_json, enum state state, const char **why) {
+static enum tally_line add_generation (struct tally *t, const struct record *r, uint64_t place, const char **why) {
+  if (!is_generation(r)) return refuse(why, "a JSON object, but no generation record");
+  return add_record(t, r, place, why) ? TALLY_GENERATION : TALLY_REFUSED;
+}
+
+static enum tally_line add_unsettled (struct tally *t, const struct record *r, const char *id_json, enum state state,
+                                      uint64_t place, const char **why) {
   size_t length;
+  uint64_t hash;
   const char *id = read_id(t, id_json, &length);
-  *why = id || length ? no_memory : "a ledger line without an id";
-  struct entry *e = id ? find_entry(t, id, length) : NULL;
-  if (e == NULL) return TALLY_REFUSED;
-  raise_state(t, e, state);
+  *why = id || length ? tally_no_memory : "a ledger line without an id";
+  if (id == NULL || !facts_read_open(t, t->now, r, id_json, state, why)) return TALLY_REFUSED;
+  hash = hash_bytes(t->secret, id, length);
+  if (!sightings_reserve(&t->seen, 1) || (place == TALLY_KEEP && !keep(t, t->now, NULL))) return refuse(why, tally_no_memory);
+  see(t, hash, place, state);
   return state == STATE_FAILED ? TALLY_FAILED : TALLY_OPEN;
 }
 
-static enum tally_line refuse (const char **why, const char *reason) {
-  *why = reason;
-  return TALLY_REFUSED;
-}
-
-enum tally_line tally_add_line (struct tally *t, const char *line, size_t length, const char **why) {
-  struct json_check error;
-  const char *part = NULL;
-  if (is_blank(line, length)) return TALLY_BLANK;
-  if (length > RECORD_MAX_TEXT) return refuse(why, "longer than 64 MiB");
-  if (!make_room(&t->line, sizeof (struct record) + length)) return refuse(why, no_memory);
+/* Index a line in t->line. NULL: no memory. */
+static struct record *index_line (struct tally *t, const char *line, size_t length, const char **part, struct json_check *error,
+                                  enum record_kind *kind) {
+  if (!buffer_reserve(&t->line, sizeof (struct record) + length)) return NULL;
   struct record *r = (struct record *)(void *)t->line.bytes;
   r->length = (uint32_t)length;
   memcpy(r->text, line, length);
   r->text[length] = '\0';
-  switch (record_index(r, &part, &error)) {
-    case RECORD_GENERATION: return add_generation(t, r, why);
-    case RECORD_FAILED: return add_unsettled(t, json_member(json_space(r->text), "failed", 6), STATE_FAILED, why);
-    case RECORD_OPEN: return add_unsettled(t, part, STATE_OPEN, why);
+  *kind = record_index(r, part, error);
+  return r;
+}
+
+enum tally_line tally_add_line (struct tally *t, const char *line, size_t length, uint64_t place, const char **why) {
+  struct json_check error;
+  enum record_kind kind;
+  const char *part = NULL;
+  if (is_blank(line, length)) return TALLY_BLANK;
+  if (length > RECORD_MAX_TEXT) return refuse(why, "longer than 64 MiB");
+  struct record *r = index_line(t, line, length, &part, &error, &kind);
+  if (r == NULL) return refuse(why, tally_no_memory);
+  switch (kind) {
+    case RECORD_GENERATION: return add_generation(t, r, place, why);
+    case RECORD_FAILED:
+      return add_unsettled(t, r, json_member(json_space(r->text), "failed", 6), STATE_FAILED, place, why);
+    case RECORD_OPEN: return add_unsettled(t, r, part, STATE_OPEN, place, why);
     case RECORD_API_ERROR: return refuse(why, "an API error, no record");
     default: return malformed(t, r, &error, why);
   }
 }
 
+/* ---- reading a line again ---------------------------------------------------------------------------------------- */
+
+#define READ_SIZE ((size_t)8 << 10)
+
+/* The line at the offset, in t->text; false when it cannot be read, or is too long to have been one. */
+static bool read_line (struct tally *t, int fd, uint64_t offset, size_t *length) {
+  for (size_t size = READ_SIZE; ; size *= 4) {
+    if (!buffer_reserve(&t->text, size)) return false;
+    size_t have = 0;
+    for (ssize_t n = 1; n > 0 && have < size; have += (size_t)n) {
+      n = pread(fd, t->text.bytes + have, size - have, (off_t)(offset + have));
+      if (n < 0) return false;
+    }
+    const char *end = (const char *)memchr(t->text.bytes, '\n', have);
+    *length = end ? (size_t)(end - t->text.bytes) : have;
+    if (end != NULL || have < size) return true;
+    if (size > RECORD_MAX_TEXT) return false;
+  }
+}
+
+struct record *tally_read_again (struct tally *t, uint64_t place, const char **part, enum record_kind *kind) {
+  struct json_check error;
+  size_t length;
+  const int source = (int)(place >> 46);
+  if (source >= t->sources || !read_line(t, t->source[source], place & TALLY_MAX_OFFSET, &length)) return NULL;
+  return index_line(t, t->text.bytes, length, part, &error, kind);
+}
+
+/* ---- merging ----------------------------------------------------------------------------------------------------- */
+
+/* Make the groups of the sibling that are not there yet, with room for what it has; note for each which one it is. */
+static bool prepare_set (struct tally *t, int s, const struct tally *from, struct tally_group **to, const char **why) {
+  for (size_t i = 0; i < from->set[s].groups; i++) {
+    const struct tally_group *g = from->set[s].group[i];
+    struct tally_group *same = find_group(t, &t->set[s], g->node.key, g->node.length, why);
+    if (same == NULL) return false;
+    to[g->serial] = same;
+  }
+  return true;
+}
+
+static bool reserve_spreads (const struct tally *t, struct tally_group *to, const struct tally_group *from) {
+  for (int i = 0; i < t->declaration.measures; i++)
+    if (t->declaration.measure[i].kind == TALLY_SPREAD && !histogram_reserve_all(&to->cell[i].of.spread, &from->cell[i].of.spread))
+      return false;
+  return true;
+}
+
+static bool prepare_merge (struct tally *t, const struct tally *from, struct tally_group **to, const char **why) {
+  to[0] = t->total;
+  *why = "there is no room for more than 4294967295 records";
+  if ((uint64_t)t->total->generations + from->total->generations > UINT32_MAX) return false;
+  for (int s = 0; s < t->declaration.sets; s++)
+    if (!prepare_set(t, s, from, to, why)) return false;
+  for (size_t i = 0; i < from->providers; i++)
+    if (find_provider(t, from->provider[i]->node.key, from->provider[i]->node.length, why) == NULL) return false;
+  *why = tally_no_memory;
+  if (!reserve_spreads(t, t->total, from->total)) return false;
+  for (int s = 0; s < t->declaration.sets; s++)
+    for (size_t i = 0; i < from->set[s].groups; i++)
+      if (!reserve_spreads(t, to[from->set[s].group[i]->serial], from->set[s].group[i])) return false;
+  return sightings_reserve(&t->seen, from->seen.count) && requests_reserve(&t->requests, from->requests.count);
+}
+
+static void merge_cell (const struct tally_measure *m, struct cell *to, const struct cell *from) {
+  if (from->values == 0) return;
+  switch (m->kind) {
+    case TALLY_SPREAD: histogram_merge(&to->of.spread, &from->of.spread); break;
+    case TALLY_FIRST: case TALLY_LAST: cell_add_time(to, m, from->of.time); break;
+    case TALLY_REQUESTS: break;
+    default: money_sum_merge(&to->of.sum, &from->of.sum);
+  }
+  to->values += from->values;
+}
+
+static void merge_group (const struct tally *t, struct tally_group *to, const struct tally_group *from) {
+  to->generations += from->generations;
+  for (int i = 0; i < t->declaration.measures; i++) merge_cell(&t->declaration.measure[i], &to->cell[i], &from->cell[i]);
+}
+
+static void merge_providers (struct tally *t, const struct tally *from) {
+  const char *none;
+  for (size_t i = 0; i < from->providers; i++) {
+    const struct provider *p = from->provider[i];
+    struct provider *same = find_provider(t, p->node.key, p->node.length, &none);
+    same->attempts += p->attempts;
+    same->failed += p->failed;
+    money_sum_merge(&same->latency, &p->latency);
+  }
+}
+
+static void merge_lists (struct tally *t, struct tally *from, struct tally_group *const *to) {
+  for (int i = 0; i < from->dearest_count; i++) insert_dearest(t, &from->dearest[i]);
+  t->dearest_beyond = t->dearest_beyond || from->dearest_beyond;
+  from->dearest_count = 0;
+  for (size_t i = 0; i < from->requests.count; i++) {
+    const struct request *q = &from->requests.list[i];
+    push_request(&t->requests, q->hash, to[q->group]->serial, q->count);
+  }
+  for (size_t i = 0; i < from->seen.count; i++) sightings_push(&t->seen, from->seen.list[i].hash, from->seen.list[i].where);
+  if (from->seen.count > 0) t->resolved = false;
+}
+
+bool tally_merge (struct tally *t, struct tally *from, const char **why) {
+  *why = tally_no_memory;
+  struct tally_group **to = (struct tally_group **)calloc((size_t)from->serial + 1, sizeof *to);
+  if (to == NULL) return false;
+  const bool fine = prepare_merge(t, from, to, why);
+  if (fine) {
+    merge_group(t, t->total, from->total);
+    for (int s = 0; s < t->declaration.sets; s++)
+      for (size_t i = 0; i < from->set[s].groups; i++)
+        merge_group(t, to[from->set[s].group[i]->serial], from->set[s].group[i]);
+    merge_providers(t, from);
+    merge_lists(t, from, to);
+    for (int i = 0; i < FATE_COUNT; i++) t->fates[i] += from->fates[i];
+  }
+  free(to);
+  return fine;
+}
+
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-size_t tally_groups (const struct tally *t) { return t->groups; }
+size_t tally_groups (const struct tally *t, int set) { return t->set[set].groups; }
 
-const struct tally_group *tally_group (const struct tally *t, size_t i) { return t->group[i]; }
+const struct tally_group *tally_group (const struct tally *t, int set, size_t i) { return t->set[set].group[i]; }
 
 const struct tally_group *tally_total (const struct tally *t) { return t->total; }
 
+const struct zone *tally_zone (const struct tally *t) { return t->zone; }
+
 uint32_t tally_generations (const struct tally_group *g) { return g->generations; }
 
-uint32_t tally_sum (const struct tally_group *g, int measure, struct money *sum) {
+uint32_t tally_sum (const struct tally_group *g, int measure, struct money_sum *sum) {
   *sum = g->cell[measure].of.sum;
   return g->cell[measure].values;
+}
+
+bool tally_time (const struct tally_group *g, int measure, double *unix_seconds) {
+  *unix_seconds = g->cell[measure].of.time;
+  return g->cell[measure].values > 0;
 }
 
 bool tally_quantile (const struct tally *t, const struct tally_group *g, int measure, int percent, double *value) {
@@ -759,36 +916,28 @@ bool tally_quantile (const struct tally *t, const struct tally_group *g, int mea
   return true;
 }
 
-static void show_time (struct tally_key *key, enum zone_unit unit, const char *word) {
-  int32_t number, offset;
-  memcpy(&number, word, 4);
-  memcpy(&offset, word + 4, 4);
-  key->type = TALLY_STRING;
-  key->text = key->shown;
-  key->length = zone_format(key->shown, unit, number, offset);
+const struct histogram *tally_histogram (const struct tally_group *g, int measure) { return &g->cell[measure].of.spread; }
+
+const char *tally_dearest (const struct tally *t, int i, size_t *length) {
+  if (i >= t->dearest_count || i >= t->declaration.dearest) return NULL;
+  *length = t->dearest[i].length;
+  return t->dearest[i].text;
 }
 
-void tally_next_key (const struct tally_group *g, const char **cursor, struct tally_key *key) {
-  const char *p = *cursor ? *cursor : g->node.key;
-  uint32_t length;
-  memset(key, 0, sizeof *key);
-  if (*p == 's') {
-    memcpy(&length, p + 1, 4);
-    key->text = p + 5;
-    key->length = length;
-    *cursor = p + 5 + length;
-    return;
-  }
-  key->type = *p == 'i' ? TALLY_INTEGER : *p == 'n' ? TALLY_NUMBER : TALLY_BOOLEAN;
-  memcpy(&key->integer, p + 1, 8);
-  memcpy(&key->number, p + 1, 8);
-  const char *unit = strchr(TIME_TAGS, *p);
-  if (unit) show_time(key, (enum zone_unit)(unit - TIME_TAGS), p + 1);
-  *cursor = p + 9;
+bool tally_provider (const struct tally *t, size_t i, struct tally_provider *provider) {
+  if (i >= t->providers) return false;
+  const struct provider *p = t->provider[i];
+  provider->name = p->node.key;
+  provider->length = p->node.length;
+  provider->attempts = p->attempts;
+  provider->failed = p->failed;
+  provider->failed_latency = p->latency;
+  return true;
 }
 
 struct tally_counts tally_counts (const struct tally *t) {
-  struct tally_counts counts = { t->ids[STATE_FAILED], t->ids[STATE_OPEN], t->duplicates, t->conflicts,
-                                 t->fates[FATE_FILTERED], t->fates[FATE_UNDATED] };
+  struct tally_counts counts = t->counts;
+  counts.filtered = t->fates[FATE_FILTERED];
+  counts.undated = t->fates[FATE_UNDATED];
   return counts;
 }

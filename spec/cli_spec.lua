@@ -415,13 +415,18 @@ describe("openrouter-cost", function()
       assert.same({ 3, 1, 2, 1, 1 }, { status, generations, omitted.pending, omitted.failed, omitted.skipped })
     end)
 
-    it("names compressed ledgers as left out, and counts them as skipped", function()
+    it("takes ledgers that were compressed, and says which one is damaged", function()
       file("ledger.jsonl", settled("gen-1", 1))
-      for _, ending in ipairs { "gz", "xz", "zst", "bz2" } do file("ledger.jsonl-20261001." .. ending, "\31\139") end
-      local status, generations, omitted, err = report()
-      assert.same({ 3, 1, 4 }, { status, generations, omitted.skipped })
-      assert.is_truthy(err:find("left out, as they are compressed: ledger.jsonl-20261001.bz2, ledger.jsonl-20261001.gz, ", 1,
-        true))
+      file("ledger.jsonl-20261001", settled("gen-2", 2) .. settled("gen-3", 3))
+      assert.equal(0, (shell.run("gzip " .. directory .. "/ledger.jsonl-20261001")))
+      local status, generations, omitted = report()
+      assert.same({ 0, 3, 0 }, { status, generations, omitted.skipped })
+      file("ledger.jsonl-20261002.gz", "\31\139")
+      local _, err
+      status, _, err = shell.run(("bin/openrouter-cost report %s"):format(directory))
+      assert.equal(1, status)
+      assert.equal("openrouter-cost: " .. directory .. "/ledger.jsonl-20261002.gz: gzip cannot unpack it, or not to the end: it is "
+        .. "damaged or cut short\n", err)
     end)
 
     it("is what was in it when all of it was renamed meanwhile", function()

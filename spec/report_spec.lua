@@ -247,7 +247,7 @@ describe("report", function()
     }, omitted.lines)
     omitted.lines = nil
     assert.same({ pending = 1, failed = 1, unpriced = 1, skipped = 4, duplicates = 0, conflicts = 0,
-      filtered = 0, undated = 0 }, omitted)
+      filtered = 0, undated = 0, changed = 0, instant_unknown = 1, exact = {} }, omitted)
     assert.same({ { 3, 3 } }, columns(r:rows(), "generations", "spend"))
   end)
 
@@ -278,12 +278,122 @@ describe("report", function()
   end)
 
   it("counts a record that cannot be added as skipped", function()
-    local r = filled(nil, '{"usage":150000000000}')
-    local ok, err = r:add(record '{"usage":100000000000}')
+    local r = filled(nil, '{"usage":1}')
+    local tally = r.tally
+    r.tally = { add = function() return nil, "not enough memory" end }
+    local ok, err = r:add(record '{"usage":1}')
     assert.is_nil(ok)
-    assert.same({ "too_large", "a sum would be beyond the range of money" }, { err.kind, err.message })
+    assert.same({ "too_large", "not enough memory" }, { err.kind, err.message })
+    r.tally = tally
     assert.same({ 1, { { reason = err.message } } }, { r:omitted().skipped, r:omitted().lines })
-    assert.equal(1, r:total().generations)
+  end)
+
+  it("tells who charged what, what failed attempts took, when the first and last were made, and distinct requests", function()
+    local r = filled({ by = "model", tz = "Europe/Berlin", measures = "spend,spend_openrouter,spend_upstream,byok,requests,"
+      .. "failed_attempts_latency,first,last" },
+      '{"id":"1","model":"a","total_cost":0.1,"created_at":"2026-07-01T10:00:00Z","request_id":"x"}',
+      '{"id":"2","model":"a","total_cost":0.2,"is_byok":true,"upstream_inference_cost":0.7,"request_id":"x",'
+        .. '"created_at":"2026-12-01T10:00:00.5Z","provider_responses":[{"status":500,"latency":12.5},{"status":200,"latency":9},'
+        .. '{"status":null,"latency":2}]}',
+      '{"id":"3","model":"a","total_cost":0.4,"is_byok":true}',
+      '{"id":"4","model":"b"}')
+    local a, b = r:rows()[1], r:rows()[2]
+    assert.same({ "1", "0.3", "0.7" }, { a.exact.spend, a.exact.spend_openrouter, a.exact.spend_upstream })
+    assert.same({ 2, 2, 14.5 }, { a.byok, a.requests, a.failed_attempts_latency })
+    assert.same({ "2026-07-01T12:00:00+02:00", "2026-12-01T11:00:00.500+01:00" }, { a.first, a.last })
+    assert.same({ exact = {}, model = "b", byok = 0, requests = 1 }, b)
+    assert.equal(3, r:total().requests)
+    assert.same({ tz = "Europe/Berlin", first = a.first, last = a.last }, r:view().period)
+  end)
+
+  it("forgets the first, the last and the dearest when another record of their id counts", function()
+    local r = report.new { measures = "first,last", page = true }
+    for day = 1, 70 do
+      r:add(record(('{"settled":"%d","at":"2026-01-01T00:00:00Z","answer":{"data":{"id":"%d","total_cost":%d,'
+        .. '"created_at":"2026-02-01T00:%02d:00Z"}}}'):format(day, day, day, day % 60)))
+    end
+    assert.equal("2026-02-01T00:00:00Z", r:total().first) -- of 60
+    for _, day in ipairs { 60, 70, 69, 1 } do
+      r:add(record(('{"settled":"%d","at":"2026-01-02T00:00:00Z","answer":{"data":{"id":"%d","total_cost":0,'
+        .. '"created_at":"2026-02-01T00:30:00Z"}}}'):format(day, day)))
+    end
+    assert.same({ first = "2026-02-01T00:01:00Z", last = "2026-02-01T00:59:00Z", exact = {} }, r:total())
+    local dearest = {}
+    for i, one in ipairs(r:view().page.dearest) do dearest[i] = one.exact.spend end
+    assert.equal("68 67 66 65 64 63 62 61 59 58", table.concat(dearest, " "))
+    for day = 2, 64 do -- so that those which there was no room for come up
+      r:add(record(('{"settled":"%d","at":"2026-01-03T00:00:00Z","answer":{"data":{"id":"%d","total_cost":0.%02d}}}'):format(
+        day, day, day)))
+    end
+    dearest = {}
+    for i, one in ipairs(r:view().page.dearest) do dearest[i] = one.exact.spend end
+    assert.equal("68 67 66 65 0.64 0.63 0.62 0.61 0.6 0.59", table.concat(dearest, " "))
+  end)
+
+  it("has on its page the same as reports of their own", function()
+    local lines, measures = {}, {}
+    for i = 1, 40 do
+      lines[i] = ('{"id":"%d","model":"m%d","provider_name":"p%d","total_cost":0.%d,"created_at":"2026-11-%02dT10:00:00Z",'
+        .. '"external_user":"u","latency":%d,"native_tokens_prompt":%d,"provider_responses":[{"provider_name":"q%d","status":%d,'
+        .. '"latency":5}]}'):format(i, i % 3, i % 4, i, 1 + i % 5, i, i, i % 2, i % 5 == 0 and 500 or 200)
+    end
+    local page = filled({ by = "external_user", page = true }, unpack(lines)):view().page
+    for name in pairs(page.total) do
+      if name ~= "exact" then measures[#measures + 1] = name end
+    end
+    for set, by in pairs { days = "day", models = "model", providers = "provider_name" } do
+      local r = filled({ by = by, measures = measures }, unpack(lines))
+      assert.same(r:rows(), page[set])
+      assert.same(r:total(), page.total)
+    end
+    assert.same({
+      { provider_name = "q0", attempts = 20, failed_attempts = 4, failed_attempts_latency = 20 },
+      { provider_name = "q1", attempts = 20, failed_attempts = 4, failed_attempts_latency = 20 },
+    }, page.health)
+    assert.equal(10, #page.dearest)
+    assert.same({
+      id = "9", created_at = "2026-11-05T10:00:00Z", model = "m0", provider_name = "p1", user = "u", native_tokens_prompt = 9,
+      spend = 0.9, exact = { spend = "0.9" },
+    }, page.dearest[1])
+    local count = 0
+    for _, bucket in ipairs(page.latency) do
+      assert.is_true(bucket.from < bucket.to)
+      count = count + bucket.count
+    end
+    assert.equal(40, count)
+  end)
+
+  it("tells what open ids cost according to the responses", function()
+    local directory = shell.directory()
+    local path = shell.write(directory .. "/ledger.jsonl", table.concat({
+      '{"pending":"gen-1","at":"2026-11-01T00:00:00Z"}',
+      '{"note":"gen-1","at":"2026-11-01T00:00:01Z","instant":{"cost":0.25}}',
+      '{"note":"gen-2","at":"2026-11-01T00:00:01Z","instant":{"cost":1e-9}}',
+      '{"note":"gen-3","at":"2026-11-01T00:00:01Z","instant":{"cost":5}}', '{"failed":"gen-3","at":"2026-11-01T00:00:02Z"}',
+      '{"pending":"gen-4","at":"2026-11-01T00:00:00Z"}', '' }, "\n"))
+    local r = report.new()
+    assert.equal(0, r:add_file(path))
+    local omitted = r:omitted()
+    assert.same({ 3, 1, 1, 0.250000001, "0.250000001" }, { omitted.pending, omitted.failed, omitted.instant_unknown,
+      omitted.instant_cost, omitted.exact.instant_cost })
+    assert.same({ instant_cost = nil }, report.new():omitted().exact)
+  end)
+
+  it("says how far it has read, and takes a number of threads", function()
+    local path = shell.write(shell.directory() .. "/ledger.jsonl", ('{"model":"a","usage":1}\n'):rep(10000))
+    local seen = {}
+    local records = report.new():add_file(path, { threads = 3, progress = function(done, size)
+      seen[#seen + 1] = ("%d/%d"):format(done, size)
+    end })
+    assert.equal(10000, records)
+    assert.equal("240000/240000", seen[#seen])
+    for _, options in ipairs { { threads = 0 }, { threads = 65 }, { threads = 1.5 }, { threads = "2" }, { thread = 1 } } do
+      assert.has_error(function() report.new():add_file(path, options) end)
+    end
+    local ok, raised = pcall(function() report.new():add_file(path, { thread = 1 }) end)
+    assert.is_false(ok)
+    assert.matches("report_spec.lua:%d+: add_file: unknown option 'thread'; did you mean 'threads'%?$", raised)
+    assert.has_error(function() report.new { page = 1 } end, "page must be a boolean, not a number")
   end)
 
   describe("options", function()

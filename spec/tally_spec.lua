@@ -1,5 +1,7 @@
 local core = require "openrouter.core"
 local cjson = require "cjson"
+local generation = require "openrouter.generation"
+local openrouter = require "openrouter"
 local period = require "openrouter.period"
 local shell = require "spec.support.shell"
 local zone = require "openrouter.zone"
@@ -7,7 +9,10 @@ local zone = require "openrouter.zone"
 local unpack = table.unpack or unpack
 
 local MONEY = { "total_cost", "usage", "cache_discount", "upstream_inference_cost" }
-local SUMS, SPREADS = { "spend", "cancelled", "failed_attempts" }, {}
+local SUMS, SPREADS = {
+  "spend", "spend_openrouter", "spend_upstream", "cancelled", "byok", "failed_attempts", "failed_attempts_latency", "requests",
+  "first", "last",
+}, {}
 for _, field in ipairs(core.fields) do
   if field.unit == "USD" or field.unit == "tokens" or field.unit == "count" then SUMS[#SUMS + 1] = field.name end
   if field.unit == "ms" or field.unit == "tokens" then SPREADS[#SPREADS + 1] = field.name end
@@ -69,7 +74,9 @@ local function random_responses(random)
   local parts = {}
   for i = 1, random(4) do
     parts[i] = one_of(random, '{"status":200}', '{"status":204.0,"x":[]}', '{"status":429}', '{"status":null}', '{}',
-      '{"status":"500"}', "null", '{"status":1.1}', '{"status":299.5}', "[500]")
+      '{"status":"500"}', "null", '{"status":1.1}', '{"status":299.5}', "[500]",
+      ('{"provider_name":"%s","status":%d,"latency":%s}'):format(one_of(random, "a", "b", "c\\u0041"),
+        one_of(random, 200, 429, 503), random_ms(random)))
   end
   return one_of(random, "null", "[" .. table.concat(parts, ",") .. "]", '{"status":500}')
 end
@@ -124,12 +131,18 @@ local function random_context(random)
     one_of(random, "1", "1.25", "12.5e-1", "true", '"1"'))
 end
 
+local function random_open(random, n)
+  return ('{"%s":"gen-%d","open":true ,"at":"2026-11-%02dT00:00:00.%06dZ"%s}'):format(one_of(random, "pending", "note"),
+    random(2000), 1 + n % 28, n, one_of(random, "", "", ',"instant":{"cost":0.00%s}', ',"instant":{"cost":null}',
+    ',"instant":[0.5]'):format(digits(random, 5)))
+end
+
 -- Every line of one id has its own time, so that which one counts needs no look at the text.
 local function random_line(random, n, created_at)
   local id = "gen-" .. random(900)
   local kind = random(10)
   if kind == 0 then return ('{"failed":"gen-%d","error":{"kind":"server"}}'):format(random(2000)) end
-  if kind == 1 then return ('{"%s":"gen-%d"}'):format(one_of(random, "pending", "note"), random(2000)) end
+  if kind == 1 then return random_open(random, n) end
   if kind == 2 then return random_record(random, created_at) end
   if kind == 3 then return ('{"data":%s}'):format(random_record(random, created_at, "bare-" .. n)) end
   local at = ("2026-11-%02dT%02d:%02d:%02d.%03d%s"):format(1 + n % 28, n % 24, n % 60, random(60), n % 1000,
@@ -172,6 +185,7 @@ local function read_group(t, group)
   local out = { generations = t:generations(group) }
   for i, name in ipairs(SUMS) do
     local values, sum, exact = t:sum(group, i)
+    if name == "first" or name == "last" then exact = ("%.6f"):format(sum or 0) end
     out[name] = { values = values, sum = exact or ("%.17g"):format(sum) }
   end
   for i, name in ipairs(SPREADS) do
@@ -182,16 +196,21 @@ local function read_group(t, group)
   return out
 end
 
-local function read_all(t)
-  local groups = {}
-  for group = 1, t:groups() do
+local function read_all(t, set)
+  local groups, count, before = {}, t:groups(set or 1)
+  for group = before + 1, before + count do
     if t:generations(group) > 0 then
       local key = key_of(t, group)
       assert(groups[key] == nil, "a key is there twice")
       groups[key] = read_group(t, group)
     end
   end
-  return { groups = groups, total = read_group(t, 0), counts = t:counts() }
+  local providers, dearest = {}, {}
+  for _, p in ipairs(t:providers()) do
+    providers[p.provider_name] = { p.attempts, p.failed_attempts, p.failed_attempts_latency }
+  end
+  for i, text in ipairs(t:dearest()) do dearest[i] = select(2, generation.spend(openrouter.decode(text))) end
+  return { groups = groups, total = read_group(t, 0), counts = t:counts(), providers = providers, dearest = dearest }
 end
 
 -- A job is what the model takes: { by = { "day" }, tz = "Europe/Berlin" }.
@@ -199,7 +218,8 @@ local function tally_for(job)
   local of_tz = zone.open(job.tz or "UTC")
   local declaration = assert(period.read(job.since, job["until"], of_tz, 0))
   declaration.dimensions, declaration.sums, declaration.spreads = job.by, SUMS, SPREADS
-  declaration.zone, declaration.where = of_tz or nil, job.where
+  declaration.zone, declaration.where, declaration.more = of_tz or nil, job.where, job.more
+  declaration.dearest, declaration.health = 10, true
   return core.tally(declaration)
 end
 
@@ -229,7 +249,7 @@ local function is_money(name)
   for _, money in ipairs(MONEY) do
     if name == money then return true end
   end
-  return name == "spend"
+  return name:find "^spend" ~= nil
 end
 
 local function compare_quantiles(name, expected, got)
@@ -245,7 +265,8 @@ local function compare_group(expected, got)
   assert.equal(expected.generations, got.generations)
   for _, name in ipairs(SUMS) do
     local sum = expected[name].sum
-    if not is_money(name) then sum = ("%.17g"):format(tonumber(sum)) end
+    if name == "first" or name == "last" then sum = ("%.6f"):format(tonumber(sum))
+    elseif not is_money(name) then sum = ("%.17g"):format(tonumber(sum)) end
     assert.equal(expected[name].values, got[name].values, name)
     assert.equal(sum, got[name].sum, name)
   end
@@ -258,6 +279,8 @@ end
 
 local function compare(expected, got)
   assert.same(expected.counts, got.counts)
+  assert.same(expected.providers, got.providers)
+  assert.same(expected.dearest, got.dearest)
   compare_group(expected.total, got.total)
   local count = 0
   for _, group in ipairs(expected.groups) do
@@ -357,6 +380,135 @@ describe("tally", function()
     assert.is_true(double.counts.duplicates > single.counts.duplicates)
     single.counts, double.counts = nil, nil
     assert.same(single, double)
+  end)
+
+  it("has the same in further sets as in a tally of their own", function()
+    local lines = random_lines(600, 23)
+    local t = add(tally_for { by = { "model" }, more = { { "day", "context.user" }, {}, { "provider_name" } } }, unpack(lines))
+    for set, by in ipairs { { "model" }, { "day", "context.user" }, {}, { "provider_name" } } do
+      assert.same(read_all(full_tally(by, lines)), read_all(t, set))
+    end
+  end)
+
+  describe("of files", function()
+    -- Files of these lines, so long that several threads have work, with the lines spread over `count` of them.
+    local function spread(lines, count, seed)
+      local random, parts, paths = random_source(seed), {}, {}
+      local directory = shell.directory()
+      for i = 1, count do parts[i] = {} end
+      for _, line in ipairs(shuffled(lines, seed)) do
+        local part = parts[random(count) + 1]
+        part[#part + 1] = line:gsub("^{", "{" .. (" "):rep(random(9000)), 1)
+      end
+      for i, part in ipairs(parts) do
+        local text = table.concat(part, "\n") .. (#part > 0 and "\n" or "")
+        paths[i] = shell.write(("%s/%d-%d.jsonl"):format(directory, seed, i), text)
+      end
+      return paths
+    end
+
+    local function read(t, path, threads)
+      local reading = assert(t:read(path, threads))
+      local more, why
+      repeat more, why = reading:step() until not more
+      return more == false, why, reading:result()
+    end
+
+    it("is the same for any split of the lines into files, in any order, by any number of threads", function()
+      local lines = random_lines(2500, 29)
+      local once = read_all(full_tally({ "model", "context.user" }, lines))
+      for threads = 1, 3 do
+        local t, records = tally_for { by = { "model", "context.user" } }, 0
+        for _, path in ipairs(spread(lines, ({ 1, 2, 40 })[threads], threads)) do
+          local ok, why, result = read(t, path, threads)
+          assert.is_true(ok, why)
+          records = records + result.records
+          assert.equal(result.size, result.done)
+        end
+        assert.same(once, read_all(t))
+        assert.equal(records, t:generations(0) + t:counts().duplicates)
+      end
+    end)
+
+    it("is the same when files come one after the other with a look in between, and records and lines besides", function()
+      local lines = random_lines(1200, 31)
+      local once = read_all(full_tally({ "day" }, lines))
+      local t = tally_for { by = { "day" } }
+      for i, path in ipairs(spread(lines, 3, 5)) do
+        assert.is_true(read(t, path, 2))
+        assert.is_true(t:generations(0) > 100 * i)
+      end
+      assert.same(once, read_all(t))
+      for _, line in ipairs(shuffled(lines, 3)) do assert(t:add_line(line)) end
+      local again = read_all(t)
+      assert.equal(once.counts.conflicts, again.counts.conflicts)
+      assert.is_true(again.counts.duplicates > once.counts.duplicates)
+      assert.is_true(again.total.generations > once.total.generations) -- records without an id count each time
+    end)
+
+    -- The whole file once more would not do: what has no id is in it.
+    it("agrees with the model about files that are given twice", function()
+      local lines = random_lines(1500, 37)
+      local path = shell.write(shell.directory() .. "/lines.jsonl", table.concat(lines, "\n") .. "\n")
+      local double = shell.write(shell.directory() .. "/double.jsonl", (table.concat(lines, "\n") .. "\n"):rep(2))
+      local t = tally_for { by = { "model" } }
+      assert.is_true(read(t, path, 2))
+      assert.is_true(read(t, path, 1))
+      compare(model(double, { { by = { "model" } } })[1], read_all(t))
+    end)
+
+    it("names the lines that are skipped by their number, also behind the first stretch of a file", function()
+      local good = '{"id":"%d","usage":1,"model":"' .. ("m"):rep(1000) .. '"}'
+      local lines = {}
+      for i = 1, 12000 do lines[i] = good:format(i) end
+      for i = 500, 11500, 500 do lines[i] = "line " .. i end
+      lines[12001] = '{"id":"torn'
+      local path = shell.write(shell.directory() .. "/long.jsonl", table.concat(lines, "\n"))
+      for threads = 1, 4 do
+        local ok, _, result = read(tally(), path, threads)
+        assert.is_true(ok)
+        assert.same({ 11977, 24, 10 }, { result.records, result.skipped, #result.notes })
+        for i, note in ipairs(result.notes) do
+          assert.same({ line = 500 * i, reason = "not a JSON object: a value must stand here, at byte 1" }, note)
+        end
+      end
+      shell.write(path, table.concat({ lines[1], "", "\r", lines[12001] }, "\n"))
+      local _, _, result = read(tally(), path, 2)
+      assert.same({ { line = 4, reason = "torn: the file ends within this line" } }, result.notes)
+    end)
+
+    it("reads what is compressed through the program that unpacks it, and says when it is damaged", function()
+      local lines = random_lines(400, 41)
+      local once = read_all(full_tally({ "model" }, lines))
+      for _, program in ipairs { "gzip", "xz", "zstd", "bzip2" } do
+        local path = shell.write(shell.directory() .. "/lines", table.concat(lines, "\n") .. "\n")
+        if shell.run("command -v " .. program) == 0 then
+          assert.equal(0, (shell.run(("%s -c %s >%s.packed"):format(program, path, path))))
+          local t = tally_for { by = { "model" } }
+          assert.is_true(read(t, path .. ".packed", 2))
+          assert.same(once, read_all(t))
+          assert.equal(0, (shell.run(("head -c 9000 %s.packed >%s.cut"):format(path, path))))
+          local ok, why, result = read(tally(), path .. ".cut", 2)
+          assert.is_false(ok)
+          assert.equal(program .. " cannot unpack it, or not to the end: it is damaged or cut short", why)
+          assert.is_true(result.records < 400)
+        end
+      end
+    end)
+
+    it("says what cannot be read, and of files that were changed meanwhile how many records may count twice", function()
+      assert.same({ nil, "No such file or directory" }, { tally():read("/does/not/exist", 1) })
+      assert.same({ nil, "Is a directory" }, { tally():read("spec", 1) })
+      local line = '{"id":"%d","usage":1,"model":"' .. ("m"):rep(100) .. '"}\n'
+      local text = {}
+      for i = 1, 2000 do text[i] = line:format(i % 1990) end
+      local path = shell.write(shell.directory() .. "/changing.jsonl", table.concat(text))
+      local t = tally()
+      assert.is_true(read(t, path, 2))
+      shell.write(path, "")
+      assert.equal(10, t:counts().changed)
+      assert.equal(2000, t:generations(0))
+    end)
   end)
 
   it("has groups that add up to the total", function()
@@ -477,7 +629,8 @@ describe("tally", function()
     }
     for seed = 1, 8 do
       local t = add(tally(), unpack(shuffled(lines, seed)))
-      assert.same({ failed = 2, pending = 2, duplicates = 0, conflicts = 0, filtered = 0, undated = 0 }, t:counts())
+      assert.same({ failed = 2, pending = 2, duplicates = 0, conflicts = 0, filtered = 0, undated = 0, changed = 0,
+        instant_cost = "0", instant_unknown = 2 }, t:counts())
       assert.equal(2, t:generations(0))
     end
   end)
@@ -501,28 +654,14 @@ describe("tally", function()
     assert.equal(2, t:generations(0))
   end)
 
-  it("counts a record whole or not at all", function()
-    local big, bigger = "150000000000", "100000000000" -- the range of money ends at 170141183460
-    local t = add(tally({ "model" }, { "spend", "native_tokens_prompt", "cancelled" }, { "latency" }),
-      '{"id":"a","model":"m","usage":' .. big .. ',"native_tokens_prompt":1,"latency":5}')
-    local function unchanged()
-      assert.equal(1, t:generations(0))
-      assert.same({ 1, "150000000000" }, { (t:sum(0, 1)), (select(3, t:sum(0, 1))) })
-      assert.same({ 1, 1 }, { t:sum(0, 2) })
-      assert.same({ 1, 0 }, { t:sum(1, 3) })
-      assert.equal(0, t:counts().duplicates)
+  it("has no limit for sums, though each amount has one", function()
+    local t = tally({ "model" }, { "spend" })
+    for i = 1, 5 do
+      add(t, ('{"id":"%d","model":"m","usage":170000000000.5}'):format(i), ('{"id":"-%d","usage":-170000000000}'):format(i))
     end
-    local refusal = { nil, "a sum would be beyond the range of money", false }
-    local line = '{"id":"b","model":"m","usage":' .. bigger .. ',"native_tokens_prompt":2,"cancelled":true,"latency":9}'
-    assert.same(refusal, { t:add_line(line) })
-    unchanged()
-    assert.same(refusal, { t:add_line((line:gsub('"m"', '"other"'))) }) -- fits its group, not the total
-    unchanged()
-    add(t, '{"id":"c","usage":-1}', '{"id":"c","usage":-1}')
-    assert.same(refusal, { t:add_line(settled("c", "2026-11-20T10:00:00Z", '{"id":"c","usage":90000000000,"model":"z"}')) })
-    assert.equal("149999999999", (select(3, t:sum(0, 1)))) -- the older record of the id still counts
-    assert.equal(1, t:counts().duplicates)
-    assert.equal(2, t:generations(0))
+    assert.same({ 5, 850000000002.5, "850000000002.5" }, { t:sum(1, 1) })
+    assert.same({ 5, -850000000000, "-850000000000" }, { t:sum(2, 1) })
+    assert.same({ 10, 2.5, "2.5" }, { t:sum(0, 1) })
   end)
 
   it("has no value for an amount beyond the range of money", function()
@@ -635,7 +774,7 @@ describe("tally", function()
     assert.has_error(declared { dimensions = {}, sums = {}, spreads = {}, where = conditions })
     assert.has_error(declared { dimensions = {}, sums = {}, spreads = {}, where = { values } })
     local many = {}
-    for i = 1, 33 do many[i] = "spend" end
+    for i = 1, 65 do many[i] = "spend" end
     assert.has_error(declared { dimensions = {}, sums = many, spreads = {} })
     local t = tally()
     assert.has_error(function() t:generations(1) end)
@@ -643,6 +782,12 @@ describe("tally", function()
     assert.has_error(function() t:sum(0, 2) end)
     assert.has_error(function() t:sum(0, 0) end)
     assert.has_error(function() t:quantile(0, 1, 50) end)
+    assert.has_error(function() t:groups(2) end)
+    assert.has_error(function() t:histogram(0, 1) end)
+    assert.has_error(function() t:read("spec", 0) end)
+    assert.has_error(declared { dimensions = {}, sums = {}, spreads = {}, dearest = 3 })
+    assert.has_error(declared { dimensions = {}, sums = { "spend" }, spreads = {}, dearest = 33 })
+    assert.has_error(declared { dimensions = {}, more = { {}, {}, {}, {} }, sums = {}, spreads = {} })
     assert.has_error(function() t:add_line() end)
     assert.has_error(function() t.add_line(io.stdout, "") end)
   end)
@@ -652,7 +797,8 @@ describe("tally", function()
   it("comes through every failing allocation unharmed", function()
     local program = shell.directory() .. "/torture"
     local sources = "spec/support/tally_torture.c"
-    for _, name in ipairs { "tally", "hash", "histogram", "record", "json", "money", "spend", "instant", "fields", "zone",
+    for _, name in ipairs { "tally", "tally_key", "tally_part", "tally_resolve", "sightings",
+      "hash", "histogram", "record", "json", "money", "spend", "instant", "fields", "zone",
       "zone_file" } do
       sources = ("%s csrc/%s.c"):format(sources, name)
     end

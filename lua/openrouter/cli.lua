@@ -393,19 +393,8 @@ local function write_output(path, text)
   return ok and closed, ("%s: %s"):format(path, write_why or close_why)
 end
 
--- A directory of openrouter.nginx.
-local function add_directory(r, path)
-  local records, left_out = r:add_directory(path)
-  if not records then return nil, left_out end
-  if #left_out > 0 then
-    say("left out, as they are compressed: %s; zcat hands them to `openrouter-cost report %s -` through a pipe",
-      table.concat(left_out, ", "), path)
-  end
-  return records
-end
-
 local function add_to_report(r, path)
-  if core.file_status(path) == "directory" then return add_directory(r, path) end
+  if core.file_status(path) == "directory" then return r:add_directory(path) end
   return r:add_file(path)
 end
 

@@ -1,6 +1,7 @@
 --- Reports: declare what to group by and what to add up, hand over records or files, read rows.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
+local generation = require "openrouter.generation"
 local nearest = require "openrouter.nearest"
 local period = require "openrouter.period"
 local zone = require "openrouter.zone"
@@ -12,7 +13,7 @@ local report = {}
 local PERCENTS = { 50, 90, 95, 99 }
 local MAX_DIMENSIONS, MAX_CONDITIONS, MAX_VALUES = 16, 16, 1000 -- csrc/tally.h
 local FORMATS = { "text", "json" }
-local OPTIONS = { "by", "measures", "tz", "since", "until", "where" }
+local OPTIONS = { "by", "measures", "tz", "since", "until", "where", "page" }
 local DEFAULT_MEASURES = {
   "generations", "spend", "native_tokens_prompt", "native_tokens_completion", "latency_p50", "latency_p95", "cancelled",
   "failed_attempts", "unpriced",
@@ -20,7 +21,7 @@ local DEFAULT_MEASURES = {
 
 ---@class openrouter.Measure
 ---@field name string
----@field unit string "USD", "ms", "tokens" or "count"
+---@field unit string "USD", "ms", "tokens", "count" or "time"
 ---@field sum? string what is summed up
 ---@field spread? string the field a quantile is of
 ---@field percent? integer which quantile
@@ -51,9 +52,16 @@ end
 
 add_measure { name = "generations", unit = "count" }
 add_measure { name = "spend", unit = "USD", sum = "spend" }
+add_measure { name = "spend_openrouter", unit = "USD", sum = "spend_openrouter" }
+add_measure { name = "spend_upstream", unit = "USD", sum = "spend_upstream" }
 add_measure { name = "unpriced", unit = "count" }
 add_measure { name = "cancelled", unit = "count", sum = "cancelled", counted = true }
 add_measure { name = "failed_attempts", unit = "count", sum = "failed_attempts", counted = true }
+add_measure { name = "failed_attempts_latency", unit = "ms", sum = "failed_attempts_latency" }
+add_measure { name = "byok", unit = "count", sum = "byok", counted = true }
+add_measure { name = "requests", unit = "count", sum = "requests", counted = true }
+add_measure { name = "first", unit = "time", sum = "first" }
+add_measure { name = "last", unit = "time", sum = "last" }
 for _, field in ipairs(core.fields) do add_field(field) end
 
 -- What values of these look like.
@@ -74,7 +82,9 @@ end
 ---@field by? string|string[] dimensions, as a list or "model,day": known fields, "hour", "day", "week" and "month" (of
 ---  created_at, in the zone of `tz`), "context.<name>" (what the ledger line says about the request); none gives one row
 ---  over everything
----@field measures? string|string[] columns: "generations", "spend" (USD), "unpriced", "cancelled", "failed_attempts";
+---@field measures? string|string[] columns: "generations", "spend" (USD) and its parts "spend_openrouter" and
+---  "spend_upstream" (BYOK), "unpriced", "cancelled", "byok", "failed_attempts", "failed_attempts_latency" (ms), "requests"
+---  (distinct), "first" and "last" (created_at, RFC 3339 in the zone);
 ---  sums of amounts, tokens and counts under the fields' names; "_p50", "_p90", "_p95" and "_p99" behind the name of a
 ---  time (ms) or token count, by nearest rank and within 1/128. By default generations, spend, native_tokens_prompt,
 ---  native_tokens_completion, latency_p50, latency_p95, cancelled, failed_attempts and unpriced
@@ -83,6 +93,7 @@ end
 ---@field until? string only what was made before that time; the whole day where it is a date
 ---@field where? table<string, string|number|boolean|(string|number|boolean)[]> only what has one of these values in each of
 ---  these dimensions; a string is also the number or boolean that it spells, and "unknown" is none
+---@field page? boolean gather what the HTML page shows besides: days, models, providers, the dearest generations
 
 local KNOWN = {
   dimension = "model, provider_name, external_user and other members of a record; hour, day, week, month; context.<name>",
@@ -240,6 +251,9 @@ local function read_options(options)
   for name in pairs(options) do
     if not known[name] then return nil, unknown("option", tostring(name), OPTIONS) end
   end
+  if options.page ~= nil and type(options.page) ~= "boolean" then
+    return nil, ("page must be a boolean, not a %s"):format(type(options.page))
+  end
   local filters, why = read_filters(options)
   if not filters then return nil, why end
   local dimensions, seen = read_names("by", options.by or {})
@@ -253,18 +267,32 @@ local function read_options(options)
   return dimensions, measures, filters
 end
 
+-- What the HTML page shows, and the sets of groups behind the report's own.
+local PAGE_MEASURES = {}
+for _, name in ipairs {
+  "generations", "spend", "spend_openrouter", "spend_upstream", "byok", "cache_discount", "native_tokens_prompt",
+  "native_tokens_cached", "native_tokens_completion", "native_tokens_reasoning", "cancelled", "failed_attempts",
+  "failed_attempts_latency", "unpriced", "latency_p50", "latency_p95", "generation_time_p50",
+} do
+  PAGE_MEASURES[#PAGE_MEASURES + 1] = MEASURES[name]
+end
+local PAGE_SETS = { days = { 2, "day" }, models = { 3, "model" }, providers = { 4, "provider_name" } }
+local DEAREST = 10
+
 -- What the tally must add up for these measures, and where each finds its value in it. Spend always comes first: what
--- has no known price is part of every report.
-local function plan(measures)
-  local sums, spreads, place = { "spend" }, {}, { spend = 1 }
-  for _, measure in ipairs(measures) do
-    local list, what = measure.spread and spreads or sums, measure.spread or measure.sum
-    local key = measure.spread and what .. " spread" or what
-    if what and not place[key] then
-      list[#list + 1] = what
-      place[key] = #list
+-- has no known price is part of every report. So are the first time and the last.
+local function plan(...)
+  local sums, spreads, place = { "spend", "first", "last" }, {}, { spend = 1, first = 2, last = 3 }
+  for _, measures in ipairs { ... } do
+    for _, measure in ipairs(measures) do
+      local list, what = measure.spread and spreads or sums, measure.spread or measure.sum
+      local key = measure.spread and what .. " spread" or what
+      if what and not place[key] then
+        list[#list + 1] = what
+        place[key] = #list
+      end
+      place[measure.name] = place[key]
     end
-    place[measure.name] = place[key]
   end
   return sums, spreads, place
 end
@@ -274,9 +302,15 @@ end
 ---@class openrouter.Row
 ---@field exact table<string, string> every money measure, to the last digit
 ---@field generations? integer
+---@field first? string RFC 3339, as `last`
 ---@field spend? number USD; nil where no record of the row has a known price, which is not the same as free
 ---@field [string] string|number|boolean|nil each dimension: its value, or "unknown" where the record has none; each
 ---  measure: nil where no record of the row has a value
+
+-- A time without needless milliseconds.
+local function shown_time(text)
+  return (text:gsub("%.000", "", 1))
+end
 
 local function read_measure(self, group, measure, row)
   local tally, place = self.tally, self.place[measure.name]
@@ -285,15 +319,16 @@ local function read_measure(self, group, measure, row)
   if measure.name == "unpriced" then return tally:generations(group) - (tally:sum(group, 1)) end
   local values, sum, exact = tally:sum(group, place)
   if values == 0 and not measure.counted then return nil end
+  if measure.unit == "time" then return shown_time(exact) end
   row.exact[measure.name] = exact
   return sum
 end
 
 -- Group 0 is the total.
-local function read_row(self, group)
+local function read_row(self, group, dimensions, measures)
   local row, key = { exact = {} }, { self.tally:key(group) }
-  for i, name in ipairs(self.dimensions) do row[name] = key[i] end
-  for _, measure in ipairs(self.measures) do row[measure.name] = read_measure(self, group, measure, row) end
+  for i, name in ipairs(dimensions) do row[name] = key[i] end
+  for _, measure in ipairs(measures) do row[measure.name] = read_measure(self, group, measure, row) end
   return row
 end
 
@@ -321,13 +356,29 @@ local function key_less(dimensions, a, b)
 end
 
 -- With times, in the order of the dimensions; else the greatest spend first and an unknown one last.
-local function sort_rows(self, rows, spend)
+local function sort_rows(rows, spend, dimensions)
+  local by_time = false
+  for _, name in ipairs(dimensions) do by_time = by_time or TIMES[name] ~= nil end
   table.sort(rows, function(a, b)
     local x, y = spend[a], spend[b]
-    if self.by_time or x == y then return key_less(self.dimensions, a, b) end
+    if by_time or x == y then return key_less(dimensions, a, b) end
     return y == nil or x ~= nil and x > y
   end)
   return rows
+end
+
+-- The rows of a set of groups.
+local function read_rows(self, set, dimensions, measures)
+  local rows, spend = {}, {}
+  local count, before = self.tally:groups(set)
+  for group = before + 1, before + count do
+    if self.tally:generations(group) > 0 then -- else all of them were replaced by later ones of another group
+      local row, values, sum = read_row(self, group, dimensions, measures), self.tally:sum(group, 1)
+      rows[#rows + 1] = row
+      spend[row] = values > 0 and sum or nil
+    end
+  end
+  return sort_rows(rows, spend, dimensions)
 end
 
 -- ---- the report -----------------------------------------------------------------------------------------------------
@@ -355,65 +406,87 @@ function Report:add(gen)
   return nil, errors.new("too_large", why)
 end
 
--- 1 for a generation, else 0
-local function add_line(self, path, line, number, whole)
-  if line == false then
-    skip(self, "longer than 64 MiB", path, number)
-    return 0
-  end
-  local what, why, malformed = self.tally:add_line(line)
-  if what == nil then
-    skip(self, malformed and not whole and "torn: the file ends within this line" or why, path, number)
-  end
-  return what == "generation" and 1 or 0
+-- Add a file; returns how many records that was. `progress` is called with bytes read so far, and of the file where that is
+-- known.
+local function add_whole_file(self, path, options)
+  local threads = options and options.threads or core.processors()
+  local reading, why, what = self.tally:read(path, threads)
+  if not reading then return nil, errors.new("io", ("%s: %s"):format(path, why)), what end
+  local more, trouble
+  repeat
+    more, trouble = reading:step()
+    local so_far = reading:result()
+    if options and options.progress then options.progress(so_far.done, so_far.size > 0 and so_far.size or nil) end
+  until not more
+  local result = reading:result()
+  for _, note in ipairs(result.notes) do skip(self, note.reason, path, note.line) end
+  self.skipped = self.skipped + result.skipped - #result.notes
+  if more == nil then return nil, errors.new("io", ("%s: %s"):format(path, trouble)) end
+  return result.records
 end
 
--- Add each line by add(self, path, line, number, whole), which returns how many records that was.
-local function add_lines(self, path, add)
-  local lines, why, what = core.lines(path)
-  if not lines then return nil, errors.new("io", why), what end
-  local records = 0
-  while true do
-    local line, number, whole = lines()
-    if line == nil then
-      if number then return nil, errors.new("io", number) end
-      return records
+---@class openrouter.ReadOptions
+---@field threads? integer how many read at the same time, 64 at most; by default as many as there are processors
+---@field progress? fun(done: integer, size: integer?) called now and then with the bytes read so far, and those of the file
+---  where they are known
+
+local function check_read_options(options)
+  if options ~= nil and type(options) ~= "table" then
+    error(("add_file: options must be a table, not a %s"):format(type(options)), 3)
+  end
+  for name in pairs(options or {}) do
+    if name ~= "threads" and name ~= "progress" then
+      error("add_file: " .. unknown("option", tostring(name), { "threads", "progress" }), 3)
     end
-    records = records + add(self, path, line, number, whole)
+  end
+  local threads = options and options.threads
+  if threads ~= nil and not (type(threads) == "number" and threads >= 1 and threads <= 64 and threads % 1 == 0) then
+    error("add_file: threads must be a whole number from 1 to 64", 3)
   end
 end
 
 --- Add a file of one JSON object a line: ledger lines, API answers, bare records. Other lines are skipped, counted and
---- named in `omitted`. After an error what was read before it is in the report.
+--- named in `omitted`. What is compressed (gzip, xz, zstd, bzip2) is unpacked by the program of that name. After an error what
+--- was read before it is in the report.
 ---@param path string "-" is standard input
+---@param options? openrouter.ReadOptions
 ---@return integer? records in it, repeated ones included
 ---@return openrouter.Error? err kind "io"
-function Report:add_file(path)
-  local records, err = add_lines(self, path, add_line)
+function Report:add_file(path, options)
+  check_read_options(options)
+  local records, err = add_whole_file(self, path, options)
   return records, err
 end
 
 -- ---- the directory of openrouter.nginx --------------------------------------------------------------------------------
 
 -- A line of a journal. One that was cut short has its id; one that is closed says nothing any more.
-local function add_open_line(self, path, line, number, whole)
-  local kind, id, _, _, _, _, _, open = core.open_line(line or "")
+local function add_open_line(self, path, line, number)
+  local kind, id, at, _, _, instant, _, open = core.open_line(line or "")
   if kind and open then
-    self.tally:add_line(('{"%s":%s}'):format(kind, core.quote(id)))
+    self.tally:add_line(('{"%s":%s%s%s}'):format(kind, core.quote(id), at and ',"at":' .. core.quote(core.timestamp(at)) or "",
+      instant and ',"instant":' .. instant or ""))
   elseif not kind and not (line or ""):find '^ "%a+":"' then -- how one that was cut short is closed
-    add_line(self, path, line, number, whole)
+    local what, why = self.tally:add_line(line or "")
+    if what == nil then skip(self, line and why or "longer than 64 MiB", path, number) end
   end
-  return 0
 end
 
-local COMPRESSED = { gz = true, xz = true, zst = true, bz2 = true }
+local function add_journal(self, path)
+  local lines, why, what = core.lines(path)
+  if not lines then return nil, errors.new("io", why), what end
+  while true do
+    local line, number = lines()
+    if line == nil then
+      if number then return nil, errors.new("io", number) end
+      return 0
+    end
+    add_open_line(self, path, line, number)
+  end
+end
 
 local function is_ledger(name)
-  return name:find "^ledger[.-]" and name:find("jsonl", 1, true) and not COMPRESSED[name:match "%.(%w+)$"]
-end
-
-local function is_compressed_ledger(name)
-  return name:find "^ledger[.-]" and name:find("jsonl", 1, true) and COMPRESSED[name:match "%.(%w+)$"]
+  return name:find "^ledger[.-]" and name:find("jsonl", 1, true)
 end
 
 local function is_journal(name)
@@ -434,7 +507,7 @@ end
 
 -- Add the files of this kind; returns how many records and files that was. They may be removed meanwhile, or renamed, and come
 -- up under another name then.
-local function add_files(self, directory, is_one, add)
+local function add_files(self, directory, is_one, add, options)
   local seen, records, files = {}, 0, 0
   while true do
     local names, err = fresh_names(directory, is_one, seen)
@@ -442,31 +515,30 @@ local function add_files(self, directory, is_one, add)
     if #names == 0 then return records, files end
     files = files + #names
     for _, name in ipairs(names) do
-      local added, trouble, what = add_lines(self, directory .. "/" .. name, add)
+      local added, trouble, what = add(self, directory .. "/" .. name, options)
       if not added and what ~= "missing" then return nil, trouble end
       records = records + (added or 0)
     end
   end
 end
 
---- Add what openrouter.nginx has written to its directory: the ledger, also where it was rotated to, and what is open in
---- `pending`. Files that are compressed count as skipped.
+--- Add what openrouter.nginx has written to its directory: the ledger, also where it was rotated to (and compressed), and what
+--- is open in `pending`.
 ---@param path string
+---@param options? openrouter.ReadOptions
 ---@return integer? records in it, repeated ones included
----@return openrouter.Error|string[] left_out names of the compressed files; or an error of kind "io"
-function Report:add_directory(path)
+---@return openrouter.Error? err kind "io"
+function Report:add_directory(path, options)
+  check_read_options(options)
   -- what is open comes first: what is settled meanwhile is in the ledger by then
-  local open, journals = add_files(self, path .. "/pending", is_journal, add_open_line)
+  local open, journals = add_files(self, path .. "/pending", is_journal, add_journal)
   if not open then return nil, journals end
-  local records, ledgers = add_files(self, path, is_ledger, add_line)
+  local records, ledgers = add_files(self, path, is_ledger, add_whole_file, options)
   if not records then return nil, ledgers end
-  local left_out, err = fresh_names(path, is_compressed_ledger, {})
-  if not left_out then return nil, err end
-  for _, name in ipairs(left_out) do skip(self, ("%s/%s: compressed"):format(path, name)) end
-  if journals + ledgers + #left_out == 0 and not core.file_status(path .. "/pending") then
+  if journals + ledgers == 0 and not core.file_status(path .. "/pending") then
     return nil, errors.new("io", path .. ": there is neither ledger.jsonl nor pending/ in it")
   end
-  return records, left_out
+  return records
 end
 
 --- One row for each group, in an order that depends on nothing but the rows: by dimensions where one of them is a time,
@@ -474,25 +546,20 @@ end
 ---@return openrouter.Row[]
 function Report:rows()
   if #self.dimensions == 0 then return { self:total() } end
-  local rows, spend = {}, {}
-  for group = 1, self.tally:groups() do
-    if self.tally:generations(group) > 0 then -- else all of them were replaced by later ones of another group
-      local row, values, sum = read_row(self, group), self.tally:sum(group, 1)
-      rows[#rows + 1] = row
-      spend[row] = values > 0 and sum or nil
-    end
-  end
-  return sort_rows(self, rows, spend)
+  return read_rows(self, 1, self.dimensions, self.measures)
 end
 
 --- One row over everything. Sums are those of all rows, to the last digit.
 ---@return openrouter.Row
 function Report:total()
-  return read_row(self, 0)
+  return read_row(self, 0, {}, self.measures)
 end
 
 ---@class openrouter.Omitted
 ---@field pending integer ids with nothing but a pending or note line
+---@field instant_cost? number USD; what open ids cost according to the responses themselves; nil where no response said so
+---@field instant_unknown integer open ids of which that is not known
+---@field exact table<string, string> instant_cost, to the last digit
 ---@field failed integer ids with a failed line and no record
 ---@field unpriced integer generations whose spend is unknown: counted, and in no sum of spend
 ---@field skipped integer lines (and records given to `add`) that could not be used
@@ -501,17 +568,92 @@ end
 ---@field filtered integer generations that `where`, `since` or `until` leave out: nothing of them is in the other figures,
 ---  but that they may be repeated
 ---@field undated integer generations without a time of creation, left out by `since` or `until`
+---@field changed integer records that may count twice, as their file was changed while it was read
 ---@field lines { file: string?, line: integer?, reason: string }[] the first ten of the skipped ones
 
 --- What is not in the rows.
 ---@return openrouter.Omitted
 function Report:omitted()
   local omitted = self.tally:counts()
+  local exact = omitted.pending > omitted.instant_unknown and omitted.instant_cost or nil
+  omitted.instant_cost, omitted.exact = tonumber(exact), { instant_cost = exact }
   omitted.unpriced = self.tally:generations(0) - (self.tally:sum(0, 1))
   omitted.skipped = self.skipped
   omitted.lines = {}
   for i, note in ipairs(self.notes) do omitted.lines[i] = note end
   return omitted
+end
+
+---@class openrouter.Dearest
+---@field id? string
+---@field created_at? string
+---@field model? string
+---@field provider_name? string
+---@field user? string external_user
+---@field spend number USD
+---@field exact { spend: string }
+---@field native_tokens_prompt? integer
+---@field native_tokens_completion? integer
+
+local function read_dearest(text)
+  local gen = core.decode(text)
+  local spend, exact = generation.spend(gen)
+  return {
+    id = gen.id, created_at = gen.created_at, model = gen.model, provider_name = gen.provider_name, user = gen.external_user,
+    native_tokens_prompt = gen.native_tokens_prompt, native_tokens_completion = gen.native_tokens_completion,
+    spend = spend, exact = { spend = exact },
+  }
+end
+
+---@class openrouter.ReportPage what the HTML page shows besides; rows have all of its measures
+---@field days openrouter.Row[]
+---@field models openrouter.Row[]
+---@field providers openrouter.Row[]
+---@field total openrouter.Row
+---@field health { provider_name: string, attempts: integer, failed_attempts: integer, failed_attempts_latency: number }[] by
+---  the provider of each attempt in provider_responses, most attempts first; ms
+---@field latency { from: number, to: number, count: integer }[] ms, rising, those with records
+---@field dearest openrouter.Dearest[] the ten with the greatest spend, falling
+
+local function read_page(self)
+  local page = { total = read_row(self, 0, {}, PAGE_MEASURES), dearest = {}, health = self.tally:providers() }
+  for name, set in pairs(PAGE_SETS) do page[name] = read_rows(self, set[1], { set[2] }, PAGE_MEASURES) end
+  for i, text in ipairs(self.tally:dearest()) do page.dearest[i] = read_dearest(text) end
+  page.latency = self.tally:histogram(0, self.place.latency_p50)
+  table.sort(page.health, function(a, b)
+    if a.attempts ~= b.attempts then return a.attempts > b.attempts end
+    return a.provider_name < b.provider_name
+  end)
+  return page
+end
+
+---@class openrouter.ReportPeriod
+---@field tz string
+---@field since? string as it was asked for
+---@field until? string
+---@field first? string created_at of the first generation, RFC 3339 in the zone
+---@field last? string
+
+local function read_period(self)
+  local first, last = select(3, self.tally:sum(0, 2)), select(3, self.tally:sum(0, 3))
+  return {
+    tz = self.asked.tz or "UTC", since = self.asked.since, ["until"] = self.asked["until"],
+    first = first and shown_time(first), last = last and shown_time(last),
+  }
+end
+
+--- All that a format needs.
+---@return openrouter.ReportView
+function Report:view()
+  return {
+    dimensions = self.dimensions,
+    measures = self.measures,
+    rows = self:rows(),
+    total = self:total(),
+    omitted = self:omitted(),
+    period = read_period(self),
+    page = self.asked.page and read_page(self) or nil,
+  }
 end
 
 --- The report as text. Ends with what is omitted.
@@ -521,13 +663,7 @@ function Report:render(format)
   local known = false
   for _, name in ipairs(FORMATS) do known = known or name == format end
   if not known then error(unknown("format", tostring(format), FORMATS), 2) end
-  return require("openrouter.format." .. format) {
-    dimensions = self.dimensions,
-    measures = self.measures,
-    rows = self:rows(),
-    total = self:total(),
-    omitted = self:omitted(),
-  }
+  return require("openrouter.format." .. format)(self:view())
 end
 
 ---@class openrouter.ReportView what a format gets
@@ -536,6 +672,8 @@ end
 ---@field rows openrouter.Row[]
 ---@field total openrouter.Row
 ---@field omitted openrouter.Omitted
+---@field period openrouter.ReportPeriod
+---@field page? openrouter.ReportPage where the report was made with `page`
 
 --- Whether `report.new` would take the options, for callers who got them from a user.
 ---@param options? openrouter.ReportOptions
@@ -546,19 +684,29 @@ function report.check(options)
   return true
 end
 
+-- The options, as the caller may change theirs.
+local function copy(options)
+  local same = {}
+  for name, value in pairs(options or {}) do same[name] = value end
+  return same
+end
+
 --- A new, empty report. Raises for options it does not know.
 ---@param options? openrouter.ReportOptions
 ---@return openrouter.Report
 function report.new(options)
   local dimensions, measures, declaration = read_options(options)
   if not dimensions then error(measures, 2) end
-  local sums, spreads, place = plan(measures)
-  local by_time = false
-  for _, name in ipairs(dimensions) do by_time = by_time or TIMES[name] ~= nil end
+  local page = options ~= nil and options.page == true
+  local sums, spreads, place = plan(measures, page and PAGE_MEASURES or {})
   declaration.dimensions, declaration.sums, declaration.spreads = dimensions, sums, spreads
+  if page then
+    declaration.more, declaration.dearest, declaration.health = {}, DEAREST, true
+    for _, set in pairs(PAGE_SETS) do declaration.more[set[1] - 1] = { set[2] } end
+  end
   return setmetatable({
-    tally = core.tally(declaration),
-    dimensions = dimensions, measures = measures, place = place, by_time = by_time, skipped = 0, notes = {},
+    tally = core.tally(declaration), asked = copy(options),
+    dimensions = dimensions, measures = measures, place = place, skipped = 0, notes = {},
   }, Report)
 end
 

@@ -79,8 +79,33 @@ def failed_attempts(r):
     return count
 
 
+def attempts(r):
+    """(provider, failed, latency or None) of each."""
+    out = []
+    responses = r.get("provider_responses")
+    for a in responses if isinstance(responses, list) else []:
+        a = a if isinstance(a, dict) else {}
+        status, latency, name = a.get("status", ""), a.get("latency"), a.get("provider_name")
+        failed = status is None or is_number(status) and not 200 <= status < 300
+        known = is_number(latency) and latency >= 0 and not str(latency).startswith("-")
+        out.append((name if isinstance(name, str) else "unknown", failed, money(latency) if known else None))
+    return out
+
+
+def parts(r):
+    """What OpenRouter and what the provider charged, where the spend is known."""
+    if spend(r) is None:
+        return None, None
+    upstream = money(r.get("upstream_inference_cost")) if r.get("is_byok") is True else Decimal(0)
+    return spend(r) - upstream, upstream
+
+
 def sums(r):
-    values = {"spend": spend(r), "cancelled": int(r.get("cancelled") is True), "failed_attempts": failed_attempts(r)}
+    lost = [ms for _, failed, ms in attempts(r) if failed and ms is not None]
+    cost, upstream = parts(r)
+    values = {"spend": spend(r), "cancelled": int(r.get("cancelled") is True), "failed_attempts": failed_attempts(r),
+              "spend_openrouter": cost, "spend_upstream": upstream, "byok": int(r.get("is_byok") is True),
+              "failed_attempts_latency": sum(lost) if lost else None}
     for name in MONEY:
         values[name] = money(r.get(name))
     for name in TOKENS + COUNTS:
@@ -123,14 +148,18 @@ def dimension(name, r, context, tz):
 
 
 def read(path):
-    settled, alone, failed, opened, texts, duplicates = {}, [], set(), set(), {}, 0
+    settled, alone, failed, opened, texts, duplicates = {}, [], set(), {}, {}, 0
     for line in open(path, encoding="utf-8"):
         o = json.loads(line, parse_float=Decimal)
         if "failed" in o:
             failed.add(o["failed"])
             continue
         if "pending" in o or "note" in o:
-            opened.add(o.get("pending", o.get("note")))
+            said = o["instant"].get("cost") if isinstance(o.get("instant"), dict) else None
+            cost = money(said) if is_number(said) else None
+            note = (cost is not None, datetime.fromisoformat(o["at"]), cost)
+            name = o.get("pending", o.get("note"))
+            opened[name] = max(opened.get(name, note), note)
             continue
         at, context, answer = float("-inf"), {}, o
         if "settled" in o:
@@ -145,7 +174,10 @@ def read(path):
         if name not in settled or at > settled[name][0]:
             settled[name] = (at, r, context)
     records = alone + [(r, context) for _, r, context in settled.values()]
-    counts = {"failed": len(failed - set(settled)), "pending": len(opened - failed - set(settled)),
+    waiting = [note for name, note in opened.items() if name not in failed and name not in settled]
+    counts = {"failed": len(failed - set(settled)), "pending": len(waiting), "changed": 0,
+              "instant_unknown": sum(not known for known, _, _ in waiting),
+              "instant_cost": quote(decimal_text(sum(cost for known, _, cost in waiting if known))),
               "duplicates": duplicates, "conflicts": sum(len(t) > 1 for t in texts.values())}
     return records, counts
 
@@ -195,21 +227,43 @@ def judge(job, r, context, bounds):
 
 
 def measured(r):
-    return sums(r), {name: spread_value(r, name) for name in SPREADS}
+    at, request = made_at(r, "UTC"), r.get("request_id")
+    alone = {"first": at.timestamp() if at else None, "requests": request if isinstance(request, str) else object()}
+    return sums(r), {name: spread_value(r, name) for name in SPREADS}, alone, attempts(r)
 
 
 def group_text(key, records):
-    """Records are pairs as `measured` returns them."""
+    """Records are as `measured` returns them."""
     out = ["key={%s}" % ",".join(quote(k) for k in key), "generations=%d" % len(records)]
     for name in sums({}):
-        values = [row[name] for row, _ in records if row[name] is not None]
+        values = [row[name] for row, *_ in records if row[name] is not None]
         out.append("[%s]={values=%d,sum=%s}" % (quote(name), len(values), quote(decimal_text(sum(values)))))
     for name in SPREADS:
-        values = sorted(spreads[name] for _, spreads in records if spreads[name] is not None)
+        values = sorted(spreads[name] for _, spreads, *_ in records if spreads[name] is not None)
         if values:
             at = {p: values[max(-(-p * len(values) // 100), 1) - 1] for p in (1, 50, 90, 95, 99, 100)}
             out.append("[%s]={%s}" % (quote(name + " spread"), ",".join("[%d]=%r" % (p, float(v)) for p, v in at.items())))
+    times = [alone["first"] for _, _, alone, _ in records if alone["first"] is not None]
+    for name, time in ("first", min(times, default=0)), ("last", max(times, default=0)):
+        out.append("%s={values=%d,sum=%r}" % (name, len(times), time))
+    out.append("requests={values=%d,sum=%d}" % (len(records), len({alone["requests"] for _, _, alone, _ in records})))
     return "{%s}" % ",".join(out)
+
+
+def providers_text(records):
+    rows = {}
+    for *_, tried in records:
+        for name, failed, ms in tried:
+            row = rows.setdefault(name, [0, 0, Decimal(0)])
+            row[0] += 1
+            row[1] += failed
+            row[2] += ms if failed and ms is not None else 0
+    return ",".join("[%s]={%d,%d,%r}" % (quote(name), a, f, float(ms)) for name, (a, f, ms) in rows.items())
+
+
+def dearest_text(records):
+    spends = sorted((row["spend"] for row, *_ in records if row["spend"] is not None), reverse=True)
+    return ",".join(quote(decimal_text(v)) for v in spends[:10])
 
 
 def tally_text(job, records, counts):
@@ -221,8 +275,9 @@ def tally_text(job, records, counts):
     records = [record for record, fate in zip(records, fates) if fate == "counted"]
     for r, context, values in records:
         groups.setdefault(tuple(dimension(n, r, context, job.get("tz", "UTC")) for n in job["by"]), []).append(values)
-    return "{total=%s,\ncounts={%s},\ngroups={%s}}" % (
-        group_text((), [values for _, _, values in records]), ",".join("%s=%d" % item for item in counts.items()),
+    everything = [values for _, _, values in records]
+    return "{providers={%s},dearest={%s},total=%s,\ncounts={%s},\ngroups={%s}}" % (
+        providers_text(everything), dearest_text(everything), group_text((), everything), ",".join("%s=%s" % item for item in counts.items()),
         ",\n".join(group_text(k, g) for k, g in groups.items()))
 
 

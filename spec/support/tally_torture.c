@@ -1,7 +1,9 @@
 /*
 ** Runs a tally once for each allocation it makes, with that one failing: nothing may be lost, added twice or leaked, and
-** what was refused can be added again. Built by spec/tally_spec.lua.
+** what was refused can be added again. Once with lines that are kept, once with lines of a file that two siblings share.
+** Built by spec/tally_spec.lua.
 */
+#define _POSIX_C_SOURCE 200809L
 #undef malloc   /* defined on the command line, so that the other files call what is below */
 #undef calloc
 #undef realloc
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static long countdown = -1;  /* the allocation that fails; none when negative */
 
@@ -31,8 +34,11 @@ static int make_line (char *out, size_t size, int i) {
   int id = i / 2, newer = i % 2;
   return snprintf(out, size,
                   "{\"settled\":\"gen-%01499d\",\"at\":\"2026-11-20T10:00:0%dZ\",\"context\":{\"u\":%d},\"answer\":{\"data\":{"
-                  "\"id\":\"\\u0067en-%01499d\",\"created_at\":\"2026-10-25T0%d:30:00Z\",\"model\":\"m%d\",\"usage\":0.%d,\"latency\":%d}}}",
-                  id, newer, (id + newer * id % 2) % 3, id, id % 4, newer ? id % 40 : 50 + id, id + 1, (id + 1) * (newer ? 7 : 100000));
+                  "\"id\":\"\\u0067en-%01499d\",\"created_at\":\"2026-10-25T0%d:30:00Z\",\"model\":\"m%d\",\"usage\":0.%d,\"latency\":%d,"
+                  "\"request_id\":\"r%d\","
+                  "\"provider_responses\":[{\"provider_name\":\"p%d\",\"status\":%d,\"latency\":%d.5}]}}}",
+                  id, newer, (id + newer * id % 2) % 3, id, id % 4, newer ? id % 40 : 50 + id, id + 1,
+                  (id + 1) * (newer ? 7 : 100000), id % 7, id % 3, id % 2 ? 200 : 500, id);
 }
 
 static struct zone *zone;
@@ -53,86 +59,172 @@ static struct tally *start (void) {
   d.condition[0].dimension.length = 1;
   d.condition[0].values = 2;
   d.condition[0].value = user;
-  d.dimensions = 3;
-  d.dimension[0].kind = TALLY_FIELD;
-  d.dimension[0].field = FIELD_model;
-  d.dimension[1].kind = TALLY_CONTEXT;
-  d.dimension[1].name = "u";
-  d.dimension[1].length = 1;
-  d.dimension[2].kind = TALLY_HOUR;
-  d.measures = 2;
+  d.sets = 2;
+  d.set[0].dimensions = 3;
+  d.set[1].dimensions = 1;
+  d.set[1].dimension[0].kind = TALLY_DAY;
+  d.dearest = 3;
+  d.health = true;
+  d.set[0].dimension[0].kind = TALLY_FIELD;
+  d.set[0].dimension[0].field = FIELD_model;
+  d.set[0].dimension[1].kind = TALLY_CONTEXT;
+  d.set[0].dimension[1].name = "u";
+  d.set[0].dimension[1].length = 1;
+  d.set[0].dimension[2].kind = TALLY_HOUR;
+  d.measures = 5;
   d.measure[0].kind = TALLY_SPEND;
   d.measure[1].kind = TALLY_SPREAD;
   d.measure[1].field = FIELD_latency;
+  d.measure[2].kind = TALLY_FIRST;
+  d.measure[3].kind = TALLY_REQUESTS;
+  d.measure[4].kind = TALLY_FAILED_LATENCY;
   return tally_new(&d, secret);
 }
 
 static size_t print_group (const struct tally *t, const struct tally_group *g, int dimensions, char *out, size_t size) {
-  char text[MONEY_TEXT_SIZE], *end = out;
-  struct money sum;
+  char text[MONEY_SUM_TEXT_SIZE], lost[MONEY_SUM_TEXT_SIZE], *end = out;
+  struct money_sum sum, requests, latency;
   struct tally_key model = { TALLY_STRING, "", 0, 0, 0, "" }, context = model, hour = model;
   const char *cursor = NULL;
-  double p50 = -1;
+  double p50 = -1, first = -1;
   uint32_t values = tally_sum(g, 0, &sum);
   if (dimensions) tally_next_key(g, &cursor, &model);
-  if (dimensions) tally_next_key(g, &cursor, &context);
-  if (dimensions) tally_next_key(g, &cursor, &hour);
-  money_format(text, &sum);
+  if (dimensions > 1) tally_next_key(g, &cursor, &context);
+  if (dimensions > 1) tally_next_key(g, &cursor, &hour);
+  money_sum_format(text, &sum);
   tally_quantile(t, g, 1, 50, &p50);
-  end += snprintf(out, size, "%.*s %d %.*s: %u %u %s %.17g\n", (int)model.length, model.text, (int)context.integer,
-                  (int)hour.length, hour.text, tally_generations(g), values, text, p50);
+  tally_time(g, 2, &first);
+  tally_sum(g, 3, &requests);
+  tally_sum(g, 4, &latency);
+  money_sum_format(lost, &latency);
+  end += snprintf(out, size, "%.*s %d %.*s: %u %u %s %.17g %.17g %d %s\n", (int)model.length, model.text, (int)context.integer,
+                  (int)hour.length, hour.text, tally_generations(g), values, text, p50, first, (int)requests.low, lost);
   return (size_t)(end - out);
+}
+
+static size_t print_set (const struct tally *t, int set, int dimensions, char *out, size_t size) {
+  size_t used = 0;
+  for (size_t i = 0; i < tally_groups(t, set); i++)
+    if (tally_generations(tally_group(t, set, i)) > 0)
+      used += print_group(t, tally_group(t, set, i), dimensions, out + used, size - used);
+  return used;
 }
 
 /* All there is to read, as one text. */
 static void print_tally (const struct tally *t, char *out, size_t size) {
-  size_t used = print_group(t, tally_total(t), 0, out, size);
-  for (size_t i = 0; i < tally_groups(t); i++)
-    if (tally_generations(tally_group(t, i)) > 0)
-      used += print_group(t, tally_group(t, i), 3, out + used, size - used);
+  struct tally_provider provider;
+  size_t used = print_group(t, tally_total(t), 0, out, size), length;
+  used += print_set(t, 0, 3, out + used, size - used);
+  used += print_set(t, 1, 1, out + used, size - used);
+  for (int i = 0; i < 3; i++) {
+    const char *dearest = tally_dearest(t, i, &length);
+    used += (size_t)snprintf(out + used, size - used, "%.*s\n", (int)length - 1500, dearest + 1500);
+  }
+  for (size_t i = 0; tally_provider(t, i, &provider); i++)
+    if (provider.attempts > 0)
+      used += (size_t)snprintf(out + used, size - used, "%.*s %d %d\n", (int)provider.length, provider.name,
+                               (int)provider.attempts, (int)provider.failed);
   struct tally_counts counts = tally_counts(t);
-  snprintf(out + used, size - used, "%d %d %d", (int)counts.duplicates, (int)counts.conflicts, (int)counts.filtered);
+  snprintf(out + used, size - used, "%d %d %d %d", (int)counts.duplicates, (int)counts.conflicts, (int)counts.filtered,
+           (int)counts.changed);
+}
+
+static int refused;
+
+static void expect_no_memory (const char *why) {
+  refused = 1;
+  if (strcmp(why, "not enough memory") != 0) exit(2);
+}
+
+static void add (struct tally *t, const char *line, size_t length, uint64_t place) {
+  const char *why;
+  while (tally_add_line(t, line, length, place, &why) != TALLY_GENERATION) expect_no_memory(why);
+}
+
+static struct tally *sibling (const struct tally *t) {
+  struct tally *s = tally_sibling(t);
+  if (s == NULL) expect_no_memory("not enough memory");
+  return s ? s : tally_sibling(t);
+}
+
+static void merge (struct tally *t, struct tally *from) {
+  const char *why;
+  while (!tally_merge(t, from, &why)) expect_no_memory(why);
+  tally_free(from);
+}
+
+/* All lines, those of the file by two siblings in turn. */
+static void fill (struct tally *t, FILE *file) {
+  char line[4000];
+  uint64_t offset = 0;
+  int source = -1;
+  struct tally *part[2] = { t, t };
+  if (file) {
+    while ((source = tally_add_source(t, dup(fileno(file)))) < 0) refused = 1;
+    part[0] = sibling(t);
+    part[1] = sibling(t);
+  }
+  for (int i = 0; i < 2 * IDS; i++) {
+    size_t length = (size_t)make_line(line, sizeof line, i);
+    add(part[i % 2 ^ i / 2 % 2], line, length, file ? tally_place(source, offset) : TALLY_KEEP);
+    offset += length + 1;
+  }
+  if (file) merge(t, part[1]);
+  if (file) merge(t, part[0]);
 }
 
 /* Fill a tally, trying again what was refused; returns whether anything was. */
-static int run (long failing, char *out, size_t size) {
-  char line[4000];
-  const char *why;
+static int run (long failing, FILE *file, char *out, size_t size) {
+  refused = 0;
   countdown = failing;
   struct tally *t = start();
-  int refused = t == NULL;
+  if (t == NULL) expect_no_memory("not enough memory");
   if (t == NULL) t = start();
-  for (int i = 0; i < 2 * IDS; i++) {
-    size_t length = (size_t)make_line(line, sizeof line, i);
-    if (tally_add_line(t, line, length, &why) == TALLY_GENERATION) continue;
-    refused = 1;
-    if (strcmp(why, "not enough memory") != 0 || tally_add_line(t, line, length, &why) != TALLY_GENERATION) exit(2);
-  }
+  fill(t, file);
+  while (!tally_resolve(t)) refused = 1;
   countdown = -1;
   print_tally(t, out, size);
   tally_free(t);
   return refused;
 }
 
+static FILE *make_file (void) {
+  char line[4000];
+  FILE *file = tmpfile();
+  for (int i = 0; file && i < 2 * IDS; i++) fprintf(file, "%.*s\n", make_line(line, sizeof line, i), line);
+  if (file == NULL || fflush(file) != 0) exit(3);
+  return file;
+}
+
+/* Returns how many allocations failed in turn; -1 when something came out that should not have. */
+static long torture (FILE *file, const char *expected) {
+  static char got[1 << 16];
+  long failing = 0;
+  while (run(failing, file, got, sizeof got)) {
+    if (strcmp(expected, got) != 0) {
+      fprintf(stderr, "with allocation %ld failing:\n%s\ninstead of\n%s\n", failing, got, expected);
+      return -1;
+    }
+    failing++;
+  }
+  return failing;
+}
+
 /* The first argument is the file of a zone. */
 int main (int argc, char **argv) {
-  static char expected[1 << 16], got[1 << 16];
+  static char expected[1 << 16], of_file[1 << 16];
   const char *why;
   char *slash = argc > 1 ? strrchr(argv[1], '/') : NULL;
   if (slash == NULL) return 1;
   *slash = '\0';
   zone = zone_open(argv[1], slash + 1, &why);
   if (zone == NULL) return 1;
-  long failing = 0;
-  run(-1, expected, sizeof expected);
-  while (run(failing, got, sizeof got)) {
-    if (strcmp(expected, got) != 0) {
-      fprintf(stderr, "with allocation %ld failing:\n%s\ninstead of\n%s\n", failing, got, expected);
-      return 1;
-    }
-    failing++;
-  }
+  FILE *file = make_file();
+  run(-1, NULL, expected, sizeof expected);
+  run(-1, file, of_file, sizeof of_file);
+  const long kept = torture(NULL, expected), read = torture(file, of_file);
   zone_free(zone);
-  printf("%ld allocations failed in turn\n", failing);
-  return failing > 100 ? 0 : 1;
+  fclose(file);
+  printf("%ld allocations failed in turn\n", kept + read);
+  return kept > 100 && read > 100 ? 0 : 1;
 }

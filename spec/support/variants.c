@@ -52,6 +52,12 @@ static void put_money (const char *before, const struct money *money) {
   put_bytes(text, money_format(text, money));
 }
 
+static void put_sum (const char *before, const struct money_sum *sum) {
+  char text[MONEY_SUM_TEXT_SIZE];
+  put(before);
+  put_bytes(text, money_sum_format(text, sum));
+}
+
 /* ---- values ----------------------------------------------------------------------------------------------------- */
 
 static void put_number (const char *p) {
@@ -183,15 +189,16 @@ static struct tally *start_tally (void) {
   static const uint64_t secret[2] = { 1, 2 };
   struct tally_declaration d;
   memset(&d, 0, sizeof d);
-  d.dimensions = 4;
-  d.dimension[0].kind = TALLY_FIELD;
-  d.dimension[0].field = FIELD_model;
-  d.dimension[1].kind = TALLY_DAY;
-  d.dimension[2].kind = TALLY_CONTEXT;
-  d.dimension[2].name = "user";
-  d.dimension[2].length = 4;
-  d.dimension[3].kind = TALLY_FIELD;
-  d.dimension[3].field = FIELD_tokens_prompt;
+  d.sets = 1;
+  d.set[0].dimensions = 4;
+  d.set[0].dimension[0].kind = TALLY_FIELD;
+  d.set[0].dimension[0].field = FIELD_model;
+  d.set[0].dimension[1].kind = TALLY_DAY;
+  d.set[0].dimension[2].kind = TALLY_CONTEXT;
+  d.set[0].dimension[2].name = "user";
+  d.set[0].dimension[2].length = 4;
+  d.set[0].dimension[3].kind = TALLY_FIELD;
+  d.set[0].dimension[3].field = FIELD_tokens_prompt;
   d.measures = 4;
   d.measure[0].kind = TALLY_SPEND;
   d.measure[1].kind = TALLY_SUM;
@@ -205,7 +212,7 @@ static struct tally *start_tally (void) {
 static void put_group (const struct tally *t, const struct tally_group *g, int dimensions) {
   const char *cursor = NULL;
   struct tally_key key;
-  struct money sum;
+  struct money_sum sum;
   double value = 0;
   for (int i = 0; i < dimensions; i++) {
     tally_next_key(g, &cursor, &key);
@@ -217,7 +224,7 @@ static void put_group (const struct tally *t, const struct tally_group *g, int d
   put_integer("", tally_generations(g));
   for (int i = 0; i < 3; i++) {
     put_integer(" ", tally_sum(g, i, &sum));
-    put_money(" ", &sum);
+    put_sum(" ", &sum);
   }
   for (int percent = 0; percent <= 100; percent += 50)
     if (tally_quantile(t, g, 3, percent, &value)) put_double(" ", value);
@@ -232,7 +239,7 @@ static void put_tally (const struct tally *t) {
   put_integer(" conflicts ", (int64_t)c.conflicts);
   put("\n");
   put_group(t, tally_total(t), 0);
-  for (size_t i = 0; i < tally_groups(t); i++) put_group(t, tally_group(t, i), 4);
+  for (size_t i = 0; i < tally_groups(t, 0); i++) put_group(t, tally_group(t, 0, i), 4);
 }
 
 /* ---- the file --------------------------------------------------------------------------------------------------- */
@@ -266,7 +273,7 @@ int main (int argc, char **argv) {
     hash = UINT64_C(0xcbf29ce484222325);
     in_full = wanted(++number, argc, argv);
     put_text(place(text, length));
-    enum tally_line line = tally_add_line(t, text, length, &why);
+    enum tally_line line = tally_add_line(t, text, length, TALLY_KEEP, &why);
     put("\nas a line: ");
     put(lines[line]);
     if (line >= TALLY_MALFORMED) put(why);
@@ -274,6 +281,7 @@ int main (int argc, char **argv) {
     if (argc == 2) printf("%ld %016" PRIx64 "\n", number, hash);
   }
   in_full = argc == 2;
+  if (!tally_resolve(t)) exit(1);
   put_tally(t);
   tally_free(t);
   return 0;

@@ -1,0 +1,356 @@
+#define _GNU_SOURCE  /* pipe2, where it is close-on-exec at once */
+#define _FILE_OFFSET_BITS 64
+#include "tally_file.h"
+
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHUNK ((uint64_t)4 << 20)        /* what a thread takes at a time */
+#define STEP ((uint64_t)16 << 20)        /* for each thread, until the caller has a say */
+#define STREAM_STEP ((uint64_t)8 << 20)
+#define SMALL_FILE (64 << 10)            /* not worth a descriptor that stays open */
+#define MOST_OPEN 500                    /* files that are held open: a process may have 1024 */
+
+/* A thread, or the caller as one. */
+struct worker {
+  struct tally_reading *reading;
+  struct tally *tally;           /* the caller's, or a sibling */
+  struct file_reader reader;
+  uint64_t records, skipped;
+  int notes;
+  uint64_t noted[TALLY_MAX_NOTES];  /* chunk of a note, whose line is counted from the chunk's start */
+  struct tally_note note[TALLY_MAX_NOTES];
+  int trouble;                   /* errno */
+  bool running;
+  pthread_t thread;
+};
+
+struct tally_reading {
+  struct tally *tally;
+  bool streams;
+  int source;                    /* of what is read anywhere */
+  int file;                      /* of what is compressed: the file itself; else -1 */
+  pid_t program;                 /* … and who unpacks it; 0: nobody */
+  const char *program_name;
+  pthread_mutex_t lock;
+  uint64_t next, end;            /* chunks: the one that is to be read next, and where this step ends */
+  uint64_t chunks;
+  uint32_t *lines;               /* of each chunk */
+  int workers;
+  struct worker worker[TALLY_MAX_THREADS];
+  struct tally_read result;
+  char why[256];
+};
+
+/* ---- one line ---------------------------------------------------------------------------------------------------- */
+
+static void note (struct worker *w, uint64_t chunk, uint64_t line, const char *reason) {
+  w->skipped++;
+  if (w->notes == TALLY_MAX_NOTES) return;
+  w->noted[w->notes] = chunk;
+  w->note[w->notes].line = line;
+  snprintf(w->note[w->notes++].reason, sizeof w->note[0].reason, "%s", reason);
+}
+
+static void add_line (struct worker *w, enum file_line kind, const char *line, size_t length, uint64_t place, uint64_t chunk) {
+  const char *why = "longer than 64 MiB";
+  enum tally_line what = TALLY_REFUSED;
+  if (kind != FILE_TOO_LONG) what = tally_add_line(w->tally, line, length, place, &why);
+  if (what == TALLY_GENERATION) w->records++;
+  if (what == TALLY_MALFORMED && kind == FILE_LAST_LINE) why = "torn: the file ends within this line";
+  if (what >= TALLY_MALFORMED) note(w, chunk, w->reader.number, why);
+}
+
+/* ---- what can be read anywhere ----------------------------------------------------------------------------------- */
+
+/* A line belongs to the chunk that its first byte is in. */
+static void read_chunk (struct worker *w, uint64_t chunk) {
+  const uint64_t start = chunk * CHUNK, end = start + CHUNK;
+  const char *line = NULL;
+  size_t length = 0;
+  enum file_line what = FILE_LINE;
+  file_reader_seek(&w->reader, start > 0 ? start - 1 : 0);
+  if (start > 0) what = file_reader_next(&w->reader, &line, &length);  /* the end of the one before */
+  w->reader.number = 0;
+  while (what != FILE_END && what != FILE_LAST_LINE && file_reader_offset(&w->reader) < end) {
+    const uint64_t offset = file_reader_offset(&w->reader);
+    what = file_reader_next(&w->reader, &line, &length);
+    if (what == FILE_ERROR) w->trouble = errno;
+    if (what == FILE_ERROR || what == FILE_END) break;
+    if (what != FILE_INTERRUPTED) add_line(w, what, line, length, tally_place(w->reading->source, offset), chunk);
+  }
+  w->reading->lines[chunk] = (uint32_t)w->reader.number;
+}
+
+static bool take_chunk (struct tally_reading *r, uint64_t *chunk) {
+  pthread_mutex_lock(&r->lock);
+  const bool there = r->next < r->end;
+  if (there) *chunk = r->next++;
+  pthread_mutex_unlock(&r->lock);
+  return there;
+}
+
+static void *work (void *context) {
+  struct worker *w = (struct worker *)context;
+  uint64_t chunk;
+  while (w->trouble == 0 && take_chunk(w->reading, &chunk)) read_chunk(w, chunk);
+  return NULL;
+}
+
+/* Signals are the caller's. */
+static void start_threads (struct tally_reading *r) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  for (int i = 1; i < r->workers; i++)
+    r->worker[i].running = pthread_create(&r->worker[i].thread, NULL, work, &r->worker[i]) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void join_threads (struct tally_reading *r) {
+  for (int i = 1; i < r->workers; i++) {
+    if (r->worker[i].running) pthread_join(r->worker[i].thread, NULL);
+    r->worker[i].running = false;
+  }
+}
+
+static bool read_chunks (struct tally_reading *r) {
+  const uint64_t more = STEP / CHUNK * (uint64_t)r->workers;
+  r->end = r->chunks - r->next > more ? r->next + more : r->chunks;
+  start_threads(r);
+  work(&r->worker[0]);
+  join_threads(r);
+  r->result.done = r->next * CHUNK < r->result.size ? r->next * CHUNK : r->result.size;
+  return r->next < r->chunks;
+}
+
+/* ---- what comes one after the other ------------------------------------------------------------------------------ */
+
+static enum file_line read_stream (struct tally_reading *r) {
+  struct worker *w = &r->worker[0];
+  const uint64_t end = w->reader.at + STREAM_STEP;
+  const char *line = NULL;
+  size_t length = 0;
+  enum file_line what = FILE_LINE;
+  while (w->reader.at < end && (what == FILE_LINE || what == FILE_TOO_LONG)) {
+    what = file_reader_next(&w->reader, &line, &length);
+    if (what == FILE_ERROR) w->trouble = errno;
+    if (what <= FILE_TOO_LONG) add_line(w, what, line, length, TALLY_KEEP, 0);
+  }
+  const off_t packed = r->file >= 0 ? lseek(r->file, 0, SEEK_CUR) : (off_t)w->reader.at;
+  r->result.done = packed > 0 ? (uint64_t)packed : 0;
+  return what == FILE_LAST_LINE ? FILE_LINE : what;
+}
+
+/* ---- unpacking --------------------------------------------------------------------------------------------------- */
+
+/* The program that unpacks what begins like this, or NULL. */
+static const char *unpacker (int fd) {
+  static const struct { const char *program, *magic; size_t length; } known[] = {
+    { "gzip", "\x1f\x8b", 2 }, { "xz", "\xfd" "7zXZ", 5 }, { "zstd", "\x28\xb5\x2f\xfd", 4 }, { "bzip2", "BZh", 3 }
+  };
+  char begin[8];
+  const ssize_t length = pread(fd, begin, sizeof begin, 0);
+  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+    if (length >= (ssize_t)known[i].length && memcmp(begin, known[i].magic, known[i].length) == 0) return known[i].program;
+  return NULL;
+}
+
+static int spawn (pid_t *pid, const char *program, int in, int out) {
+  char name[16], how[] = "-dc", *arguments[] = { name, how, NULL };
+  posix_spawn_file_actions_t actions;
+  snprintf(name, sizeof name, "%s", program);
+  int reason = posix_spawn_file_actions_init(&actions);
+  if (reason != 0) return reason;
+  reason = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+  if (reason == 0) reason = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  if (reason == 0) reason = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  if (reason == 0) reason = posix_spawnp(pid, name, &actions, NULL, arguments, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  return reason;
+}
+
+/* Let the program unpack fd; false: errno says why. */
+static bool unpack (struct tally_reading *r, int fd) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
+  const int reason = spawn(&r->program, r->program_name, fd, ends[1]);
+  close(ends[1]);
+  if (reason != 0) {
+    close(ends[0]);
+    r->program = 0;
+    errno = reason;
+    return false;
+  }
+  r->file = fd;
+  r->worker[0].reader.fd = ends[0];
+  return true;
+}
+
+/* Wait for the program; false when it failed. Who is not told about children learns nothing of it. */
+static bool program_ended (struct tally_reading *r) {
+  int status = 0;
+  pid_t pid = r->program;
+  r->program = 0;
+  if (pid == 0) return true;
+  while (waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) return true;
+  return status == 0;
+}
+
+/* ---- beginning and end ------------------------------------------------------------------------------------------- */
+
+/* Threads that cannot be had are done without. */
+static void add_workers (struct tally_reading *r, int threads) {
+  while (r->workers < threads && (uint64_t)r->workers < r->chunks) {
+    struct worker *w = &r->worker[r->workers];
+    if ((w->tally = tally_sibling(r->tally)) == NULL) return;
+    w->reading = r;
+    w->reader.fd = r->worker[0].reader.fd;
+    r->workers++;
+  }
+}
+
+static bool prepare_chunks (struct tally_reading *r, int fd, int threads) {
+  r->chunks = (r->result.size + CHUNK - 1) / CHUNK;
+  r->lines = (uint32_t *)calloc((size_t)r->chunks + 1, sizeof *r->lines);
+  if (r->lines == NULL || (r->source = tally_add_source(r->tally, fd)) < 0) {
+    errno = r->lines ? EMFILE : ENOMEM;
+    return false;
+  }
+  r->worker[0].reader.fd = fd;
+  add_workers(r, threads);
+  return true;
+}
+
+/* Takes over fd where it returns true. */
+static bool prepare (struct tally_reading *r, int fd, bool is_input, int threads) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return false;
+  if (S_ISDIR(status.st_mode)) {
+    errno = EISDIR;
+    return false;
+  }
+  const bool regular = S_ISREG(status.st_mode) && (!is_input || lseek(fd, 0, SEEK_CUR) == 0)
+    && (uint64_t)status.st_size < TALLY_MAX_OFFSET;
+  if (S_ISREG(status.st_mode)) r->result.size = (uint64_t)status.st_size;
+  if (regular && (r->program_name = unpacker(fd)) != NULL) {
+    r->streams = true;
+    return unpack(r, fd);
+  }
+  if (regular && status.st_size > SMALL_FILE && tally_sources(r->tally) < MOST_OPEN) return prepare_chunks(r, fd, threads);
+  r->streams = true;
+  r->worker[0].reader.fd = fd;
+  return true;
+}
+
+struct tally_reading *tally_reading_new (struct tally *t, const char *path, int threads) {
+  const bool is_input = strcmp(path, "-") == 0;
+  const int fd = is_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return NULL;
+  struct tally_reading *r = (struct tally_reading *)calloc(1, sizeof *r);
+  int reason = ENOMEM;
+  if (r != NULL) {
+    r->tally = r->worker[0].tally = t;
+    r->worker[0].reading = r;
+    r->workers = 1;
+    r->file = -1;
+    r->worker[0].reader.fd = -1;
+    pthread_mutex_init(&r->lock, NULL);
+    if (prepare(r, fd, is_input, threads)) return r;
+    reason = errno;
+    tally_reading_free(r);
+  }
+  close(fd);
+  errno = reason;
+  return NULL;
+}
+
+void tally_reading_free (struct tally_reading *r) {
+  if (r == NULL) return;
+  if (r->streams) file_reader_close(&r->worker[0].reader);
+  else free(r->worker[0].reader.buffer);
+  program_ended(r);
+  if (r->file >= 0) close(r->file);
+  for (int i = 1; i < r->workers; i++) {
+    free(r->worker[i].reader.buffer);
+    tally_free(r->worker[i].tally);
+  }
+  pthread_mutex_destroy(&r->lock);
+  free(r->lines);
+  free(r);
+}
+
+/* Keep the note among the first ones. */
+static void merge_note (struct tally_read *result, const struct tally_note *n) {
+  int i = result->notes;
+  if (i == TALLY_MAX_NOTES && n->line > result->note[i - 1].line) return;
+  if (i < TALLY_MAX_NOTES) result->notes++;
+  else i--;
+  for (; i > 0 && result->note[i - 1].line > n->line; i--) result->note[i] = result->note[i - 1];
+  result->note[i] = *n;
+}
+
+static void merge_notes (struct tally_reading *r) {
+  uint64_t lines = 0;  /* before the chunk */
+  for (uint64_t chunk = 0; chunk < r->chunks || (r->streams && chunk == 0); chunk++) {
+    for (int i = 0; i < r->workers; i++)
+      for (int n = 0; n < r->worker[i].notes; n++)
+        if (r->worker[i].noted[n] == chunk) {
+          r->worker[i].note[n].line += lines;
+          merge_note(&r->result, &r->worker[i].note[n]);
+        }
+    if (!r->streams) lines += r->lines[chunk];
+  }
+}
+
+/* Everything into the caller's tally. */
+static enum tally_step finish (struct tally_reading *r, const char **why) {
+  int trouble = 0;
+  bool merged = true;
+  merge_notes(r);
+  for (int i = 0; i < r->workers; i++) {
+    struct worker *w = &r->worker[i];
+    if (i > 0 && !tally_merge(r->tally, w->tally, why)) {
+      merged = false;
+      continue;
+    }
+    r->result.records += w->records;
+    r->result.skipped += w->skipped;
+    if (w->trouble) trouble = w->trouble;
+  }
+  if (!merged) return TALLY_TROUBLE;
+  if (trouble) *why = strerror(trouble);
+  else if (!program_ended(r)) {
+    snprintf(r->why, sizeof r->why, "%s cannot unpack it, or not to the end: it is damaged or cut short", r->program_name);
+    *why = r->why;
+    return TALLY_TROUBLE;
+  }
+  return trouble ? TALLY_TROUBLE : TALLY_DONE;
+}
+
+enum tally_step tally_reading_step (struct tally_reading *r, const char **why) {
+  if (r->streams) {
+    switch (read_stream(r)) {
+      case FILE_INTERRUPTED: return TALLY_SIGNAL;
+      case FILE_END: case FILE_ERROR: return finish(r, why);
+      default: return TALLY_MORE;
+    }
+  }
+  bool more = read_chunks(r);
+  for (int i = 0; i < r->workers; i++) more = more && r->worker[i].trouble == 0;
+  return more ? TALLY_MORE : finish(r, why);
+}
+
+const struct tally_read *tally_reading_result (const struct tally_reading *r) { return &r->result; }

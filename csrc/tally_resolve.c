@@ -1,0 +1,285 @@
+#include "tally_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- facts of a sighting ----------------------------------------------------------------------------------------- */
+
+enum reading { READ, CHANGED, NO_MEMORY };
+
+/* Read the line again and fill in *into; or where the facts were kept, *facts is these. */
+static enum reading look (struct tally *t, uint64_t where, struct facts *into, const struct facts **facts) {
+  enum record_kind kind = RECORD_INVALID;
+  const char *part = NULL, *why = NULL;
+  *facts = into;
+  if (where & WHERE_KEPT) {
+    *facts = t->kept[WHERE_PLACE(where)];
+    return READ;
+  }
+  const struct record *r = tally_read_again(t, WHERE_PLACE(where), &part, &kind);
+  if (r == NULL) return CHANGED;
+  const enum state state = kind == RECORD_GENERATION ? STATE_SETTLED : kind == RECORD_FAILED ? STATE_FAILED : STATE_OPEN;
+  if (kind == RECORD_INVALID || kind == RECORD_API_ERROR || state != WHERE_STATE(where)) return CHANGED;
+  if (state == STATE_FAILED) part = json_member(json_space(r->text), "failed", 6);
+  const bool fine = state == STATE_SETTLED ? facts_read(t, into, r, WHERE_PLACE(where), &why)
+                                           : facts_read_open(t, into, r, part, state, &why);
+  return fine ? READ : NO_MEMORY;
+}
+
+/* It is no longer needed. */
+static void drop (struct tally *t, uint64_t where) {
+  if (!(where & WHERE_KEPT)) return;
+  facts_free(t->kept[WHERE_PLACE(where)]);
+  t->kept[WHERE_PLACE(where)] = NULL;
+}
+
+/* ---- two sightings of one id ------------------------------------------------------------------------------------- */
+
+/* Whether b counts rather than a, of the same state. */
+static bool is_better (const struct facts *a, const struct facts *b) {
+  if (b->has_instant != a->has_instant) return b->has_instant;
+  if (b->at != a->at) return b->at > a->at;
+  if (b->text != a->text) return b->text > a->text;
+  return b->has_instant && (b->instant.high != a->instant.high ? b->instant.high > a->instant.high
+                                                               : b->instant.low > a->instant.low);
+}
+
+static uint64_t place_of_dearest (uint64_t where) { return WHERE_PLACE(where) | (where & WHERE_KEPT); }
+
+/* Take a record back. t->now and t->other may be read anew after it. */
+static bool take_back (struct tally *t, uint64_t where, const struct facts *f) {
+  const char *why;
+  if (!part_count(t, &f->part, false, &why)) return false;
+  dearest_remove(t, place_of_dearest(where));
+  return true;
+}
+
+/* Of the sightings at i and at j, which are of one id, leave one at i. */
+static bool settle_pair (struct tally *t, struct sighting *i, const struct sighting *j, const struct facts *a,
+                         const struct facts *b) {
+  const bool both = a->state == STATE_SETTLED && b->state == STATE_SETTLED;
+  const uint64_t differed = i->where & WHERE_DIFFERS, differed_too = j->where & WHERE_DIFFERS;
+  const uint64_t differ = differed | differed_too | (both && a->text != b->text ? WHERE_DIFFERS : 0);
+  const bool second = a->state != b->state ? b->state > a->state : is_better(a, b);
+  const uint64_t winner = second ? j->where : i->where, loser = second ? i->where : j->where;
+  if (both && !take_back(t, loser, second ? a : b)) return false;
+  if (both) t->counts.duplicates++;
+  t->counts.conflicts += (differ != 0) - (differed != 0) - (uint64_t)(differed_too != 0);  /* one for each id */
+  drop(t, loser);
+  i->where = winner | differ;
+  return true;
+}
+
+/* Facts that were read with the attempts of t->attempt, which the next reading overwrites: let them have their own. */
+static bool own_attempts (struct facts *f) {
+  const size_t size = f->part.attempts * sizeof *f->part.attempt;
+  if (size == 0) return true;
+  struct attempt *copy = (struct attempt *)malloc(size);
+  if (copy == NULL) return false;
+  memcpy(copy, f->part.attempt, size);
+  f->part.attempt = copy;
+  return true;
+}
+
+static void disown_attempts (struct facts *f) {
+  if (f->part.attempts > 0) free(f->part.attempt);
+  f->part.attempts = 0;
+}
+
+enum pair { ONE_ID, OTHER_ID, FIRST_CHANGED, SECOND_CHANGED, PAIR_FAILED };
+
+static enum pair compare (struct tally *t, struct sighting *i, const struct sighting *j) {
+  const struct facts *a, *b;
+  const enum reading first = look(t, i->where, t->now, &a);
+  if (first != READ) return first == CHANGED ? FIRST_CHANGED : PAIR_FAILED;
+  if (a == t->now && !own_attempts(t->now)) return PAIR_FAILED;
+  const enum reading second = look(t, j->where, t->other, &b);
+  enum pair result = second == NO_MEMORY ? PAIR_FAILED : second == CHANGED ? SECOND_CHANGED : a->id == b->id ? ONE_ID : OTHER_ID;
+  if (result == ONE_ID && !settle_pair(t, i, j, a, b)) result = PAIR_FAILED;
+  if (a == t->now) disown_attempts(t->now);
+  return result;
+}
+
+/* Sightings with the same hash: *count of them, of which those that stay come to stand first. */
+static bool settle_run (struct tally *t, struct sighting *run, size_t *count) {
+  for (size_t i = 0; i < *count; i++) {
+    for (size_t j = i + 1; j < *count; ) {
+      const enum pair what = compare(t, &run[i], &run[j]);
+      if (what == PAIR_FAILED) return false;
+      if (what == FIRST_CHANGED || what == SECOND_CHANGED) t->counts.changed++;
+      if (what == FIRST_CHANGED) break;
+      if (what == ONE_ID) run[j] = run[--*count];
+      else j++;
+    }
+  }
+  return true;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------------------- */
+
+/* When there is no memory in the midst of it, what was not looked at yet stays where it is. */
+static bool settle_all (struct tally *t) {
+  struct sightings *seen = &t->seen;
+  size_t kept = 0, i = 0;
+  bool fine = true;
+  while (fine && i < seen->count) {
+    size_t end = i + 1, count;
+    while (end < seen->count && seen->list[end].hash == seen->list[i].hash) end++;
+    count = end - i;
+    if (count > 1) fine = settle_run(t, seen->list + i, &count);
+    if (kept != i) memmove(seen->list + kept, seen->list + i, count * sizeof *seen->list);
+    kept += count;
+    i = end;
+  }
+  memmove(seen->list + kept, seen->list + i, (seen->count - i) * sizeof *seen->list);
+  seen->count -= i - kept;
+  return fine;
+}
+
+/* What became of ids without a record. */
+static bool count_open (struct tally *t) {
+  const struct facts *f;
+  t->counts.failed = t->counts.open = t->counts.instant_unknown = 0;
+  memset(&t->counts.instant_cost, 0, sizeof t->counts.instant_cost);
+  for (size_t i = 0; i < t->seen.count; i++) {
+    const enum state state = WHERE_STATE(t->seen.list[i].where);
+    if (state == STATE_FAILED) t->counts.failed++;
+    if (state != STATE_OPEN) continue;
+    t->counts.open++;
+    const enum reading what = look(t, t->seen.list[i].where, t->now, &f);
+    if (what == NO_MEMORY) return false;
+    if (what == READ && f->has_instant) money_sum_add(&t->counts.instant_cost, &f->instant);
+    else t->counts.instant_unknown++;
+  }
+  return true;
+}
+
+/* ---- first, last and dearest, when one of them was taken back ---------------------------------------------------- */
+
+static void forget_times (struct tally *t, struct tally_group *g) {
+  for (int i = 0; i < t->declaration.measures; i++)
+    if (measure_is_time(&t->declaration.measure[i])) g->cell[i].values = 0;
+}
+
+static void forget_extremes (struct tally *t) {
+  forget_times(t, t->total);
+  for (int s = 0; s < t->declaration.sets; s++)
+    for (size_t i = 0; i < t->set[s].groups; i++) forget_times(t, t->set[s].group[i]);
+  for (int i = 0; i < t->dearest_count; i++) free(t->dearest[i].text);
+  t->dearest_count = 0;
+  t->dearest_beyond = false;
+}
+
+static void add_times (struct tally *t, struct tally_group *g, const struct part *p) {
+  const uint64_t *word = p->word;
+  for (int i = 0; i < t->declaration.measures; i++) {
+    const struct tally_measure *m = &t->declaration.measure[i];
+    if ((p->present >> i & 1) && measure_is_time(m)) {
+      double time;
+      memcpy(&time, word, sizeof time);
+      cell_add_time(&g->cell[i], m, time);
+      g->cell[i].values++;
+    }
+    word += measure_words(m);
+  }
+}
+
+static bool add_dearest (struct tally *t, uint64_t where, const struct facts *f) {
+  if (!dearest_wants(t, &f->part)) return true;
+  size_t length = f->shown_length;
+  char *text;
+  if (where & WHERE_KEPT) {
+    if ((text = (char *)malloc(length)) != NULL) memcpy(text, f->shown, length);
+  } else {
+    text = dearest_text(t, (const struct record *)(const void *)t->line.bytes, &length);  /* which was read a moment ago */
+  }
+  if (text == NULL) return false;
+  dearest_insert(t, &f->part, place_of_dearest(where), text, length);
+  return true;
+}
+
+static bool find_extremes (struct tally *t) {
+  const struct facts *f;
+  forget_extremes(t);
+  for (size_t i = 0; i < t->seen.count; i++) {
+    const uint64_t where = t->seen.list[i].where;
+    if (WHERE_STATE(where) != STATE_SETTLED) continue;
+    const enum reading what = look(t, where, t->now, &f);
+    if (what == NO_MEMORY) return false;
+    if (what == CHANGED) t->counts.changed++;
+    if (what == CHANGED || f->part.fate != FATE_COUNTED) continue;
+    for (int s = 0; s < t->declaration.sets; s++) add_times(t, f->part.group[s], &f->part);
+    add_times(t, t->total, &f->part);
+    if (!add_dearest(t, where, f)) return false;
+  }
+  t->stale = false;
+  return true;
+}
+
+/* ---- distinct requests ------------------------------------------------------------------------------------------- */
+
+static int by_group_and_hash (const void *a, const void *b) {
+  const struct request *x = (const struct request *)a, *y = (const struct request *)b;
+  if (x->group != y->group) return x->group < y->group ? -1 : 1;
+  return x->hash == y->hash ? 0 : x->hash < y->hash ? -1 : 1;
+}
+
+/* Those that are left, once each. */
+static void join_requests (struct requests *q) {
+  size_t kept = 0;
+  if (q->count > 0) qsort(q->list, q->count, sizeof *q->list, by_group_and_hash);
+  for (size_t i = 0, end; i < q->count; i = end) {
+    struct request one = q->list[i];
+    for (end = i + 1; end < q->count && by_group_and_hash(&q->list[end], &one) == 0; end++) one.count += q->list[end].count;
+    if (one.count > 0) q->list[kept++] = one;
+  }
+  q->count = kept;
+}
+
+static int requests_measure (const struct tally *t) {
+  int i = t->declaration.measures - 1;
+  while (i >= 0 && t->declaration.measure[i].kind != TALLY_REQUESTS) i--;
+  return i;
+}
+
+static void set_requests (struct tally_group *g, int measure, uint64_t count) {
+  memset(&g->cell[measure].of.sum, 0, sizeof g->cell[measure].of.sum);
+  g->cell[measure].of.sum.low = count;
+}
+
+/* Groups of a set are in the order of their serial numbers. */
+static struct tally_group *group_of (const struct tally *t, uint32_t serial) {
+  for (int s = 0; s < t->declaration.sets && serial > 0; s++) {
+    size_t low = 0, high = t->set[s].groups;
+    while (low < high) {
+      const size_t middle = low + (high - low) / 2;
+      if (t->set[s].group[middle]->serial < serial) low = middle + 1;
+      else high = middle;
+    }
+    if (low < t->set[s].groups && t->set[s].group[low]->serial == serial) return t->set[s].group[low];
+  }
+  return t->total;
+}
+
+static void count_requests (struct tally *t) {
+  const int measure = requests_measure(t);
+  const struct requests *q = &t->requests;
+  if (measure < 0) return;
+  join_requests(&t->requests);
+  set_requests(t->total, measure, 0);
+  for (int s = 0; s < t->declaration.sets; s++)
+    for (size_t i = 0; i < t->set[s].groups; i++) set_requests(t->set[s].group[i], measure, 0);
+  for (size_t i = 0, end; i < q->count; i = end) {
+    for (end = i + 1; end < q->count && q->list[end].group == q->list[i].group; ) end++;
+    set_requests(group_of(t, q->list[i].group), measure, end - i);
+  }
+}
+
+bool tally_resolve (struct tally *t) {
+  if (t->resolved) return true;
+  sightings_sort(&t->seen);
+  if (!settle_all(t) || !count_open(t) || (t->stale && !find_extremes(t))) return false;
+  count_requests(t);
+  t->resolved = true;
+  return true;
+}

@@ -390,7 +390,7 @@ describe("sandbox", function()
     local secure = servers.sandbox { tls = "api.test" }
     finally(function() secure:stop() end)
     assert.equal(("https://api.test:%d/api/v1"):format(secure.port), secure.url)
-    assert.is_truthy(secure:log():find(secure.certificate, 1, true))
+    assert.is_truthy(servers.wait_for(function() return secure:log():find(secure.certificate, 1, true) end)) -- told last
     local function ask(name)
       local status, out = shell.run(("curl -s -m 10 --cacert %s --resolve %s:%d:127.0.0.1 -H 'Authorization: Bearer k' %s")
         :format(secure.certificate, name, secure.port, ("'https://%s:%d/api/v1/generation?id=gen-1'"):format(name, secure.port)))

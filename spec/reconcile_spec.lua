@@ -305,10 +305,12 @@ describe("reconcile", function()
 
     asks("tells a cost that differs, by the id", function()
       local id, cost
-      local text = whole:gsub('^({"settled":"([^"]+)".-"total_cost":)([%d.]+)', function(head, of, amount)
-        id, cost = of, amount
-        return head .. "9" .. amount
-      end, 1)
+      local text = whole:gsub("[^\n]+", function(settled)
+        local head, amount = settled:match '^(.*"total_cost":)(0%.[%d]+)'
+        if id or not amount then return nil end
+        id, cost = settled:match '"settled":"([^"]+)"', amount
+        return head .. "9" .. settled:sub(#head + 1)
+      end)
       local status, out = run(file("other.jsonl", text) .. " --since " .. day_of(now - 4 * DAY))
       assert.equal(3, status)
       assert.matches("DIFFERENT, the ledger has (%d+) generations and /activity and /analytics tell of %1%.", out)
@@ -328,6 +330,21 @@ describe("reconcile", function()
       assert.equal(3, status)
       local view = cjson.decode(out)
       assert.same({ "gen-1-strange", "extra" }, { view.ids[1].id, view.ids[1].status })
+    end)
+
+    asks("says what of the ledger it did not compare", function()
+      local text = whole .. line("gen-1-undated", record { created_at = cjson.null })
+        .. line("gen-1-early", record { created_at = "2026-01-01T00:00:00Z" }) .. "no JSON\27[2J\n"
+        .. '{"pending":"gen-1-open","at":"2026-11-03T00:00:00.000Z"}\n'
+      local status, out = run(file("more.jsonl", text))
+      assert.equal(0, status)
+      assert.matches("\nNot compared: 1 generation of the ledger, which is of another day%.\n"
+        .. "Not compared: 1 generation of the ledger without a time%.\nNot compared: 1 id that is open in the ledger%.\n"
+        .. "Not compared: 1 line that cannot be read%.\n  [^\n]+more%.jsonl:123: not a JSON", out)
+      assert.not_matches("\27", out)
+      local _, json = run(file("more.jsonl", text) .. " --format json")
+      local omitted = cjson.decode(json).omitted
+      assert.same({ 1, 1, 1, 0, 1 }, { omitted.filtered, omitted.undated, omitted.pending, omitted.failed, omitted.skipped })
     end)
 
     asks("has it all as JSON, amounts to the last digit", function()
@@ -375,6 +392,7 @@ describe("reconcile", function()
       assert.equal(0, status)
       assert.matches("the ledger has nothing, and /analytics tells of nothing%.", out)
       assert.equal(2, (run(path .. " --with activity " .. before)))
+      assert.equal(2, (run(path .. " --with activity --since " .. day_of(now - 32 * DAY))))
     end)
 
     asks("wants a management key, and says so without showing it", function()

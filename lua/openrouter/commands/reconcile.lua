@@ -62,7 +62,11 @@ local function read_period(args, today)
     return nil, ("--since: OpenRouter tells of %d days, the first of which is %s"):format(
       ANALYTICS_DAYS, day_name(today - ANALYTICS_DAYS))
   end
-  return { first = first, last = last, today = today, cut = asked > last }
+  if args.with == "activity" and first < today - ACTIVITY_DAYS then -- days that nobody tells of must not pass for complete
+    return nil, ("/activity has %d days, the first of which is %s; --with analytics goes back further"):format(
+      ACTIVITY_DAYS, day_name(today - ACTIVITY_DAYS))
+  end
+  return { first = first, last = last, today = today }
 end
 
 local function check(args)
@@ -71,7 +75,7 @@ local function check(args)
   end
   if args.fetch and not args.ledger then return nil, "--fetch wants --ledger FILE, which is where the records go" end
   if args.ledger and not args.fetch then return nil, "--ledger is where --fetch writes; without --fetch nothing is written" end
-  if args.key_hash and not args.key_hash:find "^%x+$" then
+  if args.key_hash and not (#args.key_hash == 64 and args.key_hash:find "^%x+$") then
     return nil, "--key-hash takes the hash of a key, 64 hexadecimal digits, as GET /api/v1/keys has it; never the key itself"
   end
   return true
@@ -294,10 +298,6 @@ function command.run(args, out)
   if fine then period, why = read_period(args, math.floor(core.unix_time() / DAY)) end
   if not period then
     out.say("%s", why)
-    return USAGE
-  end
-  if args.with == "activity" and period.last < period.today - ACTIVITY_DAYS then
-    out.say("/activity has the last %d days that are over alone; --with analytics goes back further", ACTIVITY_DAYS)
     return USAGE
   end
   local client, err = management_client(out.on_event)

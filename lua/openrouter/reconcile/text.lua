@@ -210,7 +210,7 @@ local function add_omitted(notes, view)
   local function note(n, one, many)
     if n > 0 then notes[#notes + 1] = "Not compared: " .. plural(n, one, many) end
   end
-  note(omitted.filtered - omitted.undated, "generation of the ledger, which is of another day.",
+  note(omitted.filtered, "generation of the ledger, which is of another day.",
     "generations of the ledger, which are of other days.")
   note(omitted.undated, "generation of the ledger without a time.", "generations of the ledger without a time.")
   note(omitted.pending, "id that is open in the ledger.", "ids that are open in the ledger.")

@@ -318,6 +318,20 @@ describe("reconcile", function()
       assert.is_truthy(out:find(("9%s in the ledger"):format(cost), 1, true))
     end)
 
+    asks("does what docs/reconcile.md has in Lua", function()
+      part("costs.jsonl", function(n) return n ~= 2 end)
+      local yesterday = day_of(now - DAY)
+      local program = shell.read("docs/reconcile.md"):match "```lua\n(.-)```":gsub("2026%-11%-28", yesterday)
+      local status, out = shell.run(("cd %s && OPENROUTER_BASE_URL=%s OPENROUTER_MANAGEMENT_KEY=k %s %s"):format(directory,
+        sandbox.url, os.getenv "LUA", file("program.lua", program)))
+      assert.equal(0, status)
+      local requests = 0
+      for difference in out:gmatch("\t(%-?%d+)[.0]*\t") do requests = requests + difference end
+      local gone = whole:match "\n.-\"created_at\":\"([%d-]+)"
+      assert.equal(gone == yesterday and -1 or 0, requests)
+      assert.matches("^" .. yesterday:gsub("%-", "%%-") .. "\t", out)
+    end)
+
     asks("tells what the account does not have", function()
       local text = whole .. line("gen-1-strange", record { created_at = day_of(now - DAY) .. "T01:00:00Z",
         model = "\27[2J\226\128\174evil <script>\n" })

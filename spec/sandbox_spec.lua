@@ -291,11 +291,106 @@ describe("sandbox", function()
     assert.matches("Content%-Type: text/html\r\n.*<title>", page)
   end)
 
+  describe("account", function()
+    local DAY = 86400
+    local own, now
+    setup(function()
+      own, now = servers.sandbox(), os.time()
+      servers.made(own, { "gen-1792120000-old", ("gen-%d-today"):format(now) })
+    end)
+    teardown(function() own:stop() end)
+
+    local function ask(path, arguments, key)
+      local _, out = shell.run(("curl -s -i -m 10 -H 'Authorization: Bearer %s' %s '%s%s'"):format(
+        key or "k", arguments or "", own.url, path))
+      return tonumber(out:match "HTTP/1.1 (%d+)"), cjson.decode((out:match "\r\n\r\n(.*)$"))
+    end
+    local function day_of(seconds) return os.date("!%Y-%m-%d", seconds) end
+    local function query(fields)
+      local body = { metrics = { "request_count" }, granularity = "day",
+        time_range = { start = day_of(now - 3 * DAY) .. "T00:00:00Z", ["end"] = day_of(now) .. "T00:00:00Z" } }
+      for name, value in pairs(fields) do body[name] = value end
+      return ask("/analytics/query", "--data-binary " .. shell.quote(cjson.encode(body)))
+    end
+
+    it("adds up what the account was told of as Python does, in completed days alone", function()
+      local ids = {}
+      for i = 1, 200 do ids[i] = ("gen-%d-%d"):format(now - (1 + i % 3) * DAY, i * i) end
+      servers.made(own, ids)
+      servers.made(own, { ids[1] }) -- counts once
+      local path = shell.write(shell.directory() .. "/ids", table.concat(ids, "\n") .. "\n")
+      local _, model = shell.run("python3 spec/support/sandbox_model.py --activity <" .. path)
+      local expected = cjson.decode(model)
+      local status, answer = ask "/activity"
+      assert.equal(200, status)
+      local function by_key(rows)
+        local keys = {}
+        for _, row in ipairs(rows) do keys[row.date .. row.model_permaslug .. row.provider_name] = row end
+        return keys
+      end
+      assert.equal(#expected, #answer.data)
+      assert.same(by_key(expected), by_key(answer.data))
+      local yesterday = day_of(now - DAY)
+      status, answer = ask("/activity?date=" .. yesterday)
+      assert.equal(200, status)
+      for _, row in ipairs(answer.data) do assert.equal(yesterday, row.date) end
+      for _, date in ipairs { day_of(now), day_of(now - 31 * DAY), "", "2026-11-1" } do
+        assert.equal(400, (ask("/activity?date=" .. date)))
+      end
+
+      local sum, requests = 0, 0
+      for _, row in ipairs(expected) do
+        if row.date == yesterday then sum, requests = sum + row.usage, requests + row.requests end
+      end
+      status, answer = query { metrics = { "request_count", "credits_usage" }, dimensions = { "generation_id", "model" },
+        limit = 10000, time_range = { start = yesterday .. "T00:00:00Z", ["end"] = day_of(now) .. "T00:00:00Z" } }
+      assert.equal(200, status)
+      assert.same({ requests, false }, { answer.data.metadata.row_count, answer.data.metadata.truncated })
+      for _, row in ipairs(answer.data.data) do
+        assert.same({ "1", yesterday }, { row.request_count, row.created_at__day })
+        assert.matches("^gen%-", row.generation_id)
+        sum = sum - row.credits_usage
+      end
+      assert.is_true(math.abs(sum) < 1e-9)
+      status, answer = query { dimensions = { "model" }, limit = 2 }
+      assert.same({ 200, 2, true }, { status, #answer.data.data, answer.data.metadata.truncated })
+      assert.is_string(answer.data.data[1].date__day)
+    end)
+
+    it("knows what it handed out", function()
+      local _, answer = ask("/chat/completions", "-d '{}'")
+      local _, found = query { dimensions = { "generation_id" }, limit = 10000,
+        time_range = { start = day_of(now) .. "T00:00:00Z", ["end"] = day_of(now + DAY) .. "T00:00:00Z" } }
+      local ids = {}
+      for _, row in ipairs(found.data.data) do ids[row.generation_id] = true end
+      assert.is_true(ids[answer.id])
+    end)
+
+    it("refuses other queries, other keys and what is no id", function()
+      for _, wrong in ipairs {
+        { metrics = { "spend" } }, { metrics = {} }, { dimensions = { "colour" } }, { granularity = "hour" }, { limit = 10001 },
+        { dimensions = { "model", "provider", "generation_id" } }, { time_range = {} },
+        { time_range = { start = "2026-11-02T00:00:00Z", ["end"] = "2026-11-02T00:00:00Z" } },
+        { dimensions = { "generation_id" }, time_range = { start = "2026-09-01T00:00:00Z", ["end"] = "2026-11-02T00:00:00Z" } },
+      } do
+        assert.equal(400, (query(wrong)))
+      end
+      for _, route in ipairs { { "/activity" }, { "/analytics/query", "-d '{}'" } } do
+        local status, answer = ask(route[1], route[2], "sk-or-sandbox-plain")
+        assert.same({ 403, "Only management keys can perform this operation" }, { status, answer.error.message })
+        assert.equal(401, (ask(route[1], route[2], "sk-or-sandbox-bad")))
+      end
+      assert.equal(404, (ask("/activity", "-d x")))
+      assert.equal(404, (ask("/analytics/query")))
+      assert.equal(400, (ask("/../../made", "--path-as-is -d 'gen 1'")))
+    end)
+  end)
+
   it("serves https under a name, with a certificate for it", function()
     local secure = servers.sandbox { tls = "api.test" }
     finally(function() secure:stop() end)
     assert.equal(("https://api.test:%d/api/v1"):format(secure.port), secure.url)
-    assert.is_truthy(secure:log():find(secure.certificate, 1, true))
+    assert.is_truthy(servers.wait_for(function() return secure:log():find(secure.certificate, 1, true) end)) -- told last
     local function ask(name)
       local status, out = shell.run(("curl -s -m 10 --cacert %s --resolve %s:%d:127.0.0.1 -H 'Authorization: Bearer k' %s")
         :format(secure.certificate, name, secure.port, ("'https://%s:%d/api/v1/generation?id=gen-1'"):format(name, secure.port)))

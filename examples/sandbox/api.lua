@@ -1,7 +1,8 @@
 -- luacheck: std ngx_lua
 -- What the sandbox answers: generation records and contents, made of their ids, the faults an id can ask for, feedback, the
--- list of models, and chat completions.
+-- list of models, chat completions, and what the account has used.
 
+local account = require "account"
 local records = require "records"
 
 local find, match, format = string.find, string.match, string.format
@@ -80,12 +81,6 @@ local function refusal (id)
   if find(id, "-fresh-", 1, true) and age(id) < 1 then return 404 end
 end
 
-local function failed_or_not (id)
-  local r = records.record(id, md5)
-  if find(id, "-failed-", 1, true) then records.fail(r) end
-  return r
-end
-
 local function faulty (id, json)
   local status = refusal(id)
   if status then return fail(status) end
@@ -94,14 +89,16 @@ local function faulty (id, json)
     ngx.header["Content-Type"] = "text/html"
     return answer(200, HTML)
   end
-  if find(id, "-cut-", 1, true) then return cut(json(failed_or_not(id), md5)) end
+  if find(id, "-cut-", 1, true) then return cut(json(account.record(id), md5)) end
   if find(id, "-other-", 1, true) then id = id .. "x" end
-  answer(200, json(failed_or_not(id), md5))
+  answer(200, json(account.record(id), md5))
 end
+
+local ID = [[^gen-[A-Za-z0-9_.~:/-]+\z]]
 
 -- Answers with json(record), unless the id asks for something else.
 local function reply (id, json)
-  if not ngx.re.find(id, [[^gen-[A-Za-z0-9_.~:/-]+\z]], "jo") then return fail(404) end
+  if not ngx.re.find(id, ID, "jo") then return fail(404) end
   if ngx.re.find(id, "-(?:status|once|fresh|slow|html|cut|other|failed)-", "jo") then return faulty(id, json) end
   answer(200, json(records.record(id, md5), md5))
 end
@@ -260,9 +257,42 @@ function api.chat (bare)
   local model = records.chat_model(match(body, '"model"%s*:%s*"([^"]*)"'))
   local r = new_record(model, streamed)
   seen:set("fresh " .. r.id, ngx.now())
+  account.add(r.id)
   if not bare then ngx.header["X-Generation-Id"] = r.id end
   local reply_with = streamed and chat_streamed or chat_whole
   reply_with(r, words_of(body))
+end
+
+-- ---- what the account has used ------------------------------------------------------------------------------------------
+
+function api.activity ()
+  if ngx.req.get_method() ~= "GET" then return fail(404) end
+  if key_refused(true) then return end
+  local date = ngx.req.get_uri_args().date
+  local json = account.activity_json(ngx.time(), date)
+  if not json then return fail(400, "Date must be within the last 30 (completed) UTC days") end
+  answer(200, json)
+end
+
+function api.analytics ()
+  if ngx.req.get_method() ~= "POST" then return fail(404) end
+  if key_refused(true) then return end
+  ngx.req.read_body()
+  local json, why = account.analytics_json(ngx.req.get_body_data() or "")
+  if not json then return fail(400, why) end
+  answer(200, json)
+end
+
+-- No part of the API: ids, one a line, of generations that the account has made as well.
+function api.made ()
+  if ngx.req.get_method() ~= "POST" then return fail(404) end
+  ngx.req.read_body()
+  local added = 0
+  for id in (ngx.req.get_body_data() or ""):gmatch "[^\r\n]+" do
+    if not ngx.re.find(id, ID, "jo") or not account.add(id) then return fail(400, "No id, or no room for more") end
+    added = added + 1
+  end
+  answer(200, format('{"data":{"added":%d}}', added))
 end
 
 return api

@@ -126,6 +126,15 @@ local function civil (days)
   return yoe + era * 400 + (month <= 2 and 1 or 0), month, doy - floor((153 * march + 2) / 5) + 1
 end
 
+-- The other way round.
+function records.unix_day (year, month, day)
+  local y = month <= 2 and year - 1 or year
+  local era = floor(y / 400)
+  local yoe = y - era * 400
+  local doy = floor((153 * (month > 2 and month - 3 or month + 9) + 2) / 5) + day - 1
+  return era * 146097 + yoe * 365 + floor(yoe / 4) - floor(yoe / 100) + doy - 719468
+end
+
 local OCTOBER = 1790812800    -- 2026-10-01T00:00:00Z
 
 local function creation_second (id, n)
@@ -325,6 +334,7 @@ local function endpoint_id (m, provider, md5)
   end
   return known
 end
+records.endpoint_id = endpoint_id
 
 local function attempt_json (attempt, r, md5)
   local provider = pick(attempt.provider, r.offer.providers)

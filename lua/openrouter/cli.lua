@@ -7,6 +7,7 @@ local generation = require "openrouter.generation"
 local ledger = require "openrouter.ledger"
 local openrouter = require "openrouter"
 local progress = require "openrouter.progress"
+local reconcile = require "openrouter.commands.reconcile"
 local report = require "openrouter.report"
 local settle = require "openrouter.settle"
 
@@ -493,10 +494,16 @@ local function make_parser()
   settle_command:argument("dir", "What openrouter.nginx has as `dir`.")
   settle_command:flag("--retry-failed", "Ask once more for what failed.")
   settle_command:option("--keys", "Directory of files with a key each, of mode 0600 (DIR/keys).")
+
+  reconcile.add(parser)
   return parser
 end
 
-local COMMANDS = { get = get, fetch = fetch, report = run_report, settle = run_settle }
+local function run_reconcile(args)
+  return reconcile.run(args, { say = say, put = put, on_event = retry_notice() })
+end
+
+local COMMANDS = { get = get, fetch = fetch, report = run_report, settle = run_settle, reconcile = run_reconcile }
 
 local function run(arguments)
   local ok, args = make_parser():pparse(arguments)

@@ -252,7 +252,8 @@ local function check_id(id, level)
   if type(id) ~= "string" then error("an id must be a string, not a " .. type(id), level + 1) end
 end
 
--- `resource`: nil for records, "content", "feedback", which has a body. Returns true, or nil and an error.
+-- `resource`: nil for records, "content", "activity"; "feedback" and "analytics", which have a body. Returns true, or nil and an
+-- error.
 local function add(client, queue, id, context, options, resource, body)
   if client.closed then return nil, closed_error(id) end
   hand_over(client) -- before its slot may be another id's
@@ -342,6 +343,30 @@ function Client:feedback(feedback)
     comment and ',"comment":' .. core.quote(comment) or "")
   local answer, err = wait_for(self, id, nil, "feedback", body)
   return answer and true, err
+end
+
+local AT_ONCE = { wait = 0 } -- a 404 does not mean "not written yet"
+
+--- What the account used on a UTC day, by model and provider: the answer of GET /activity, whose `data` is a list. See
+--- openrouter.witness, which reads it.
+---@param day string "2026-11-01", one of the last 30 that are over
+---@param key_hash? string of one API key, as GET /keys has it: what that key used
+---@return openrouter.Generation? answer
+---@return openrouter.Error? err kind "forbidden" without a management key; its `id` is the day
+function Client:activity(day, key_hash)
+  check_id(day, 2)
+  if key_hash then check_id(key_hash, 2) end
+  return wait_for(self, key_hash and day .. ":" .. key_hash or day, AT_ONCE, "activity")
+end
+
+--- Ask POST /analytics/query. Asking changes nothing, so it is asked again as records are.
+---@param query string JSON
+---@return openrouter.Generation? answer with the members `data`, a list, and `metadata`
+---@return openrouter.Error? err kind "forbidden" without a management key
+function Client:analytics(query)
+  if type(query) ~= "string" then error("analytics: the query must be JSON text, not a " .. type(query), 2) end
+  self.queries = (self.queries or 0) + 1
+  return wait_for(self, ("query-%d"):format(self.queries), AT_ONCE, "analytics", query)
 end
 
 -- A function that gives id, context: from an array, or an iterator as generic `for` takes it.

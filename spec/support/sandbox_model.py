@@ -7,6 +7,7 @@ command, with ids on stdin:
     sandbox_model.py            one line {"id", "model", "day", "spend"} per id, spend as exact decimal text or null
     sandbox_model.py --total    COUNT PRICED UNPRICED TOTAL
     sandbox_model.py --content  one line per id, its content's `data`
+    sandbox_model.py --activity what GET /activity says of these ids, all days of them, in the order of the ids
 """
 import datetime
 import decimal
@@ -316,6 +317,25 @@ def content(id):
     return {"input": given, "output": output, "error": error}
 
 
+def activity(ids):
+    rows = {}
+    for id in ids:
+        r = record(id)
+        slug, provider, day = r["model"], r["provider_name"], r["created_at"][:10]
+        row = rows.setdefault((day, slug, provider), {
+            "date": day, "model": re.sub(r"-\d{4}[\d-]*$", "", slug), "model_permaslug": slug,
+            "endpoint_id": str(uuid.UUID(hashlib.md5(("%s %s" % (slug, provider)).encode()).hexdigest())),
+            "provider_name": provider, "usage": 0.0, "byok_usage_inference": 0.0, "requests": 0, "prompt_tokens": 0,
+            "completion_tokens": 0, "reasoning_tokens": 0})
+        row["usage"] += float(r["usage"])    # doubles in this order, as the sandbox adds them up
+        row["byok_usage_inference"] += float(r["upstream_inference_cost"] or 0) if r["is_byok"] else 0
+        row["requests"] += 1
+        row["prompt_tokens"] += r["native_tokens_prompt"]
+        row["completion_tokens"] += r["native_tokens_completion"]
+        row["reasoning_tokens"] += r["native_tokens_reasoning"] or 0
+    return list(rows.values())
+
+
 def spend(r):
     """Decimal, or None where the record does not tell."""
     cost = r.get("total_cost")
@@ -338,9 +358,12 @@ def plain(amount):
 
 
 def main(arguments):
-    if arguments not in ([], ["--total"], ["--content"]):
-        sys.exit("usage: sandbox_model.py [--total | --content] <IDS")
+    if arguments not in ([], ["--total"], ["--content"], ["--activity"]):
+        sys.exit("usage: sandbox_model.py [--total | --content | --activity] <IDS")
     ids = sys.stdin.read().split()
+    if arguments == ["--activity"]:
+        print(json.dumps(activity(ids)))
+        return
     if arguments == ["--content"]:
         for id in ids:
             print(json.dumps(content(id), separators=(",", ":")))

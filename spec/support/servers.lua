@@ -4,6 +4,7 @@
 ---   server.pid, server.directory, server.ready (what is in that file), server:log(), server:running()
 ---   server:stop()                                                        -- returns when the process is gone
 ---   servers.sandbox().url                                                -- the API's stand-in, examples/sandbox
+---   servers.made(sandbox, ids)                                           -- generations that its account has made as well
 ---   servers.hostile()                                                    -- see hostile.py
 ---   servers.front()                                                      -- see front.sh
 ---   servers.dns().port                                                   -- see dns.py
@@ -167,6 +168,13 @@ function servers.sandbox(options)
   server.url, server.certificate = server.ready:match "%S+", server.ready:match " ([^\n]+)"
   server.port = tonumber(server.url:match ":(%d+)/")
   return server
+end
+
+--- Tell the sandbox of generations that its account has made.
+function servers.made(sandbox, ids)
+  local list = shell.write(shell.directory() .. "/made", table.concat(ids, "\n") .. "\n")
+  local status, out = shell.run(("curl -s -m 10 --data-binary @%s %s/made"):format(list, sandbox.url:match "^%a+://[^/]+"))
+  assert(status == 0 and out == ('{"data":{"added":%d}}'):format(#ids), out)
 end
 
 --- hostile.py, see there. port.NAME are its ports, `certificate` and `other_certificate` its certificate files.

@@ -1,0 +1,313 @@
+--- openrouter-cost reconcile: what a ledger lacks of what OpenRouter says was used. docs/reconcile.md
+local batch = require "openrouter.batch"
+local core = require "openrouter.core"
+local ledger = require "openrouter.ledger"
+local openrouter = require "openrouter"
+local reconcile = require "openrouter.reconcile"
+local witness = require "openrouter.witness"
+
+local command = {}
+
+local OK, FAILURE, USAGE, INCOMPLETE, KEY_TROUBLE = 0, 1, 2, 3, 4
+local KEY_KINDS = { auth = true, payment = true, no_key = true, forbidden = true }
+
+local DAY = 86400
+local ACTIVITY_DAYS, ANALYTICS_DAYS = 30, 365 -- how far back they go
+local LARGEST_ANSWER = 32 * 1024 * 1024 -- bytes
+
+--- Declare it.
+---@param parser table of argparse
+function command.add(parser)
+  local it = parser:command("reconcile", "Compare ledgers with what OpenRouter says was used, per UTC day and model.",
+    "Asks GET /activity and POST /analytics/query, which want a management key: $OPENROUTER_MANAGEMENT_KEY, else "
+    .. "$OPENROUTER_API_KEY.\nExit status: 0 complete, 3 something is missing or differs, 4 key, 1 failure, 2 usage.")
+  it:argument("file", "Ledgers, or the directory of openrouter.nginx."):args "+"
+  it:option("--since", "First UTC day, such as 2026-11-01 (30 days ago).")
+  it:option("--until", "Last UTC day (yesterday, the last one that is over).")
+  it:option("--with", "Whom to ask: activity, analytics or both.", "both"):choices { "activity", "analytics", "both" }
+  it:option("--key-hash", "Only what this API key used: its hash, as GET /api/v1/keys has it.")
+  it:flag("--fetch", "Fetch the records that are missing, and compare again.")
+  it:option("--ledger", "Where --fetch writes them.")
+  it:option("--format", "text or json.", "text"):choices { "text", "json" }
+end
+
+-- ---- which days -----------------------------------------------------------------------------------------------------
+
+local function day_name(day)
+  return os.date("!%Y-%m-%d", day * DAY)
+end
+
+-- Days since 1970.
+local function read_day(text)
+  local seconds = text:find "^%d%d%d%d%-%d%d%-%d%d$" and core.parse_time(text .. "T00:00:00Z")
+  return seconds and seconds / DAY
+end
+
+-- Nil and what is wrong with the options.
+local function read_period(args, today)
+  local first, last = today - ACTIVITY_DAYS, today - 1
+  for _, name in ipairs { "since", "until" } do
+    if args[name] and not read_day(args[name]) then
+      return nil, ("--%s takes a UTC day, such as 2026-11-01, not '%s'"):format(name, args[name])
+    end
+  end
+  local asked = args["until"] and read_day(args["until"]) or last
+  last = math.min(last, asked)
+  if args.since then first = read_day(args.since) elseif args["until"] then first = math.min(first, last) end
+  if first > last then
+    return nil, ("no day from %s to %s is over (UTC days, of which today is %s)"):format(
+      day_name(first), day_name(asked), day_name(today))
+  end
+  if first < today - ANALYTICS_DAYS then
+    return nil, ("--since: OpenRouter tells of %d days, the first of which is %s"):format(
+      ANALYTICS_DAYS, day_name(today - ANALYTICS_DAYS))
+  end
+  if args.with == "activity" and first < today - ACTIVITY_DAYS then -- days that nobody tells of must not pass for complete
+    return nil, ("/activity has %d days, the first of which is %s; --with analytics goes back further"):format(
+      ACTIVITY_DAYS, day_name(today - ACTIVITY_DAYS))
+  end
+  return { first = first, last = last, today = today }
+end
+
+local function check(args)
+  for _, path in ipairs(args.file) do
+    if path == "-" then return nil, "reconcile reads its files more than once, so they cannot be standard input" end
+  end
+  if args.fetch and not args.ledger then return nil, "--fetch wants --ledger FILE, which is where the records go" end
+  if args.ledger and not args.fetch then return nil, "--ledger is where --fetch writes; without --fetch nothing is written" end
+  if args.key_hash and not (#args.key_hash == 64 and args.key_hash:find "^%x+$") then
+    return nil, "--key-hash takes the hash of a key, 64 hexadecimal digits, as GET /api/v1/keys has it; never the key itself"
+  end
+  return true
+end
+
+-- ---- the two sides --------------------------------------------------------------------------------------------------
+
+local function read_files(r, paths)
+  for _, path in ipairs(paths) do
+    local add = core.file_status(path) == "directory" and r.add_directory or r.add_file
+    local ok, err = add(r, path)
+    if not ok then return nil, err end
+  end
+  return r
+end
+
+local function management_client(on_event)
+  local key = os.getenv "OPENROUTER_MANAGEMENT_KEY"
+  return openrouter.client { api_key = key ~= "" and key or nil, max_body = LARGEST_ANSWER, on_event = on_event }
+end
+
+-- Rows of /activity, which is asked day by day: so that an answer stays small, and a day that is missing in it is noticed.
+local function ask_activity(client, first, last, key_hash)
+  local rows = {}
+  for day = first, last do
+    local list, err = witness.activity(client, day_name(day), key_hash)
+    if not list then return nil, err end
+    for _, row in ipairs(list) do rows[#rows + 1] = row end
+  end
+  return rows
+end
+
+-- What each source says, and of which days: a list of { name =, first =, last =, usage = }.
+local function ask_sources(client, period, args)
+  local sources = {}
+  local first = math.max(period.first, period.today - ACTIVITY_DAYS)
+  if args.with ~= "analytics" and first <= period.last then
+    local usage, err = ask_activity(client, first, period.last, args.key_hash)
+    if not usage then return nil, err end
+    sources[1] = { name = "activity", first = first, last = period.last, usage = usage }
+  end
+  if args.with ~= "activity" then
+    local usage, err = witness.analytics(client, period.first * DAY, (period.last + 1) * DAY, args.key_hash)
+    if not usage then return nil, err end
+    sources[#sources + 1] = { name = "analytics", first = period.first, last = period.last, usage = usage }
+  end
+  return sources
+end
+
+-- ---- comparing ------------------------------------------------------------------------------------------------------
+
+local function within(usage, first, last)
+  local list = {}
+  for _, row in ipairs(usage) do
+    if row.day >= day_name(first) and row.day <= day_name(last) then list[#list + 1] = row end
+  end
+  return list
+end
+
+-- Adds `rows` to each source, and returns what the ledger's report leaves out, or nil and an error.
+local function compare(sources, period, paths)
+  local r, err = read_files(reconcile.report(day_name(period.first), day_name(period.last)), paths)
+  if not r then return nil, err end
+  local ours = reconcile.ledger(r)
+  for _, source in ipairs(sources) do
+    source.rows = reconcile.compare(within(ours, source.first, source.last), source.usage)
+  end
+  return r:omitted()
+end
+
+local function is_fine(row)
+  return row.status == "same" or row.status == "rounding"
+end
+
+local function agree(sources)
+  for _, source in ipairs(sources) do
+    if not reconcile.agrees(source.rows) then return false end
+  end
+  return true
+end
+
+-- Days on which a source differs, in order.
+local function differing_days(sources)
+  local days, seen = {}, {}
+  for _, source in ipairs(sources) do
+    for _, row in ipairs(source.rows) do
+      if not is_fine(row) and not seen[row.day] then
+        seen[row.day] = true
+        days[#days + 1] = row.day
+      end
+    end
+  end
+  table.sort(days)
+  return days
+end
+
+local function ask_generations(client, days, key_hash)
+  local all = {}
+  for _, day in ipairs(days) do
+    local list, err = witness.generations(client, read_day(day) * DAY, key_hash)
+    if not list then return nil, err end
+    for _, usage in ipairs(list) do all[#all + 1] = usage end
+  end
+  return all
+end
+
+local function count_status(ids, status)
+  local list = {}
+  for _, row in ipairs(ids or {}) do
+    if row.status == status then list[#list + 1] = row end
+  end
+  return list
+end
+
+-- ---- fetching what is missing ---------------------------------------------------------------------------------------
+
+local function record_client(on_event)
+  local key = os.getenv "OPENROUTER_API_KEY"
+  if key and key ~= "" then return openrouter.client { on_event = on_event } end
+  return openrouter.client { api_key = os.getenv "OPENROUTER_MANAGEMENT_KEY", on_event = on_event }
+end
+
+-- Fetch these ids into a ledger: the outcome, or nil and an error.
+local function fetch(ids, path, on_event)
+  local client, err = record_client(on_event)
+  if not client then return nil, err end
+  local writer, trouble = ledger.open(path)
+  if not writer then return nil, trouble end
+  local outcome, failed = batch.fetch(client, ids, writer)
+  client:close()
+  local closed, why = writer:close()
+  if failed or not closed then return nil, failed or why end
+  return outcome
+end
+
+local function fetch_missing(view, args, out)
+  local ids = {}
+  for _, row in ipairs(count_status(view.ids, "missing")) do
+    if core.id_valid(row.id) then ids[#ids + 1] = row.id end
+  end
+  if #ids == 0 then return true end
+  local outcome, err = fetch(ids, args.ledger, out.on_event)
+  if not outcome then return nil, err end
+  out.say("%d of %d missing records fetched, now in %s", outcome.settled, #ids, args.ledger)
+  for kind, first in pairs(outcome.errors) do out.say("%d %s, such as %s", outcome.kinds[kind], kind, tostring(first)) end
+  view.refused = outcome.errors.auth or outcome.errors.payment
+  return true
+end
+
+-- The files, and the ledger that was written to if it is none of them.
+local function with_ledger(paths, path)
+  local list = {}
+  for i, other in ipairs(paths) do
+    if other == path then return paths end
+    list[i] = other
+  end
+  list[#list + 1] = path
+  return list
+end
+
+-- ---- the whole ------------------------------------------------------------------------------------------------------
+
+-- Which ids make the difference, into view.ids; where analytics does not tell, view.ids_trouble says why.
+local function find_ids(view, client, args, paths)
+  local days = differing_days(view.sources)
+  view.ids = nil
+  if #days == 0 or args.with == "activity" then return true end
+  if not view.generations then
+    view.generations, view.ids_trouble = ask_generations(client, days, args.key_hash)
+    if not view.generations then return true end
+  end
+  local r, err = read_files(reconcile.id_report(days), paths)
+  if not r then return nil, err end
+  view.ids = reconcile.differing_ids(r, within(view.generations, read_day(days[1]), read_day(days[#days])))
+  return true
+end
+
+local function look(view, client, args, paths)
+  local omitted, err = compare(view.sources, view.period, paths)
+  if not omitted then return nil, err end
+  view.omitted, view.complete = omitted, agree(view.sources)
+  return find_ids(view, client, args, paths)
+end
+
+-- What there is to tell; nil and an error.
+local function find_out(args, period, client, out)
+  local sources, err = ask_sources(client, period, args)
+  if not sources then return nil, err end
+  local view = { period = period, sources = sources }
+  local ok
+  ok, err = look(view, client, args, args.file)
+  if not ok then return nil, err end
+  if args.fetch and #count_status(view.ids, "missing") > 0 then
+    ok, err = fetch_missing(view, args, out)
+    if not ok then return nil, err end
+    ok, err = look(view, client, args, with_ledger(args.file, args.ledger))
+    if not ok then return nil, err end
+  end
+  return view
+end
+
+local function say_error(err, out)
+  out.say("%s", tostring(err))
+  if err.kind == "forbidden" then
+    out.say("a management key is needed: set OPENROUTER_MANAGEMENT_KEY to one of %s",
+      "https://openrouter.ai/settings/management-keys")
+  elseif err.kind == "auth" then
+    out.say "is the key in OPENROUTER_MANAGEMENT_KEY, or without one in OPENROUTER_API_KEY, a valid one?"
+  end
+  return KEY_KINDS[err.kind] and KEY_TROUBLE or FAILURE
+end
+
+--- Run it.
+---@param args table as argparse has it
+---@param out { say: fun(format: string, ...), put: fun(...), on_event: fun(event: openrouter.Event)? }
+---@return integer status
+function command.run(args, out)
+  local fine, why = check(args)
+  local period
+  if fine then period, why = read_period(args, math.floor(core.unix_time() / DAY)) end
+  if not period then
+    out.say("%s", why)
+    return USAGE
+  end
+  local client, err = management_client(out.on_event)
+  if not client then return say_error(err, out) end
+  local view, trouble = find_out(args, period, client, out)
+  client:close()
+  if not view then return say_error(trouble, out) end
+  out.put(require("openrouter.reconcile." .. args.format)(view))
+  if view.refused then return KEY_TROUBLE end
+  return view.complete and OK or INCOMPLETE
+end
+
+return command

@@ -1,0 +1,298 @@
+--- What `openrouter-cost reconcile` found, for people: what differs first, then a sentence for each run of days, then what was
+--- not compared, and the ids.
+local errors = require "openrouter.errors"
+
+local DAY = 86400
+
+local function day_name(day)
+  return os.date("!%Y-%m-%d", day * DAY)
+end
+
+-- Names come from a server: what turns the direction of a text does so no more.
+local function printable(text)
+  return (errors.printable(text):gsub("\226\128[\170-\174]", "?"):gsub("\226\129[\166-\169]", "?"))
+end
+
+-- 1234567 -> "1,234,567"
+local function count(n)
+  local digits = ("%.0f"):format(n)
+  repeat
+    local changed
+    digits, changed = digits:gsub("^(-?%d+)(%d%d%d)", "%1,%2")
+  until changed == 0
+  return digits
+end
+
+local function plural(n, one, many)
+  return ("%s %s"):format(count(n), n == 1 and one or many)
+end
+
+-- ---- the table ------------------------------------------------------------------------------------------------------
+
+local FIELDS = {
+  { "requests", "generations" }, { "usage", "charged, USD" }, { "byok", "own keys, USD" }, { "prompt", "prompt tokens" },
+  { "completion", "completion tokens" }, { "reasoning", "reasoning tokens" },
+}
+local HEAD = { "day", "model", "says", "", "", "ledger", "OpenRouter", "difference" }
+local RIGHT = 6 -- the first of the columns that are set to the right
+
+local function shown(value)
+  return type(value) == "number" and count(value) or value
+end
+
+local function signed(value)
+  local text = shown(value)
+  return (text:find "^%-" or text == "0") and text or "+" .. text
+end
+
+-- A line for each figure that differs; of what one side has not at all, how many and how much.
+local function add_lines(lines, row, source)
+  local whole = row.status == "missing" or row.status == "extra"
+  local first = true
+  for i, field in ipairs(FIELDS) do
+    local compared = row[field[1]]
+    if compared.status == "differs" and (not whole or i <= 3) then
+      lines[#lines + 1] = { first and row.day or "", first and printable(row.model) or "", first and source or "",
+        first and row.status or "", field[2], shown(compared.ledger), shown(compared.theirs), signed(compared.difference) }
+      first = false
+    end
+  end
+end
+
+local function width(text)
+  local _, continuing = text:gsub("[\128-\191]", "")
+  return #text - continuing
+end
+
+local function aligned(lines)
+  local widths, text = {}, {}
+  for _, line in ipairs(lines) do
+    for i, cell in ipairs(line) do widths[i] = math.max(widths[i] or 0, width(cell)) end
+  end
+  for n, line in ipairs(lines) do
+    local cells = {}
+    for i, cell in ipairs(line) do
+      local space = (" "):rep(widths[i] - width(cell))
+      cells[i] = i >= RIGHT and space .. cell or cell .. space
+    end
+    text[n] = table.concat(cells, "  "):gsub(" +$", "")
+  end
+  return table.concat(text, "\n")
+end
+
+-- Whether two sources say the same of a day and model, but for rounding.
+local function say_the_same(a, b)
+  for _, field in ipairs(FIELDS) do
+    local x, y = tonumber(a[field[1]].theirs), tonumber(b[field[1]].theirs)
+    if a[field[1]].status ~= b[field[1]].status or math.abs(x - y) > 1e-9 * math.abs(x) then return false end
+  end
+  return true
+end
+
+-- The differing rows with who says so, in the order of days and models: { row =, says = }.
+local function differing_rows(view)
+  local list, place = {}, {}
+  for _, source in ipairs(view.sources) do
+    for _, row in ipairs(source.rows) do
+      local key = row.day .. row.model
+      local entry = place[key]
+      if row.status ~= "same" and row.status ~= "rounding" then
+        if entry and say_the_same(entry.row, row) then
+          entry.says = "both"
+        else
+          place[key] = { row = row, says = source.name, order = #list }
+          list[#list + 1] = place[key]
+        end
+      end
+    end
+  end
+  table.sort(list, function(a, b)
+    if a.row.day ~= b.row.day then return a.row.day < b.row.day end
+    if a.row.model ~= b.row.model then return a.row.model < b.row.model end
+    return a.order < b.order
+  end)
+  return list
+end
+
+local function table_of(view)
+  local lines = { HEAD }
+  for _, entry in ipairs(differing_rows(view)) do add_lines(lines, entry.row, entry.says) end
+  return #lines > 1 and aligned(lines) .. "\n" or nil
+end
+
+-- ---- sentences ------------------------------------------------------------------------------------------------------
+
+-- What the sources say of a day: { agrees =, ours =, theirs =, names = }, generations of the first that tells of it.
+local function judge_day(view, name)
+  local day = { agrees = true, ours = 0, theirs = 0, names = {} }
+  for n, source in ipairs(view.sources) do
+    if name >= day_name(source.first) and name <= day_name(source.last) then
+      day.names[#day.names + 1] = "/" .. source.name
+      for _, row in ipairs(view.by_day[n][name] or {}) do
+        day.agrees = day.agrees and (row.status == "same" or row.status == "rounding")
+        if #day.names == 1 then
+          day.ours, day.theirs = day.ours + row.requests.ledger, day.theirs + row.requests.theirs
+        end
+      end
+    end
+  end
+  day.tell = table.concat(day.names, " and ") .. (#day.names == 1 and " tells" or " tell")
+  return day
+end
+
+local function sentence(first, last, run)
+  local days = first == last and first or ("%s to %s"):format(first, last)
+  if run.agrees and run.theirs == 0 then return ("%s: the ledger has nothing, and %s of nothing."):format(days, run.tell) end
+  if run.agrees then
+    return ("%s: complete, the ledger has the %s that %s of."):format(
+      days, plural(run.theirs, "generation", "generations"), run.tell)
+  end
+  return ("%s: %s, the ledger has %s and %s of %s."):format(days, run.ours < run.theirs and "INCOMPLETE" or "DIFFERENT",
+    plural(run.ours, "generation", "generations"), run.tell, count(run.theirs))
+end
+
+-- One for each run of days that are alike.
+local function sentences(view)
+  local list, start, run = {}, nil, nil
+  view.by_day = {}
+  for n, source in ipairs(view.sources) do
+    view.by_day[n] = {}
+    for _, row in ipairs(source.rows) do
+      view.by_day[n][row.day] = view.by_day[n][row.day] or {}
+      table.insert(view.by_day[n][row.day], row)
+    end
+  end
+  for day = view.period.first, view.period.last do
+    local next_day = judge_day(view, day_name(day))
+    if run and run.agrees == next_day.agrees and run.tell == next_day.tell then
+      run.ours, run.theirs = run.ours + next_day.ours, run.theirs + next_day.theirs
+    else
+      if run then list[#list + 1] = sentence(start, day_name(day - 1), run) end
+      start, run = day_name(day), next_day
+    end
+  end
+  list[#list + 1] = sentence(start, day_name(view.period.last), run)
+  return list
+end
+
+local function add_rounding(notes, view)
+  local most, sums = 0, 0
+  for _, source in ipairs(view.sources) do
+    for _, row in ipairs(source.rows) do
+      for _, field in ipairs { "usage", "byok" } do
+        if row[field].status == "rounding" then
+          sums, most = sums + 1, math.max(most, math.abs(tonumber(row[field].difference)))
+        end
+      end
+    end
+  end
+  if sums > 0 then
+    notes[#notes + 1] = ("%s of OpenRouter's %s from the exact one, as adding up doubles does, by %.1e USD at most."):format(
+      plural(sums, "sum", "sums"), sums == 1 and "differs" or "differ", most)
+  end
+end
+
+local function add_hints(notes, view)
+  for _, source in ipairs(view.sources) do
+    for _, row in ipairs(source.rows) do
+      if row.status == "missing" and row.hint then
+        notes[#notes + 1] = ("%s: %s (/%s) and %s (the ledger) may be the same model under two names."):format(
+          row.day, printable(row.model), source.name, printable(row.hint))
+      end
+    end
+  end
+end
+
+-- What is in no figure above.
+local function add_omitted(notes, view)
+  local omitted, unpriced = view.omitted, 0
+  for _, row in ipairs(view.sources[#view.sources].rows) do unpriced = unpriced + row.unpriced end
+  local function note(n, one, many)
+    if n > 0 then notes[#notes + 1] = "Not compared: " .. plural(n, one, many) end
+  end
+  note(omitted.filtered, "generation of the ledger, which is of another day.",
+    "generations of the ledger, which are of other days.")
+  note(omitted.undated, "generation of the ledger without a time.", "generations of the ledger without a time.")
+  note(omitted.pending, "id that is open in the ledger.", "ids that are open in the ledger.")
+  note(omitted.failed, "id that failed in the ledger.", "ids that failed in the ledger.")
+  note(omitted.skipped, "line that cannot be read.", "lines that cannot be read.")
+  for _, line in ipairs(omitted.lines) do
+    notes[#notes + 1] = ("  %s:%s: %s"):format(printable(line.file or "?"), line.line or "?", printable(line.reason))
+  end
+  if unpriced > 0 then
+    notes[#notes + 1] = ("The ledger does not know in full what %s cost."):format(plural(unpriced, "generation", "generations"))
+  end
+end
+
+local function notes_of(view)
+  local notes, period = {}, view.period
+  add_hints(notes, view)
+  add_rounding(notes, view)
+  notes[#notes + 1] = ("Not compared: %s, which is not over (UTC)."):format(day_name(period.today))
+  for _, source in ipairs(view.sources) do
+    if source.first > period.first then
+      notes[#notes + 1] = ("Not compared with /%s, which has the last 30 days: %s to %s."):format(
+        source.name, day_name(period.first), day_name(source.first - 1))
+    end
+  end
+  add_omitted(notes, view)
+  return notes
+end
+
+-- ---- ids ------------------------------------------------------------------------------------------------------------
+
+local TITLES = {
+  missing = "The ledger lacks", extra = "The ledger has, and OpenRouter does not tell of",
+  differs = "The ledger has another amount for",
+}
+
+-- What else there is to say of an amount: its difference, and what was charged to the caller's own key.
+local function own_keys(row)
+  local parts = {}
+  for _, field in ipairs { "usage", "byok" } do
+    local figure = row[field]
+    if field == "byok" and figure.status == "differs" then
+      parts[#parts + 1] = ("own key: %s here, %s there"):format(figure.ledger, figure.theirs)
+    elseif row.status == "differs" and figure.status == "differs" then
+      parts[#parts + 1] = ("%s in the ledger"):format(figure.ledger)
+    end
+  end
+  return table.concat(parts, ", ")
+end
+
+local function add_ids(parts, ids, status)
+  local lines = {}
+  for _, row in ipairs(ids) do
+    if row.status == status then
+      lines[#lines + 1] = { printable(row.id), row.day, printable(row.model), "", "",
+        (status == "extra" and row.usage.ledger or row.usage.theirs) .. " USD", own_keys(row), "" }
+    end
+  end
+  if #lines > 0 then
+    parts[#parts + 1] = ("%s %s:\n%s\n"):format(TITLES[status], plural(#lines, "id", "ids"), aligned(lines))
+  end
+end
+
+local function ids_of(view)
+  local parts = {}
+  if view.ids_trouble then
+    return { ("Which ids these are is not known: %s\n"):format(tostring(view.ids_trouble)) }
+  end
+  for _, status in ipairs { "missing", "differs", "extra" } do add_ids(parts, view.ids or {}, status) end
+  if not view.complete and view.ids and #view.ids == 0 then
+    parts[1] = "No id is missing on these days: it is names of models, or tokens, that differ.\n"
+  elseif not view.complete and not view.ids then
+    parts[1] = "Which ids these are, /analytics would tell.\n"
+  end
+  return parts
+end
+
+---@param view table see commands/reconcile.lua
+---@return string
+return function(view)
+  local parts = { table_of(view) }
+  parts[#parts + 1] = table.concat(sentences(view), "\n") .. "\n"
+  for _, part in ipairs(ids_of(view)) do parts[#parts + 1] = part end
+  parts[#parts + 1] = table.concat(notes_of(view), "\n") .. "\n"
+  return table.concat(parts, "\n")
+end

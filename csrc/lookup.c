@@ -73,10 +73,12 @@ static const struct {
   const char *prefix, *path;
 } resources[] = { [RESOURCE_RECORD] = { "", "/generation?id=" },
                   [RESOURCE_CONTENT] = { "content ", "/generation/content?id=" },
-                  [RESOURCE_FEEDBACK] = { "feedback ", "/generation/feedback" } };
+                  [RESOURCE_FEEDBACK] = { "feedback ", "/generation/feedback" },
+                  [RESOURCE_ACTIVITY] = { "activity ", "/activity?date=" },
+                  [RESOURCE_ANALYTICS] = { "analytics ", "/analytics/query" } };
 
 enum resource lookup_resource (const char *key, size_t length, const char **id, size_t *id_length) {
-  int r = RESOURCE_FEEDBACK;
+  int r = RESOURCE_ANALYTICS;
   size_t n = strlen(resources[r].prefix);
   while (length < n || memcmp(key, resources[r].prefix, n) != 0) n = strlen(resources[--r].prefix);
   *id = key + n;
@@ -84,15 +86,22 @@ enum resource lookup_resource (const char *key, size_t length, const char **id, 
   return (enum resource)r;
 }
 
+bool lookup_posts (enum resource resource) { return resource == RESOURCE_FEEDBACK || resource == RESOURCE_ANALYTICS; }
+
 enum resource lookup_target (char out[LOOKUP_TARGET_SIZE], const char *key, size_t key_length) {
-  static const char hex[] = "0123456789ABCDEF";
+  static const char hex[] = "0123456789ABCDEF", key_hash[] = "&api_key_hash=";
   const char *id;
   size_t length;
   enum resource r = lookup_resource(key, key_length, &id, &length);
   char *p = out;
   for (const char *c = resources[r].path; *c; c++) *p++ = *c;
-  if (r == RESOURCE_FEEDBACK) length = 0;  /* its id is in the body */
+  if (lookup_posts(r)) length = 0;
+  const char *colon = r == RESOURCE_ACTIVITY ? (const char *)memchr(id, ':', length) : NULL;
   for (size_t i = 0; i < length && i < LOOKUP_ID_MAX; i++) {
+    if (id + i == colon) {
+      for (const char *c = key_hash; *c; c++) *p++ = *c;
+      continue;
+    }
     if (id_character[(unsigned char)id[i]] == 1) {
       *p++ = id[i];
       continue;

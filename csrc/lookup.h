@@ -8,7 +8,8 @@
 **
 ** What is asked about an id is its record; with a prefix, "content ID" or "feedback ID", it is the other resources of a
 ** generation, which are entries of their own. Feedback is sent again after a 429 alone: the server may have taken it before
-** anything else went wrong.
+** anything else went wrong. "activity DAY" and "activity DAY:KEYHASH" are what the account, or one key of it, used on a day;
+** "analytics NAME" is a question in the body, which changes nothing.
 */
 #ifndef lookup_h
 #define lookup_h
@@ -24,7 +25,7 @@
 #define LOOKUP_ID_MAX 128
 #define LOOKUP_TARGET_SIZE (32 + 3 * LOOKUP_ID_MAX)
 
-enum resource { RESOURCE_RECORD, RESOURCE_CONTENT, RESOURCE_FEEDBACK };
+enum resource { RESOURCE_RECORD, RESOURCE_CONTENT, RESOURCE_FEEDBACK, RESOURCE_ACTIVITY, RESOURCE_ANALYTICS };
 
 struct lookup_config {
   size_t window;          /* ids accepted and unanswered */
@@ -117,8 +118,11 @@ size_t lookup_on_wire (const struct lookup *l);  /* ids asked for and not answer
 size_t lookup_limit (const struct lookup *l);    /* the most on the wire for now */
 const struct lookup_stats *lookup_stats (const struct lookup *l);
 
-/* The request for an id: path and query behind the base URL. Feedback is to be POSTed, with the id in its body. */
+/* The request for an id: path and query behind the base URL. */
 enum resource lookup_target (char out[LOOKUP_TARGET_SIZE], const char *id, size_t length);
+
+/* Whether it is to be POSTed, with what it is about in its body. */
+bool lookup_posts (enum resource resource);
 
 /* Retry-After as the configured clock sees it: see retry_after_seconds. */
 double lookup_retry_after (const struct lookup *l, const char *retry_after_ms, const char *retry_after, double now);

@@ -113,7 +113,7 @@ static void start_due (lua_State *L, struct transport *t, struct lookup *l, doub
   char target[LOOKUP_TARGET_SIZE];
   while (lookup_next(l, now, &request)) {
     const char *body = NULL;
-    if (lookup_target(target, request.id, request.length) == RESOURCE_FEEDBACK) {
+    if (lookup_posts(lookup_target(target, request.id, request.length))) {
       lua_rawgeti(L, 4, (int)request.slot + 1);
       body = lua_tostring(L, -1);
     }

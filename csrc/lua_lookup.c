@@ -112,7 +112,7 @@ static int push_failure (lua_State *L, enum kind kind, const char *message) {
 /* Push the key of the id at index 2 and the resource at index 6; NULL: the id is none. Only what is put together here has a
    prefix: an id that looks as if it had one is none. */
 static const char *push_key (lua_State *L, size_t *length) {
-  static const char *const resources[] = { "record", "content", "feedback", NULL };
+  static const char *const resources[] = { "record", "content", "feedback", "activity", "analytics", NULL };
   if (!lua_isnil(L, 6)) luaL_checktype(L, 6, LUA_TSTRING);
   int resource = luaL_checkoption(L, 6, "record", resources);
   const char *id = lua_tolstring(L, 2, length);

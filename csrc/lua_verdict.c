@@ -30,7 +30,7 @@ static enum kind judge_record (lua_State *L, const char *key, size_t key_length,
     return kind;
   }
   const struct record *r = (const struct record *)lua_touserdata(L, -1);
-  if (resource == RESOURCE_FEEDBACK || (resource == RESOURCE_CONTENT && r->object != r->answer)) return KIND_settled;
+  if (resource >= RESOURCE_FEEDBACK || (resource == RESOURCE_CONTENT && r->object != r->answer)) return KIND_settled;
   if (resource == RESOURCE_CONTENT) {
     lua_pop(L, 1);
     error_push(L, kind, "an object without data");

@@ -1017,6 +1017,62 @@ describe("engine", function()
     end)
   end)
 
+  describe("what the account used", function()
+    local function asking(resource, id)
+      local e = engine.new()
+      assert(e:submit(id, 0, 0, nil, resource))
+      local key, target = e:next(0)
+      return e, key, target
+    end
+
+    it("has targets of its own, of a day and perhaps of one key", function()
+      local function key_and_target(resource, id) return { select(2, asking(resource, id)) } end
+      assert.same({ "activity 2026-11-01", "/activity?date=2026-11-01" }, key_and_target("activity", "2026-11-01"))
+      assert.same({ "activity 2026-11-01:ab12", "/activity?date=2026-11-01&api_key_hash=ab12" },
+        key_and_target("activity", "2026-11-01:ab12"))
+      assert.same({ "analytics query-1", "/analytics/query" }, key_and_target("analytics", "query-1"))
+      -- of the longest id the target fits, too
+      local colons = (":"):rep(128)
+      assert.equal("/activity?date=&api_key_hash=" .. ("%3A"):rep(127), key_and_target("activity", colons)[2])
+      assert.equal("/activity?date=" .. ("%2F"):rep(128), key_and_target("activity", ("/"):rep(128))[2])
+      for _, resource in ipairs { "activity", "analytics" } do
+        assert.equal("bad_id", select(2, engine.new():submit("a&b", 0, 0, nil, resource)).kind)
+        assert.is_nil((engine.new():submit(resource .. " a", 0)))
+      end
+    end)
+
+    it("is any object; what is in it is somebody else's matter", function()
+      for _, resource in ipairs { "activity", "analytics" } do
+        for _, body in ipairs { '{"data":[{"usage":0.1}]}', '{"data":{"data":[]}}', "{}", '{"data":{"id":"gen-y"}}' } do
+          local e, key = asking(resource, "a")
+          assert.is_userdata((e:answer(key, 200, nil, body, 1)))
+        end
+        for _, body in ipairs { "", "[]", "<html>", '{"data":[', '{"error":{"message":"no","code":500}}' } do
+          local e, key = asking(resource, "a")
+          local gen, err = e:answer(key, 200, nil, body, 1)
+          assert.same({ nil, "bad_answer", "a" }, { gen, err.kind, err.id })
+        end
+      end
+    end)
+
+    it("is asked for again where that may help: asking changes nothing", function()
+      for _, resource in ipairs { "activity", "analytics" } do
+        for _, status in ipairs { 429, 500, 503 } do
+          local e, key = asking(resource, "a")
+          local delay = select(3, e:answer(key, status, nil, "", 1))
+          assert.is_number(delay)
+          assert.equal(key, (e:next(1 + delay)))
+        end
+        for _, status in ipairs { 400, 401, 403, 404 } do
+          local e, key = asking(resource, "a")
+          assert.is_nil((select(3, e:answer(key, status, nil, "", 1))))
+        end
+        local e, key = asking(resource, "a")
+        assert.is_number((select(3, e:fault(key, "network", nil, 1))))
+      end
+    end)
+  end)
+
   describe("misuse", function()
     it("raises", function()
       for name, value in pairs { window = 0, concurrency = 0, timeout = -1, deadline = "1", wait = 0 / 0, epoch = math.huge,

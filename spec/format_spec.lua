@@ -105,7 +105,8 @@ describe("text format", function()
     local ends = {}
     for _, line in ipairs(lines_of(text)) do
       local _, continuing = line:gsub("[\128-\191]", "")
-      if line:find "  1$" then ends[#line - continuing] = true end
+      local _, wide = line:gsub("[日本]+", "") -- which takes a terminal four columns
+      if line:find "  1$" then ends[#line - continuing + 2 * wide] = true end
     end
     assert.is_not_nil(next(ends))
     assert.is_nil(next(ends, next(ends)))

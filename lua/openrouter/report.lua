@@ -11,7 +11,7 @@ local report = {}
 
 local PERCENTS = { 50, 90, 95, 99 }
 local MAX_DIMENSIONS, MAX_CONDITIONS, MAX_VALUES = 16, 16, 1000 -- csrc/tally.h
-local FORMATS = { "text", "json" }
+local FORMATS = { "text", "markdown", "csv", "json", "html" }
 local OPTIONS = { "by", "measures", "tz", "since", "until", "where" }
 local DEFAULT_MEASURES = {
   "generations", "spend", "native_tokens_prompt", "native_tokens_completion", "latency_p50", "latency_p95", "cancelled",
@@ -515,19 +515,20 @@ function Report:omitted()
 end
 
 --- The report as text. Ends with what is omitted.
----@param format "text"|"json"
+---@param format "text"|"markdown"|"csv"|"json"|"html"
+---@param options? openrouter.TextOptions what the format takes: for text `width` and `color`, for the others nothing
 ---@return string
-function Report:render(format)
+function Report:render(format, options)
   local known = false
   for _, name in ipairs(FORMATS) do known = known or name == format end
   if not known then error(unknown("format", tostring(format), FORMATS), 2) end
-  return require("openrouter.format." .. format) {
+  return require("openrouter.format." .. format)({
     dimensions = self.dimensions,
     measures = self.measures,
     rows = self:rows(),
     total = self:total(),
     omitted = self:omitted(),
-  }
+  }, options)
 end
 
 ---@class openrouter.ReportView what a format gets

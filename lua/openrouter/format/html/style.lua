@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "zss8JL6CXm9bj8ylrx14PiwmHcA27vPzlJBFooa1f48="
+style.sha256 = "crtWi9K1drLB03T9yXpqFq53Y07L2Sn8x8ZAxDM2IXY="
 
 ---@type string
 style.text = [[
@@ -102,7 +102,7 @@ summary { cursor: pointer; color: var(--accent); width: fit-content; padding: 4p
 .plain { margin: 6px 0 0; padding-left: 20px; }
 .plain li { overflow-wrap: anywhere; margin: 3px 0; }
 
-@media (max-width: 760px) {
+@media screen and (max-width: 760px) {
   main, header { padding-left: 14px; padding-right: 14px; }
   header { padding-top: 24px; }
   h1 { font-size: 24px; }
@@ -129,12 +129,23 @@ summary { cursor: pointer; color: var(--accent); width: fit-content; padding: 4p
   header { padding-top: 0; }
   section { padding: 12px 0; border: 0; border-top: 1px solid var(--line); border-radius: 0; margin: 0; }
   .scroll { overflow: visible; margin: 0; padding: 0; background: none; }
-  table { font-size: 8.5pt; }
+  .tiles { gap: 8px; }
+  .tiles > div { padding: 8px 12px; }
+  dd.value { font-size: 15pt; }
+  dt, dd.more { font-size: 9pt; }
+  table { font-size: 8pt; }
+  thead th { font-size: 8pt; }
   th, td { padding: 3px 5px; }
-  td.wide, th.wide { min-width: 100px; }
-  .name, .id, .short { min-width: 0; }
-  h2, .note { break-after: avoid; }
-  tr, .plot, .tiles > div, .panel { break-inside: avoid; }
+  tfoot { display: table-row-group; }
+  td.wide, th.wide { min-width: 90px; width: 110px; }
+  .bars { gap: 4px; }
+  .bars svg { min-width: 30px; }
+  .percent { min-width: 40px; }
+  .name { min-width: 110px; }
+  .id { min-width: 90px; }
+  .short { min-width: 60px; }
+  h2, h3, .note, summary { break-after: avoid; }
+  tr, .note, .plot, .tiles > div, .panel { break-inside: avoid; }
   details { display: none; }
 }
 ]]

@@ -28,6 +28,7 @@ local function set_width(column)
   column.width = 0
   for _, part in ipairs(column.header) do column.width = math.max(column.width, width(part)) end
   for _, cell in ipairs(column) do column.width = math.max(column.width, width(cell)) end
+  column.natural = column.width
   return column
 end
 
@@ -87,7 +88,7 @@ local function narrow(columns, most, least)
 end
 
 local function restore(columns)
-  for _, column in ipairs(columns) do set_width(column) end
+  for _, column in ipairs(columns) do column.width = column.natural end
 end
 
 -- The place of the measure that is missed least: the last that is no money, then the last; spend is never.
@@ -197,19 +198,24 @@ local function add_wrapped(lines, text, most, indent)
   lines[#lines + 1] = text
 end
 
+local function add_listed(lines, view, row, cells_of, most)
+  for _, name in ipairs(view.dimensions) do
+    if row[name] ~= nil then add_wrapped(lines, words.printable(name) .. ": " .. cut(words.name(row[name])), most, "  ") end
+  end
+  for i, measure in ipairs(view.measures) do
+    local unit = UNITS[measure.unit] and " " .. UNITS[measure.unit] or ""
+    add_wrapped(lines, ("%s: %s%s"):format(measure.name, cells_of[i](row), unit), most, "  ")
+  end
+end
+
 -- Where a terminal is too narrow for any table: a line for each figure.
 local function listed_lines(view, rows, most)
-  local lines = {}
+  local lines, cells_of = {}, {}
+  for i, measure in ipairs(view.measures) do cells_of[i] = words.cells(measure, rows) end
   for i, row in ipairs(rows) do
     if i > 1 then lines[#lines + 1] = ("-"):rep(math.min(most, SHORT)) end
     if i == #rows then lines[#lines + 1] = "total" end
-    for _, name in ipairs(i < #rows and view.dimensions or {}) do
-      add_wrapped(lines, words.printable(name) .. ": " .. cut(words.name(row[name])), most, "  ")
-    end
-    for _, measure in ipairs(view.measures) do
-      local unit = UNITS[measure.unit] and " " .. UNITS[measure.unit] or ""
-      add_wrapped(lines, ("%s: %s%s"):format(measure.name, words.cells(measure, rows)(row), unit), most, "  ")
-    end
+    add_listed(lines, view, row, cells_of, most)
   end
   return lines
 end

@@ -49,11 +49,11 @@ local function bar_tip(bar, places)
   return ("%s: %s, %s"):format(bar.span, spent, made)
 end
 
--- Labels for at most seven bars, and for every other one of them on small screens.
+-- Labels for at most seven bars, and for every other one of them on small screens, or for fewer where they are long.
 local function day_labels(bars)
-  local labels, step = {}, math.ceil(#bars / 7)
+  local labels, step, every = {}, math.ceil(#bars / 7), #bars > 0 and #bars[1].label > 8 and 3 or 2
   for i = 1, #bars, step do
-    labels[#labels + 1] = { at = (i - 0.5) / #bars, text = bars[i].label, minor = #labels % 2 == 1 }
+    labels[#labels + 1] = { at = (i - 0.5) / #bars, text = bars[i].label, minor = #labels % every > 0 }
   end
   return labels
 end

@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "crtWi9K1drLB03T9yXpqFq53Y07L2Sn8x8ZAxDM2IXY="
+style.sha256 = "YvtpCuFDvkzBZ08xKgJcivvmQrk1PbQzDDp7AIWgiWI="
 
 ---@type string
 style.text = [[
@@ -67,7 +67,7 @@ svg .marked { fill: var(--ink); font-weight: 600; paint-order: stroke; stroke: v
 .part2 { fill: var(--second); }
 .parts { border-radius: 4px; overflow: hidden; }
 
-.scroll { overflow-x: auto; margin: 0 -24px; padding: 0 24px 2px;
+.scroll { position: relative; overflow-x: auto; margin: 0 -24px; padding: 0 24px 2px;
   background: linear-gradient(to right, var(--card) 50%, transparent) left / 36px 100% no-repeat local,
     linear-gradient(to left, var(--card) 50%, transparent) right / 36px 100% no-repeat local,
     linear-gradient(to right, var(--shade), transparent) left / 12px 100% no-repeat scroll,

@@ -227,7 +227,8 @@ describe("days of a chart", function()
 
   it("become weeks, months, years and more where they would be too many", function()
     for _, case in ipairs {
-      { "2026-01-01", "2026-03-03", "day", 62 }, { "2026-01-01", "2026-03-04", "week", 10, "2026-01-01 to 2026-01-04", "1 Jan 2026" },
+      { "2026-01-01", "2026-03-03", "day", 62 },
+      { "2026-01-01", "2026-03-04", "week", 10, "2026-01-01 to 2026-01-04", "1 Jan 2026" },
       { "2025-12-01", "2027-02-28", "month", 15, "2025-12-01 to 2025-12-31", "Dec 2025", "2027-02-01 to 2027-02-28" },
       { "1970-01-01", "2026-11-30", "year", 57, "1970-01-01 to 1970-12-31", "1970", "2026-01-01 to 2026-11-30" },
       { "0001-01-01", "9999-12-31", "two centuries", 50 },
@@ -253,8 +254,9 @@ describe("figures of a page", function()
     assert.equal("$0.00", figures.money_text("0", 2))
     assert.same({ 2, 4, 6, 2 }, { figures.places { "0.5", "1" }, figures.places { "0.01" }, figures.places { "0.0099" },
       figures.places { n = 3, nil, "-2", nil } })
-    assert.same({ "0 ms", "1.5 ms", "12 ms", "999 ms", "1.0 s", "59.9 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "1,000 h 1 min" },
-      { figures.duration(0), figures.duration(1.5), figures.duration(12.3), figures.duration(999.4), figures.duration(999.6),
+    assert.same({ "0 ms", "1.5 ms", "12 ms", "999 ms", "1.0 s", "59.9 s", "1 min 0 s", "59 min 59 s", "1 h 0 min",
+      "1,000 h 1 min" }, { figures.duration(0), figures.duration(1.5), figures.duration(12.3), figures.duration(999.4),
+        figures.duration(999.6),
         figures.duration(59900), figures.duration(59960), figures.duration(3599400), figures.duration(3599600),
         figures.duration(3600060000) })
     assert.same({ "999,999", "1.0 million", "100 million", "2.5 billion" }, { figures.round_count(999999),

@@ -1,7 +1,11 @@
 local cjson = require "cjson"
+local json_format = require "openrouter.format.json"
 local openrouter = require "openrouter"
 local report = require "openrouter.report"
 local shell = require "spec.support.shell"
+local text_format = require "openrouter.format.text"
+local views = require "spec.support.views"
+local words = require "openrouter.format.words"
 
 local unpack = table.unpack or unpack
 
@@ -168,6 +172,179 @@ describe("text format", function()
   end)
 end)
 
+-- ---- fitted to a terminal -------------------------------------------------------------------------------------------
+
+-- What is hard to fit: many measures, wide scripts, long names, great amounts, a name of a file without a space in it.
+local function awkward()
+  local view = views.by_model { models = 9, omitted = views.EVERYTHING }
+  for i, name in ipairs { ("日本語"):rep(20), ("x"):rep(300), "é\204\129\204\129/" .. ("ä"):rep(90), "", ("a b "):rep(30),
+    "a\27[31m" .. ("\r"):rep(40), "\240\159\152\128\240\159\152\128" } do
+    view.rows[i].model = name
+  end
+  view.rows[2].exact.spend, view.rows[2].spend = "-123456789.1234561", -123456789.1234561
+  view.rows[3].exact.spend, view.rows[3].spend = nil, nil
+  for i, row in ipairs(view.rows) do
+    row.hour, row["context.department"], row.user = "2026-10-25 02:00+02:00", ("department "):rep(i), i
+  end
+  local omitted = {}
+  for name, value in pairs(views.EVERYTHING) do omitted[name] = value end
+  omitted.lines = { { file = ("directory/"):rep(30) .. "costs.jsonl", line = 7, reason = ("日"):rep(50) } }
+  view.omitted = omitted
+  return view
+end
+
+local function words_of(line)
+  local found = {}
+  for word in line:gmatch "%S+" do found[#found + 1] = word end
+  return found
+end
+
+describe("text format for a terminal", function()
+  local measures = views.by_model { models = 1 }.measures
+
+  it("is never wider than it", function()
+    for _, dimensions in ipairs { { "model" }, { "model", "context.department" }, { "hour", "user", "model" },
+      { "hour", "model", "context.department", "user" }, {} } do
+      for most = 40, 200 do
+        local view = awkward()
+        view.dimensions = dimensions
+        if most % 2 == 0 then view.measures = { measures[2], measures[1] } end
+        for _, line in ipairs(lines_of(text_format(view, { width = most }))) do
+          if words.width(line) > most then
+            assert.equal(most, words.width(line), ("%d columns, by %s: %s"):format(most, table.concat(dimensions, ","), line))
+          end
+        end
+      end
+    end
+  end)
+
+  it("leaves out the last measures for want of room, money never, and says so", function()
+    local view = views.by_model { models = 8 }
+    local function head(most)
+      local lines = lines_of(text_format(view, { width = most }))
+      return lines, table.concat(lines, " ")
+    end
+    local lines, text = head(60)
+    assert.same({ "model", "generations", "USD" }, words_of(lines[2]))
+    assert.matches("Not shown for want of room: native_tokens_prompt, native_tokens_completion, latency_p50, latency_p95, "
+      .. "cancelled, failed_attempts, unpriced (a wider terminal has them, and --measures chooses).", text, 1, true)
+    lines, text = head(40)
+    assert.same({ "model", "USD" }, words_of(lines[2]))
+    assert.matches("Not shown for want of room: generations, native", text, 1, true)
+    for _, row in ipairs(view.rows) do assert.matches(words.money(row.exact.spend, 6), text, 1, true) end
+    assert.is_nil(select(2, head(200)):find("Not shown", 1, true))
+    assert.is_nil(text_format(view):find("Not shown", 1, true))
+  end)
+
+  it("cuts names in the middle, not times or figures", function()
+    local view = views.by_model { models = 2 }
+    view.measures, view.dimensions = { measures[2] }, { "hour", "model" }
+    for _, row in ipairs(view.rows) do row.hour = "2026-10-25 02:00+02:00" end
+    local text = text_format(view, { width = 50 })
+    assert.matches("\n2026-10-25 02:00+02:00  anthrop…et-4.5  221.223348\n", text, 1, true)
+  end)
+
+  it("shows shares of spend as bars where there is room", function()
+    local view = views.by_model { models = 3 }
+    view.measures = { measures[2] }
+    for i, exact in ipairs { "75", "24.5", "0.5" } do view.rows[i].exact.spend, view.rows[i].spend = exact, tonumber(exact) end
+    view.total.exact.spend, view.total.spend = "100", 100
+    local lines = lines_of(text_format(view, { width = 53 }))
+    assert.same({ -- eleven columns are left for the longest bar
+      "model                           USD  share",
+      "---------------------------  ------  --------------",
+      "anthropic/claude-sonnet-4.5   75.00   75% ████████▎",
+      "openai/gpt-5                  24.50   24% ██▊",
+      "google/gemini-2.5-pro          0.50   <1% ▏",
+      "---------------------------  ------  --------------",
+      "total                        100.00",
+    }, { unpack(lines, 2, 8) })
+    assert.is_nil(text_format(view):find("share", 1, true))
+    assert.is_nil(text_format(view, { width = 46 }):find("share", 1, true))
+    view.rows[3].exact.spend, view.rows[3].spend = "-1", -1
+    assert.is_nil(text_format(view, { width = 80 }):find("share", 1, true))
+  end)
+
+  it("is a line for each figure where there is no room for a table", function()
+    local view = views.by_model { models = 1 }
+    view.measures = { measures[1], measures[2] }
+    view.dimensions = { "model", "hour", "user", "context.team" }
+    view.rows[1].hour, view.rows[1].user, view.rows[1]["context.team"] = "2026-10-25 02:00+02:00", "ann", "blue"
+    local lines = lines_of(text_format(view, { width = 40 }))
+    assert.same({ "model: anthropic/claude-sonnet-4.5", "hour: 2026-10-25 02:00+02:00", "user: ann", "context.team: blue",
+      "generations: " .. words.count(view.rows[1].generations), "spend: " .. words.money(view.rows[1].exact.spend, 6) .. " USD",
+      ("-"):rep(24), "total" }, { unpack(lines, 1, 8) })
+  end)
+
+  it("has colour where it is asked for alone, and takes no room for it", function()
+    local view = awkward()
+    local plain, painted = text_format(view, { width = 100 }), text_format(view, { width = 100, color = true })
+    assert.is_nil(plain:find "\27")
+    assert.matches("\n\27%[1mtotal[^\n]*\27%[22m\n", painted)
+    assert.matches("\n\27%[2m%-%-[^\n]*%-\27%[22m\n", painted)
+    assert.equal(plain, (painted:gsub("\27%[%d+m", "")))
+  end)
+
+  it("says what time it is about", function()
+    local view = views.by_model { models = 1 }
+    view.period["until"] = "2026-11-30"
+    assert.matches("\n\nPeriod: since 2026-11-01, until 2026-11-30, records from 2026-11-01T00:00:03+01:00 "
+      .. "to 2026-11-30T23:59:41+01:00, zone Europe/Berlin.\nNothing is left out.\n", text_format(view), 1, true)
+    view.period = { tz = "UTC" }
+    assert.matches("\n\nPeriod: zone UTC.\n", text_format(view), 1, true)
+  end)
+end)
+
+describe("what is omitted", function()
+  local function said(omitted)
+    local all = {}
+    for name, value in pairs(views.NOTHING) do all[name] = value end
+    for name, value in pairs(omitted) do all[name] = value end
+    return words.omitted(all)[1]
+  end
+
+  it("says what open generations cost, as far as that is known", function()
+    local open = "2 generations are still open, without a record"
+    assert.equal(open .. ".", said { pending = 2 })
+    assert.equal(open .. "; what they cost is not known.", said { pending = 2, instant_unknown = 2, exact = {} })
+    assert.equal(open .. "; by their responses they cost 1.20 USD.",
+      said { pending = 2, instant_unknown = 0, instant_cost = 1.2, exact = { instant_cost = "1.2" } })
+    assert.equal(open .. "; by their responses they cost 0.000012 USD, but 1 of them does not say.",
+      said { pending = 2, instant_unknown = 1, instant_cost = 1.2e-5, exact = { instant_cost = "0.000012" } })
+    assert.equal(open .. "; by their responses they cost <0.000001 USD, but 2 of them do not say.",
+      said { pending = 2, instant_unknown = 2, instant_cost = 1e-9, exact = { instant_cost = "0.000000001" } })
+  end)
+end)
+
+describe("words of formats", function()
+  it("spell out bytes that are not UTF-8, and no others", function()
+    assert.equal("é日本\240\159\152\128", words.printable "é日本\240\159\152\128")
+    assert.equal("\\xFFa\\xC3", words.printable "\255a\195")
+    assert.equal("\\xC0\\x80 \\xED\\xA0\\x80 \\xF4\\x90\\x80\\x80", words.printable "\192\128 \237\160\128 \244\144\128\128")
+    assert.equal("\\x80é", words.printable "\128é")
+  end)
+
+  it("know how wide text is, and cut it to that", function()
+    assert.same({ 1, 4, 1, 2, 0 }, { words.width "é", words.width "日本", words.width "e\204\129",
+      words.width "\240\159\152\128", words.width "" })
+    assert.same({ "ab", "cd" }, { words.split("abcd", 2) })
+    assert.same({ "日", "本" }, { words.split("日本", 3) })
+    assert.equal("abc…gh", words.shorten("abcdefgh", 6))
+    assert.equal("日…本", words.shorten("日日日本", 6))
+    assert.equal("abcdefgh", words.shorten("abcdefgh", 8))
+    for most = 2, 12 do assert.is_true(words.width(words.shorten("日本語日本語日本語", most)) <= most) end
+  end)
+
+  it("add amounts exactly", function()
+    assert.equal("0.3", words.sum("0.1", "0.2"))
+    assert.equal("-0.000000000000000000000000001", words.sum("1", "-1.000000000000000000000000001"))
+    assert.equal("1", words.sum(nil, "1"))
+    assert.equal("1", words.sum("1", nil))
+    assert.is_nil(words.sum(nil, nil))
+    assert.is_nil(words.sum("170000000000", "170000000000"))
+  end)
+end)
+
 describe("JSON format", function()
   after_each(shell.clean)
 
@@ -204,5 +381,29 @@ describe("JSON format", function()
       local empty = cjson.decode(report.new({ by = "day", measures = {} }):render "json")
       return { rows = empty.rows, total = empty.total }
     end)())
+  end)
+
+  it("has the period, what open ones cost, and what the page shows besides", function()
+    local view = views.by_model { page = true, days = 2, models = 1, providers = 1, buckets = 1, omitted = views.EVERYTHING }
+    view.page.days[1].exact.spend, view.page.days[1].spend = nil, nil
+    local text = json_format(view)
+    local decoded = cjson.decode(text)
+    assert.same({ since = "2026-11-01", ["until"] = cjson.null, tz = "Europe/Berlin", first = "2026-11-01T00:00:03+01:00",
+      last = "2026-11-30T23:59:41+01:00" }, decoded.period)
+    assert.same({ 1.25, "1.2500001", 7 },
+      { decoded.omitted.instant_cost, decoded.omitted.exact.instant_cost, decoded.omitted.instant_unknown })
+    local page = decoded.page
+    assert.same({ cjson.null, cjson.null, view.page.days[1].exact.cache_discount, view.page.days[1].generations },
+      { page.days[1].spend, page.days[1].exact.spend, page.days[1].exact.cache_discount, page.days[1].generations })
+    assert.same({ "2026-11-30", view.page.days[2].exact.spend }, { page.days[2].day, page.days[2].exact.spend })
+    assert.same(view.page.models[1], page.models[1])
+    assert.equal("Anthropic", page.providers[1].provider_name)
+    assert.same(view.page.health, page.health)
+    assert.same(view.page.latency[1].count, page.latency[1].count)
+    assert.same(view.page.dearest[1].exact, page.dearest[1].exact)
+    assert.same(view.page.total.exact, page.total.exact)
+    view.period, view.page, view.omitted = nil, nil, views.NOTHING
+    assert.matches('^{"rows":', json_format(view))
+    assert.is_nil(json_format(view):find("instant", 1, true))
   end)
 end)

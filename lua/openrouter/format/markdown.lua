@@ -57,7 +57,7 @@ end
 local function add_omitted(lines, omitted)
   local sentences, notes = words.omitted(omitted)
   for _, text in ipairs(sentences) do lines[#lines + 1] = "- " .. text:gsub("[<>]", { ["<"] = "&lt;", [">"] = "&gt;" }) end
-  for _, text in ipairs(notes) do lines[#lines + 1] = "  - " .. code(text) end
+  for _, text in ipairs(notes) do lines[#lines + 1] = "  - " .. (text:find "^and [%d,]+ more$" and text or code(text)) end
 end
 
 ---@param view openrouter.ReportView

@@ -254,7 +254,7 @@ describe("text format for a terminal", function()
       "model                           USD  share",
       "---------------------------  ------  --------------",
       "anthropic/claude-sonnet-4.5   75.00   75% ████████▎",
-      "openai/gpt-5                  24.50   24% ██▊",
+      "openai/gpt-5                  24.50   25% ██▊",
       "google/gemini-2.5-pro          0.50   <1% ▏",
       "---------------------------  ------  --------------",
       "total                        100.00",
@@ -292,6 +292,25 @@ describe("text format for a terminal", function()
       .. "to 2026-11-30T23:59:41+01:00, zone Europe/Berlin.\nNothing is left out.\n", text_format(view), 1, true)
     view.period = { tz = "UTC" }
     assert.matches("\n\nPeriod: zone UTC.\n", text_format(view), 1, true)
+  end)
+end)
+
+describe("a report", function()
+  it("comes in any format, which gets the options", function()
+    local r = filled({ by = "model" }, '{"model":"a","usage":0.5,"latency":7}')
+    for format, parts in pairs {
+      text = { "\na  ", "\nNothing is left out.\n" },
+      markdown = { "\n| `a` |", "\n- Nothing is left out.\n" },
+      csv = { "\ngroup,a,1,0.5,", ",undated,0\r\n" },
+      json = { '{"model":"a",', '"lines":[]}}\n' },
+      html = { "<bdi>a</bdi>", "<li>Nothing is left out.</li></ul></section></main></body></html>\n" },
+    } do
+      local text = r:render(format)
+      assert.matches(parts[1], text, 1, true)
+      assert.equal(parts[2], text:sub(-#parts[2]))
+    end
+    for _, line in ipairs(lines_of(r:render("text", { width = 50 }))) do assert.is_true(#line <= 50, line) end
+    assert.matches("\27[1mtotal", r:render("text", { color = true }), 1, true)
   end)
 end)
 

@@ -128,7 +128,7 @@ end
 
 local function percent(share)
   if share > 0 and share < 0.01 then return " <1%" end
-  return ("%3.0f%%"):format(share * 100)
+  return ("%3d%%"):format(math.floor(share * 100 + 0.5)) -- what %.0f does with halves depends on the Lua
 end
 
 -- How spend is spread over the rows; nil where there is no room, or no such thing.

@@ -44,6 +44,11 @@ function figures.count(value)
   return words.count(value)
 end
 
+-- With a digit after the point. What a format does with halves depends on the Lua.
+local function tenths(value)
+  return ("%.1f"):format(math.floor(value * 10 + 0.5) / 10)
+end
+
 --- A count that may be great, for a headline: "12,345", "12.3 million".
 ---@param value number
 ---@return string
@@ -51,7 +56,7 @@ function figures.round_count(value)
   for _, unit in ipairs { { 1e12, "trillion" }, { 1e9, "billion" }, { 1e6, "million" } } do
     if value >= unit[1] then
       local scaled = value / unit[1]
-      return ("%s %s"):format(scaled >= 99.95 and words.count(scaled) or ("%.1f"):format(scaled), unit[2])
+      return ("%s %s"):format(scaled >= 99.95 and words.count(scaled) or tenths(scaled), unit[2])
     end
   end
   return words.count(value)
@@ -61,9 +66,9 @@ end
 ---@param ms number
 ---@return string
 function figures.duration(ms)
-  if ms < 9.95 then return (("%.1f ms"):format(ms):gsub("%.0", "")) end
-  if ms < 999.5 then return ("%.0f ms"):format(ms) end
-  if ms < 59950 then return ("%.1f s"):format(ms / 1000) end
+  if ms < 9.95 then return (tenths(ms):gsub("%.0", "")) .. " ms" end
+  if ms < 999.5 then return ("%d ms"):format(math.floor(ms + 0.5)) end
+  if ms < 59950 then return tenths(ms / 1000) .. " s" end
   local seconds = math.floor(ms / 1000 + 0.5)
   local minutes = math.floor(seconds / 60)
   if minutes < 60 then return ("%d min %d s"):format(minutes, seconds % 60) end
@@ -87,7 +92,7 @@ function figures.percent(part, whole)
   if percent > 0 and percent < 0.05 then return "<0.1%" end
   if percent < 100 and percent >= 99.95 then return ">99.9%" end
   if percent == 100 or percent == 0 then return ("%.0f%%"):format(percent) end
-  return (("%.1f%%"):format(percent):gsub("^%-", "−"))
+  return (tenths(percent):gsub("^%-", "−")) .. "%"
 end
 
 return figures

@@ -196,6 +196,16 @@ describe("HTML format", function()
     assert.equal(view.total.exact.spend, tile_of(page, "spend").exact)
   end)
 
+  it("has a chart of days without the rest of the page too", function()
+    local view = full()
+    view.dimensions, view.rows, view.page = { "day" }, view.page.days, nil
+    local page = read(page_of(view))
+    assert.equal(30, #page.bars)
+    assert.is_not_nil(row_of(page, "rows-table", "2026-11-01"))
+    view.measures = { view.measures[2] }
+    assert.equal(0, #read(page_of(view)).bars)
+  end)
+
   it("ends with what is omitted", function()
     local view = full()
     local text, items = html(view), read(page_of(view)).items

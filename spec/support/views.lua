@@ -124,6 +124,7 @@ local function providers_of(models, n)
   return by_spend(rows)
 end
 
+--- What the HTML page shows besides: so many days, models, providers and buckets of latency.
 function views.page(options)
   state = 7
   local models = named("model", MODELS, options.models)
@@ -152,7 +153,9 @@ local MEASURES = { { name = "generations", unit = "count" }, { name = "spend", u
 function views.by_model(options)
   local page = views.page { days = options.days or 0, models = options.models, providers = options.providers or 0,
     buckets = options.buckets or 0 }
-  return { dimensions = { "model" }, measures = MEASURES, rows = page.models, total = page.total,
+  local measures = {}
+  for i, measure in ipairs(MEASURES) do measures[i] = measure end
+  return { dimensions = { "model" }, measures = measures, rows = page.models, total = page.total,
     omitted = options.omitted or views.NOTHING, page = options.page and page or nil,
     period = { since = "2026-11-01", tz = "Europe/Berlin", first = "2026-11-01T00:00:03+01:00",
       last = "2026-11-30T23:59:41+01:00" } }

@@ -185,9 +185,17 @@ local function about(period)
   return element("p", {}, sections.dated((days_covered(period) or "No records") .. wish), ". Times are those of ", period.tz, ".")
 end
 
+-- Rows by day alone make a chart of their own, where they have what it shows.
+local function days_of(view)
+  local has = {}
+  for _, measure in ipairs(view.measures) do has[measure.name] = true end
+  if #view.dimensions ~= 1 or view.dimensions[1] ~= "day" or not (has.spend and has.generations) then return nil end
+  return sections.days { days = view.rows }
+end
+
 local function page_sections(view)
   local page = view.page
-  if not page then return nil end
+  if not page then return days_of(view) end
   return markup.join(sections.days(page), sections.models(page), sections.providers(page), sections.latency(page),
     sections.cache(page), sections.health(page), sections.dearest(page))
 end

@@ -133,10 +133,11 @@ end
 --- A bar for a cell of a table, next to which its figure stands.
 ---@param share number 0 to 1
 ---@param class? string
-function chart.bar(share, class)
+---@param rest? string class of what is not the share
+function chart.bar(share, class, rest)
   share = math.max(0, math.min(1, share))
   return element("svg", { class = "share", ["aria-hidden"] = "true", width = "100%", height = 10 },
-    element("rect", { class = "track", width = "100%", height = 10, rx = 2 }),
+    element("rect", { class = share < 1 and rest or "track", width = "100%", height = 10, rx = 2 }),
     share > 0 and element("rect", { class = class or "bar", width = percentage(math.max(share, 0.005)), height = 10, rx = 2 }))
 end
 

@@ -335,7 +335,7 @@ function sections.health(page)
       { head = "Success rate", class = "wide", cell = function(row)
           local percent = succeeded(row)
           if not percent then return figures.NONE end
-          return tables.bar((row.attempts - row.failed_attempts) / row.attempts, percent, "good")
+          return tables.bar((row.attempts - row.failed_attempts) / row.attempts, percent, "good", "bad")
         end },
       tables.count("Attempts", "attempts"), tables.count("Failed", "failed_attempts"),
       tables.time("Time lost", "failed_attempts_latency") } })

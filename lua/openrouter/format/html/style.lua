@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "YvtpCuFDvkzBZ08xKgJcivvmQrk1PbQzDDp7AIWgiWI="
+style.sha256 = "Z08xpOgUCCuOK0TjYLzzikYCkLGzTXXz/h2ys5ZO4g4="
 
 ---@type string
 style.text = [[
@@ -57,7 +57,7 @@ svg text { fill: var(--quiet); font-size: 12px; font-variant-numeric: tabular-nu
 .base, .tick { stroke: var(--quiet); }
 .tick { opacity: 0.6; }
 .bar { fill: var(--accent); }
-.bar.below { fill: var(--below); }
+.bar.below, .bad { fill: var(--below); }
 .gap { fill: var(--track); }
 .good { fill: var(--good); }
 .track { fill: var(--track); }

@@ -139,8 +139,9 @@ end
 ---@param share number 0 to 1
 ---@param percent string
 ---@param class? string
-function tables.bar(share, percent, class)
-  return element("span", { class = "bars" }, chart.bar(share, class), element("span", { class = "percent" }, percent))
+---@param rest? string class of what is not the share
+function tables.bar(share, percent, class, rest)
+  return element("span", { class = "bars" }, chart.bar(share, class, rest), element("span", { class = "percent" }, percent))
 end
 
 --- What part of the total a measure of the row is, as a bar and a figure.

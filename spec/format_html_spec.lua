@@ -295,14 +295,16 @@ local browsed = (chromium == true or chromium == 0) and it or function(name)
   pending(name .. ": there is no chromium here (Debian's package of that name)")
 end
 
+-- No name has an address, so that neither a page nor the browser itself reaches anything.
+local BROWSER = "timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run "
+  .. "--hide-scrollbars --disable-background-networking --disable-component-update --host-resolver-rules='MAP * ~NOTFOUND' "
+
 -- The document as it is once loaded, and what the browser said, its network log included.
 local function load(path)
   local directory = shell.directory()
   local log = directory .. "/net.json"
-  local status, out, err = shell.run(("timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage "
-    .. "--no-first-run --disable-background-networking --disable-component-update --host-resolver-rules='MAP * ~NOTFOUND' "
-    .. "--enable-logging=stderr --user-data-dir=%s --log-net-log=%s --hide-scrollbars --dump-dom file://%s"):format(
-    directory .. "/profile", log, path))
+  local status, out, err = shell.run((BROWSER
+    .. "--enable-logging=stderr --user-data-dir=%s/profile --log-net-log=%s --dump-dom file://%s"):format(directory, log, path))
   assert.equal(0, status, err)
   return out, err .. shell.read(log)
 end
@@ -384,8 +386,8 @@ describe("HTML page in a browser", function()
 
   browsed("prints", function()
     local directory = shell.directory()
-    local status = shell.run(("timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage "
-      .. "--user-data-dir=%s/profile --print-to-pdf=%s/page.pdf file://%s"):format(directory, directory, page_of(full())))
+    local status = shell.run((BROWSER .. "--user-data-dir=%s/profile --print-to-pdf=%s/page.pdf file://%s"):format(
+      directory, directory, page_of(full())))
     assert.equal(0, status)
     assert.matches("^%%PDF%-", shell.read(directory .. "/page.pdf"))
   end)

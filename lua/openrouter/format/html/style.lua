@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "Z08xpOgUCCuOK0TjYLzzikYCkLGzTXXz/h2ys5ZO4g4="
+style.sha256 = "ZTzdCNqo6l9a2GVe6MH59sGN06/uyyG9jcGNjfI7oag="
 
 ---@type string
 style.text = [[
@@ -90,7 +90,7 @@ td.figure { white-space: nowrap; }
 td.wide, th.wide { min-width: 140px; width: 190px; }
 .bars { display: flex; align-items: center; gap: 10px; }
 .bars svg { flex: 1 1 auto; min-width: 60px; max-width: 200px; }
-.percent { flex: none; min-width: 52px; text-align: right; }
+.percent { flex: none; min-width: 58px; text-align: right; }
 td.wide > .percent { display: block; }
 
 .panels { display: grid; grid-template-columns: 1fr 1fr; gap: 32px; margin-top: 10px; }

@@ -34,7 +34,7 @@ IDS           = 200000
 PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev luajit2|luajit libluajit2-5.1-dev|libluajit-5.1-dev \
   libcurl4-openssl-dev|libcurl4-gnutls-dev lua-argparse ca-certificates nginx libnginx-mod-http-lua
 TEST_PACKAGES = lua-busted lua-cjson procps lua-check lua5.1 liblua5.1-0-dev luarocks clang python3 curl openssl valgrind \
-  libc6-dbg lua-cqueues lua-luv locales strace tzdata \
+  libc6-dbg lua-cqueues lua-luv locales strace tzdata chromium \
   gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user $(if $(filter x86_64,$(shell uname -m)),lib32gcc-12-dev libc6-dev-i386)
 BENCH_PACKAGES = curl openssl nghttp2-client nodejs npm|nodejs lua-socket lua-cjson python3 wrk g++ libsimdjson-dev valgrind
 
@@ -59,7 +59,7 @@ MODULES      = $(foreach abi,5.4 5.1,$(BUILD)/$(abi)/openrouter/core.so $(BUILD)
 PORTABLE         = $(addprefix -DOPENROUTER_NO_,SSE2 WORDS PREDICTION FIELD_HASH FAST_NUMBERS)
 PORTABLE_OBJECTS = $(foreach abi,5.4 5.1,$(addprefix build/portable-$(abi)/,$(CORE_OBJECTS)))
 
-LUA_FILES = $(wildcard lua/openrouter/*.lua lua/openrouter/*/*.lua)
+LUA_FILES = $(wildcard lua/openrouter/*.lua lua/openrouter/*/*.lua lua/openrouter/*/*/*.lua)
 BENCHES   = $(wildcard bench/*/run)
 LINT_LUA  = $(wildcard lua spec bin/openrouter-cost examples bench fuzz .ci/check-rockspec)
 LINT_SH   = $(shell grep -lE '^\#!(/bin/sh|/usr/bin/env bash)' -r $(wildcard .ci bin spec/support examples bench fuzz))

@@ -425,8 +425,8 @@ describe("openrouter-cost", function()
       local _, err
       status, _, err = shell.run(("bin/openrouter-cost report %s"):format(directory))
       assert.equal(1, status)
-      assert.equal("openrouter-cost: " .. directory .. "/ledger.jsonl-20261002.gz: gzip cannot unpack it, or not to the end: it is "
-        .. "damaged or cut short\n", err)
+      assert.equal("openrouter-cost: " .. directory .. "/ledger.jsonl-20261002.gz: gzip cannot unpack it, or not to the end: "
+        .. "it is damaged or cut short\n", err)
     end)
 
     it("is what was in it when all of it was renamed meanwhile", function()

@@ -1,7 +1,11 @@
 local cjson = require "cjson"
+local json_format = require "openrouter.format.json"
 local openrouter = require "openrouter"
 local report = require "openrouter.report"
 local shell = require "spec.support.shell"
+local text_format = require "openrouter.format.text"
+local views = require "spec.support.views"
+local words = require "openrouter.format.words"
 
 local unpack = table.unpack or unpack
 
@@ -50,6 +54,7 @@ describe("text format", function()
       "--------  ----------  -----------  ------------  --------  ---------",
       "total                           2  1,234,567.75        12  1,234,567",
       "",
+      "Period: records from 2026-11-20T00:00:00Z to 2026-11-21T00:00:00Z, zone UTC.",
       "Nothing is left out.",
     }, lines_of(r:render "text"))
   end)
@@ -105,7 +110,8 @@ describe("text format", function()
     local ends = {}
     for _, line in ipairs(lines_of(text)) do
       local _, continuing = line:gsub("[\128-\191]", "")
-      if line:find "  1$" then ends[#line - continuing] = true end
+      local _, wide = line:gsub("[日本]+", "") -- which takes a terminal four columns
+      if line:find "  1$" then ends[#line - continuing + 2 * wide] = true end
     end
     assert.is_not_nil(next(ends))
     assert.is_nil(next(ends, next(ends)))
@@ -131,7 +137,7 @@ describe("text format", function()
     local start = 5
     assert.equal("", lines[start - 1])
     assert.same({
-      "2 generations are still open, without a record.",
+      "2 generations are still open, without a record; what they cost is not known.",
       "1 generation has no record, because the lookup failed.",
       "2 generations have no known price: counted, but in no sum of spend.",
       "2 repeated records are not counted again; those of 1 id differ, and the one settled last counts.",
@@ -145,7 +151,7 @@ describe("text format", function()
   it("says what filters leave out", function()
     local function said(options, ...)
       local text = filled(options, ...):render "text"
-      return text:match "\n\n(.*)$"
+      return (text:match "\n\n(.*)$":gsub("^Period: [^\n]*\n", ""))
     end
     local a = '{"model":"a","created_at":"2026-11-01T00:00:00Z","usage":1}'
     local b, c = '{"model":"b","usage":1}', '{"model":"a","usage":1}'
@@ -154,7 +160,7 @@ describe("text format", function()
       .. "1 generation has no time of creation, and may be outside of since and until: not counted.\n",
       said({ where = { model = "a" }, since = "2026-11-01" }, a, b, c))
     local text = filled({ where = { model = "a" }, since = "2026-11-01" }, a, b, c):render "json"
-    assert.matches('"filtered":1,"undated":1,"lines"', text, 1, true)
+    assert.matches('"filtered":1,"undated":1,"changed":0', text, 1, true)
   end)
 
   it("names ten skipped lines and the number of the others", function()
@@ -167,6 +173,198 @@ describe("text format", function()
   end)
 end)
 
+-- ---- fitted to a terminal -------------------------------------------------------------------------------------------
+
+-- What is hard to fit: many measures, wide scripts, long names, great amounts, a name of a file without a space in it.
+local function awkward()
+  local view = views.by_model { models = 9, omitted = views.EVERYTHING }
+  for i, name in ipairs { ("日本語"):rep(20), ("x"):rep(300), "é\204\129\204\129/" .. ("ä"):rep(90), "", ("a b "):rep(30),
+    "a\27[31m" .. ("\r"):rep(40), "\240\159\152\128\240\159\152\128" } do
+    view.rows[i].model = name
+  end
+  view.rows[2].exact.spend, view.rows[2].spend = "-123456789.1234561", -123456789.1234561
+  view.rows[3].exact.spend, view.rows[3].spend = nil, nil
+  for i, row in ipairs(view.rows) do
+    row.hour, row["context.department"], row.user = "2026-10-25 02:00+02:00", ("department "):rep(i), i
+  end
+  local omitted = {}
+  for name, value in pairs(views.EVERYTHING) do omitted[name] = value end
+  omitted.lines = { { file = ("directory/"):rep(30) .. "costs.jsonl", line = 7, reason = ("日"):rep(50) } }
+  view.omitted = omitted
+  return view
+end
+
+local function words_of(line)
+  local found = {}
+  for word in line:gmatch "%S+" do found[#found + 1] = word end
+  return found
+end
+
+describe("text format for a terminal", function()
+  local measures = views.by_model { models = 1 }.measures
+
+  it("is never wider than it", function()
+    for _, dimensions in ipairs { { "model" }, { "model", "context.department" }, { "hour", "user", "model" },
+      { "hour", "model", "context.department", "user" }, {} } do
+      for most = 40, 200 do
+        local view = awkward()
+        view.dimensions = dimensions
+        if most % 2 == 0 then view.measures = { measures[2], measures[1] } end
+        for _, line in ipairs(lines_of(text_format(view, { width = most }))) do
+          if words.width(line) > most then
+            assert.equal(most, words.width(line), ("%d columns, by %s: %s"):format(most, table.concat(dimensions, ","), line))
+          end
+        end
+      end
+    end
+  end)
+
+  it("leaves out the last measures for want of room, money never, and says so", function()
+    local view = views.by_model { models = 8 }
+    local function head(most)
+      local lines = lines_of(text_format(view, { width = most }))
+      return lines, table.concat(lines, " ")
+    end
+    local lines, text = head(60)
+    assert.same({ "model", "generations", "USD" }, words_of(lines[2]))
+    assert.matches("Not shown for want of room: native_tokens_prompt, native_tokens_completion, latency_p50, latency_p95, "
+      .. "cancelled, failed_attempts, unpriced (a wider terminal has them, and --measures chooses).", text, 1, true)
+    lines, text = head(40)
+    assert.same({ "model", "USD" }, words_of(lines[2]))
+    assert.matches("Not shown for want of room: generations, native", text, 1, true)
+    for _, row in ipairs(view.rows) do assert.matches(words.money(row.exact.spend, 6), text, 1, true) end
+    assert.is_nil(select(2, head(200)):find("Not shown", 1, true))
+    assert.is_nil(text_format(view):find("Not shown", 1, true))
+  end)
+
+  it("cuts names in the middle, not times or figures", function()
+    local view = views.by_model { models = 2 }
+    view.measures, view.dimensions = { measures[2] }, { "hour", "model" }
+    for _, row in ipairs(view.rows) do row.hour = "2026-10-25 02:00+02:00" end
+    local text = text_format(view, { width = 50 })
+    assert.matches("\n2026-10-25 02:00+02:00  anthrop…et-4.5  221.223348\n", text, 1, true)
+  end)
+
+  it("shows shares of spend as bars where there is room", function()
+    local view = views.by_model { models = 3 }
+    view.measures = { measures[2] }
+    for i, exact in ipairs { "75", "24.5", "0.5" } do view.rows[i].exact.spend, view.rows[i].spend = exact, tonumber(exact) end
+    view.total.exact.spend, view.total.spend = "100", 100
+    local lines = lines_of(text_format(view, { width = 53 }))
+    assert.same({ -- eleven columns are left for the longest bar
+      "model                           USD  share",
+      "---------------------------  ------  --------------",
+      "anthropic/claude-sonnet-4.5   75.00   75% ████████▎",
+      "openai/gpt-5                  24.50   25% ██▊",
+      "google/gemini-2.5-pro          0.50   <1% ▏",
+      "---------------------------  ------  --------------",
+      "total                        100.00",
+    }, { unpack(lines, 2, 8) })
+    assert.is_nil(text_format(view):find("share", 1, true))
+    assert.is_nil(text_format(view, { width = 46 }):find("share", 1, true))
+    view.rows[3].exact.spend, view.rows[3].spend = "-1", -1
+    assert.is_nil(text_format(view, { width = 80 }):find("share", 1, true))
+  end)
+
+  it("is a line for each figure where there is no room for a table", function()
+    local view = views.by_model { models = 1 }
+    view.measures = { measures[1], measures[2] }
+    view.dimensions = { "model", "hour", "user", "context.team" }
+    view.rows[1].hour, view.rows[1].user, view.rows[1]["context.team"] = "2026-10-25 02:00+02:00", "ann", "blue"
+    local lines = lines_of(text_format(view, { width = 40 }))
+    assert.same({ "model: anthropic/claude-sonnet-4.5", "hour: 2026-10-25 02:00+02:00", "user: ann", "context.team: blue",
+      "generations: " .. words.count(view.rows[1].generations), "spend: " .. words.money(view.rows[1].exact.spend, 6) .. " USD",
+      ("-"):rep(24), "total" }, { unpack(lines, 1, 8) })
+  end)
+
+  it("has colour where it is asked for alone, and takes no room for it", function()
+    local view = awkward()
+    local plain, painted = text_format(view, { width = 100 }), text_format(view, { width = 100, color = true })
+    assert.is_nil(plain:find "\27")
+    assert.matches("\n\27%[1mtotal[^\n]*\27%[22m\n", painted)
+    assert.matches("\n\27%[2m%-%-[^\n]*%-\27%[22m\n", painted)
+    assert.equal(plain, (painted:gsub("\27%[%d+m", "")))
+  end)
+
+  it("says what time it is about", function()
+    local view = views.by_model { models = 1 }
+    view.period["until"] = "2026-11-30"
+    assert.matches("\n\nPeriod: since 2026-11-01, until 2026-11-30, records from 2026-11-01T00:00:03+01:00 "
+      .. "to 2026-11-30T23:59:41+01:00, zone Europe/Berlin.\nNothing is left out.\n", text_format(view), 1, true)
+    view.period = { tz = "UTC" }
+    assert.matches("\n\nNothing is left out.\n", text_format(view), 1, true)
+  end)
+end)
+
+describe("a report", function()
+  it("comes in any format, which gets the options", function()
+    local r = filled({ by = "model" }, '{"model":"a","usage":0.5,"latency":7}')
+    for format, parts in pairs {
+      text = { "\na  ", "\nNothing is left out.\n" },
+      markdown = { "\n| `a` |", "\n- Nothing is left out.\n" },
+      csv = { "\ngroup,a,1,0.5,", ",instant_unknown,0\r\n" },
+      json = { '\n{"model":"a",', '"lines":[]}}\n' },
+      html = { "<bdi>a</bdi>", "<li>Nothing is left out.</li></ul></section></main></body></html>\n" },
+    } do
+      local text = r:render(format)
+      assert.matches(parts[1], text, 1, true)
+      assert.equal(parts[2], text:sub(-#parts[2]))
+    end
+    for _, line in ipairs(lines_of(r:render("text", { width = 50 }))) do assert.is_true(#line <= 50, line) end
+    assert.matches("\27[1mtotal", r:render("text", { color = true }), 1, true)
+  end)
+end)
+
+describe("what is omitted", function()
+  local function said(omitted)
+    local all = {}
+    for name, value in pairs(views.NOTHING) do all[name] = value end
+    for name, value in pairs(omitted) do all[name] = value end
+    return words.omitted(all)[1]
+  end
+
+  it("says what open generations cost, as far as that is known", function()
+    local open = "2 generations are still open, without a record"
+    assert.equal(open .. ".", said { pending = 2 })
+    assert.equal(open .. "; what they cost is not known.", said { pending = 2, instant_unknown = 2, exact = {} })
+    assert.equal(open .. "; by their responses they cost 1.20 USD.",
+      said { pending = 2, instant_unknown = 0, instant_cost = 1.2, exact = { instant_cost = "1.2" } })
+    assert.equal(open .. "; by their responses they cost 0.000012 USD, but 1 of them does not say.",
+      said { pending = 2, instant_unknown = 1, instant_cost = 1.2e-5, exact = { instant_cost = "0.000012" } })
+    assert.equal(open .. "; by their responses they cost <0.000001 USD, but 2 of them do not say.",
+      said { pending = 2, instant_unknown = 2, instant_cost = 1e-9, exact = { instant_cost = "0.000000001" } })
+  end)
+end)
+
+describe("words of formats", function()
+  it("spell out bytes that are not UTF-8, and no others", function()
+    assert.equal("é日本\240\159\152\128", words.printable "é日本\240\159\152\128")
+    assert.equal("\\xFFa\\xC3", words.printable "\255a\195")
+    assert.equal("\\xC0\\x80 \\xED\\xA0\\x80 \\xF4\\x90\\x80\\x80", words.printable "\192\128 \237\160\128 \244\144\128\128")
+    assert.equal("\\x80é", words.printable "\128é")
+  end)
+
+  it("know how wide text is, and cut it to that", function()
+    assert.same({ 1, 4, 1, 2, 0 }, { words.width "é", words.width "日本", words.width "e\204\129",
+      words.width "\240\159\152\128", words.width "" })
+    assert.same({ "ab", "cd" }, { words.split("abcd", 2) })
+    assert.same({ "日", "本" }, { words.split("日本", 3) })
+    assert.equal("abc…gh", words.shorten("abcdefgh", 6))
+    assert.equal("日…本", words.shorten("日日日本", 6))
+    assert.equal("abcdefgh", words.shorten("abcdefgh", 8))
+    for most = 2, 12 do assert.is_true(words.width(words.shorten("日本語日本語日本語", most)) <= most) end
+  end)
+
+  it("add amounts exactly", function()
+    assert.equal("0.3", words.sum("0.1", "0.2"))
+    assert.equal("-0.000000000000000000000000001", words.sum("1", "-1.000000000000000000000000001"))
+    assert.equal("1", words.sum(nil, "1"))
+    assert.equal("1", words.sum("1", nil))
+    assert.is_nil(words.sum(nil, nil))
+    assert.is_nil(words.sum("170000000000", "170000000000"))
+  end)
+end)
+
 describe("JSON format", function()
   after_each(shell.clean)
 
@@ -176,14 +374,16 @@ describe("JSON format", function()
         .. '"id":"a","model":"a\\"\\u0007é","streamed":true,"app_id":7,"total_cost":0.1,"latency":0}}',
       '{"id":"b","model":"b","total_cost":0.20000000000000000001}')
     assert.equal(([[
-{"rows":[
+{"period":{"since":null,"until":null,"tz":"UTC","first":null,"last":null},
+"rows":[
 {"model":"b","streamed":"unknown","app_id":"unknown","generations":1,"spend":0.2,"cache_discount":null,"latency_p50":null,
 ~"exact":{"spend":"0.20000000000000000001","cache_discount":null}},
 {"model":"a\"\u0007é","streamed":true,"app_id":7,"generations":1,"spend":0.1,"cache_discount":null,"latency_p50":0,
 ~"exact":{"spend":"0.1","cache_discount":null}}],
 "total":{"generations":2,"spend":0.3,"cache_discount":null,"latency_p50":0,
 ~"exact":{"spend":"0.30000000000000000001","cache_discount":null}},
-"omitted":{"pending":0,"failed":0,"unpriced":0,"skipped":0,"duplicates":1,"conflicts":1,"filtered":0,"undated":0,"lines":[]}}
+"omitted":{"pending":0,"failed":0,"unpriced":0,"skipped":0,"duplicates":1,"conflicts":1,"filtered":0,"undated":0,
+~"changed":0,"instant_cost":null,"instant_unknown":0,"exact":{"instant_cost":null},"lines":[]}}
 ]]):gsub("\n~", ""), r:render "json")
   end)
 
@@ -203,5 +403,29 @@ describe("JSON format", function()
       local empty = cjson.decode(report.new({ by = "day", measures = {} }):render "json")
       return { rows = empty.rows, total = empty.total }
     end)())
+  end)
+
+  it("has the period, what open ones cost, and what the page shows besides", function()
+    local view = views.by_model { page = true, days = 2, models = 1, providers = 1, buckets = 1, omitted = views.EVERYTHING }
+    view.page.days[1].exact.spend, view.page.days[1].spend = nil, nil
+    local text = json_format(view)
+    local decoded = cjson.decode(text)
+    assert.same({ since = "2026-11-01", ["until"] = cjson.null, tz = "Europe/Berlin", first = "2026-11-01T00:00:03+01:00",
+      last = "2026-11-30T23:59:41+01:00" }, decoded.period)
+    assert.same({ 1.25, "1.2500001", 7 },
+      { decoded.omitted.instant_cost, decoded.omitted.exact.instant_cost, decoded.omitted.instant_unknown })
+    local page = decoded.page
+    assert.same({ cjson.null, cjson.null, view.page.days[1].exact.cache_discount, view.page.days[1].generations },
+      { page.days[1].spend, page.days[1].exact.spend, page.days[1].exact.cache_discount, page.days[1].generations })
+    assert.same({ "2026-11-30", view.page.days[2].exact.spend }, { page.days[2].day, page.days[2].exact.spend })
+    assert.same(view.page.models[1], page.models[1])
+    assert.equal("Anthropic", page.providers[1].provider_name)
+    assert.same(view.page.health, page.health)
+    assert.same(view.page.latency[1].count, page.latency[1].count)
+    assert.same(view.page.dearest[1].exact, page.dearest[1].exact)
+    assert.same(view.page.total.exact, page.total.exact)
+    view.period, view.page, view.omitted = nil, nil, views.NOTHING
+    assert.matches('^{"rows":', json_format(view))
+    assert.is_nil(json_format(view):find("instant", 1, true))
   end)
 end)

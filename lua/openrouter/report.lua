@@ -12,7 +12,7 @@ local report = {}
 
 local PERCENTS = { 50, 90, 95, 99 }
 local MAX_DIMENSIONS, MAX_CONDITIONS, MAX_VALUES = 16, 16, 1000 -- csrc/tally.h
-local FORMATS = { "text", "json" }
+local FORMATS = { "text", "markdown", "csv", "json", "html" }
 local OPTIONS = { "by", "measures", "tz", "since", "until", "where", "page" }
 local DEFAULT_MEASURES = {
   "generations", "spend", "native_tokens_prompt", "native_tokens_completion", "latency_p50", "latency_p95", "cancelled",
@@ -25,6 +25,7 @@ local DEFAULT_MEASURES = {
 ---@field sum? string what is summed up
 ---@field spread? string the field a quantile is of
 ---@field percent? integer which quantile
+---@field distinct? boolean a number of different things: those of two rows do not add up
 ---@field counted? boolean a sum to which every record adds, so that none is 0 and not nil
 
 local DIMENSIONS, MEASURES = {}, {} -- names in order, and by name
@@ -59,7 +60,7 @@ add_measure { name = "cancelled", unit = "count", sum = "cancelled", counted = t
 add_measure { name = "failed_attempts", unit = "count", sum = "failed_attempts", counted = true }
 add_measure { name = "failed_attempts_latency", unit = "ms", sum = "failed_attempts_latency" }
 add_measure { name = "byok", unit = "count", sum = "byok", counted = true }
-add_measure { name = "requests", unit = "count", sum = "requests", counted = true }
+add_measure { name = "requests", unit = "count", sum = "requests", counted = true, distinct = true }
 add_measure { name = "first", unit = "time", sum = "first" }
 add_measure { name = "last", unit = "time", sum = "last" }
 for _, field in ipairs(core.fields) do add_field(field) end
@@ -657,13 +658,14 @@ function Report:view()
 end
 
 --- The report as text. Ends with what is omitted.
----@param format "text"|"json"
+---@param format "text"|"markdown"|"csv"|"json"|"html"
+---@param options? openrouter.TextOptions what the format takes: for text `width` and `color`, for the others nothing
 ---@return string
-function Report:render(format)
+function Report:render(format, options)
   local known = false
   for _, name in ipairs(FORMATS) do known = known or name == format end
   if not known then error(unknown("format", tostring(format), FORMATS), 2) end
-  return require("openrouter.format." .. format)(self:view())
+  return require("openrouter.format." .. format)(self:view(), options)
 end
 
 ---@class openrouter.ReportView what a format gets

@@ -1,5 +1,6 @@
---- A report as JSON: {"rows":[…],"total":{…},"omitted":{…}}. Rows have their dimensions, then their measures in the order
---- declared, null where there is no value, and "exact": every amount of money as a string.
+--- A report as JSON: {"period":{…},"page":{…},"rows":[…],"total":{…},"omitted":{…}}, the first two where the report has them.
+--- Rows have their dimensions, then their measures in the order declared, null where there is no value, and "exact": every
+--- amount of money as a string.
 local core = require "openrouter.core"
 
 local function scalar(value)
@@ -27,13 +28,69 @@ local function row_json(row, dimensions, measures)
   return object(members)
 end
 
+-- A list of objects, a line each.
+local function list(items, to_json)
+  local lines = {}
+  for i, item in ipairs(items) do lines[i] = to_json(item) end
+  return "[" .. (#lines > 0 and "\n" .. table.concat(lines, ",\n") or "") .. "]"
+end
+
+-- A function that makes an object of these members.
+local function record(names, money)
+  return function(item)
+    local members, exact = {}, {}
+    for i, name in ipairs(names) do members[i] = { name, scalar(item[name]) } end
+    for i, name in ipairs(money or {}) do exact[i] = { name, scalar(item.exact[name]) } end
+    if money then members[#members + 1] = { "exact", object(exact) } end
+    return object(members)
+  end
+end
+
+local period_json = record { "since", "until", "tz", "first", "last" }
+
+-- ---- what the HTML page shows besides -------------------------------------------------------------------------------
+
+local MONEY = { "spend", "spend_openrouter", "spend_upstream", "cache_discount" }
+local MEASURES = { "generations", "spend", "spend_openrouter", "spend_upstream", "byok", "cache_discount", "native_tokens_prompt",
+  "native_tokens_cached", "native_tokens_completion", "native_tokens_reasoning", "cancelled", "failed_attempts",
+  "failed_attempts_latency", "unpriced", "latency_p50", "latency_p95", "generation_time_p50" }
+local DEAREST = { "id", "created_at", "model", "provider_name", "user", "spend", "native_tokens_prompt",
+  "native_tokens_completion" }
+
+local function measured(dimension)
+  local names = { dimension }
+  for _, name in ipairs(MEASURES) do names[#names + 1] = name end
+  return record(names, MONEY)
+end
+
+local function page_json(page)
+  return object {
+    { "days", list(page.days, measured "day") },
+    { "models", list(page.models, measured "model") },
+    { "providers", list(page.providers, measured "provider_name") },
+    { "health", list(page.health, record { "provider_name", "attempts", "failed_attempts", "failed_attempts_latency" }) },
+    { "latency", list(page.latency, record { "from", "to", "count" }) },
+    { "dearest", list(page.dearest, record(DEAREST, { "spend" })) },
+    { "total", measured()(page.total) },
+  }
+end
+
+-- ---- the whole ------------------------------------------------------------------------------------------------------
+
 local function omitted_json(omitted)
   local members, lines = {}, {}
-  for _, name in ipairs { "pending", "failed", "unpriced", "skipped", "duplicates", "conflicts", "filtered", "undated" } do
+  for _, name in ipairs {
+    "pending", "failed", "unpriced", "skipped", "duplicates", "conflicts", "filtered", "undated", "changed",
+  } do
     members[#members + 1] = { name, scalar(omitted[name]) }
   end
   for i, line in ipairs(omitted.lines) do
     lines[i] = object { { "file", scalar(line.file) }, { "line", scalar(line.line) }, { "reason", scalar(line.reason) } }
+  end
+  if omitted.instant_unknown then
+    members[#members + 1] = { "instant_cost", scalar(omitted.instant_cost) }
+    members[#members + 1] = { "instant_unknown", scalar(omitted.instant_unknown) }
+    members[#members + 1] = { "exact", object { { "instant_cost", scalar(omitted.exact and omitted.exact.instant_cost) } } }
   end
   members[#members + 1] = { "lines", "[" .. table.concat(lines, ",") .. "]" }
   return object(members)
@@ -42,8 +99,9 @@ end
 ---@param view openrouter.ReportView
 ---@return string JSON, a line for each row
 return function(view)
-  local rows = {}
-  for i, row in ipairs(view.rows) do rows[i] = row_json(row, view.dimensions, view.measures) end
-  return ('{"rows":[%s],\n"total":%s,\n"omitted":%s}\n'):format(
-    #rows > 0 and "\n" .. table.concat(rows, ",\n") or "", row_json(view.total, {}, view.measures), omitted_json(view.omitted))
+  local function row(item) return row_json(item, view.dimensions, view.measures) end
+  return ('{%s%s"rows":%s,\n"total":%s,\n"omitted":%s}\n'):format(
+    view.period and '"period":' .. period_json(view.period) .. ",\n" or "",
+    view.page and '"page":' .. page_json(view.page) .. ",\n" or "",
+    list(view.rows, row), row_json(view.total, {}, view.measures), omitted_json(view.omitted))
 end

@@ -1,142 +1,56 @@
---- A report as a table for people, and what it leaves out in plain sentences.
-local core = require "openrouter.core"
+--- A report as a table for people, fitted to their terminal, and what it leaves out in plain sentences.
+local words = require "openrouter.format.words"
 
--- ---- cells ----------------------------------------------------------------------------------------------------------
+local width = words.width
 
-local LONGEST = 80 -- characters of a name that are shown
+-- ---- columns --------------------------------------------------------------------------------------------------------
 
--- A terminal obeys some characters; they are spelt out: control characters, C1 among them, and those that turn the
--- direction of the text or break the line.
-local function spell_out(character)
-  local a, b, c = character:byte(1, 3)
-  if not b then return ("\\x%02X"):format(a) end
-  if not c then return ("\\u{%X}"):format((a - 0xC0) * 64 + b - 0x80) end
-  return ("\\u{%X}"):format((a - 0xE0) * 4096 + (b - 0x80) * 64 + c - 0x80)
-end
-
-local function printable(text)
-  return (text:gsub("%c", spell_out):gsub("\194[\128-\159]", spell_out)
-    :gsub("\226\128[\168-\174]", spell_out):gsub("\226\129[\166-\169]", spell_out))
-end
-
--- Characters, which is columns for all but wide and combining ones.
-local function width(text)
-  local _, continuing = text:gsub("[\128-\191]", "")
-  return #text - continuing
-end
-
-local function shorten(text)
-  if width(text) <= LONGEST then return text end
-  local kept = {}
-  for character in text:gmatch "[^\128-\191][\128-\191]*" do
-    kept[#kept + 1] = character
-    if #kept == LONGEST - 1 then return table.concat(kept) .. "…" end
-  end
-end
-
-local function name_cell(value)
-  if type(value) == "number" then return core.number_text(value) end
-  if value == "" then return '""' end
-  return shorten(printable(tostring(value)))
-end
-
-local function separated(digits)
-  repeat
-    local changed
-    digits, changed = digits:gsub("^(-?%d+)(%d%d%d)", "%1,%2")
-  until changed == 0
-  return digits
-end
-
-local function count_cell(value)
-  return separated(("%.0f"):format(value))
-end
-
--- The error of a quantile is up to 1/128, so more digits would say nothing.
-local function ms_cell(value)
-  return value >= 10 and count_cell(value) or ("%.1f"):format(value)
-end
-
--- ---- money ----------------------------------------------------------------------------------------------------------
-
-local PLACES = 6
-
--- The number after the one in these digits.
-local function successor(digits)
-  local head, nines = digits:match "^(.-)(9*)$"
-  if head == "" then return "1" .. ("0"):rep(#nines) end
-  return head:sub(1, -2) .. string.char(head:byte(-1) + 1) .. ("0"):rep(#nines)
-end
-
-local function rounds_up(dropped, last_kept)
-  if dropped == "5" then return last_kept % 2 == 1 end -- exact amounts have no needless zeros
-  return dropped:find "^[5-9]" ~= nil
-end
-
--- An exact amount, rounded half-even: sign, digits before the point, PLACES digits after it.
-local function rounded(exact)
-  local sign, whole, fraction = exact:match "^(-?)(%d+)%.?(%d*)$"
-  local digits = whole .. (fraction .. ("0"):rep(PLACES)):sub(1, PLACES)
-  if rounds_up(fraction:sub(PLACES + 1), digits:byte(-1)) then digits = successor(digits) end
-  return sign, digits:sub(1, -PLACES - 1), digits:sub(-PLACES)
-end
-
--- As many places for all amounts of a column as the one that needs most, two at least.
-local function places_needed(rows, name)
-  local most = 2
-  for _, row in ipairs(rows) do
-    if row.exact[name] then
-      local _, _, fraction = rounded(row.exact[name])
-      most = math.max(most, #fraction:gsub("0+$", ""))
-    end
-  end
-  return most
-end
-
-local function money_cell(exact, places)
-  local sign, whole, fraction = rounded(exact)
-  if exact:find "[1-9]" and not (whole .. fraction):find "[1-9]" then -- too small to be shown, but not nothing
-    return sign == "" and "<0.000001" or ">-0.000001"
-  end
-  return sign .. separated(whole) .. "." .. fraction:sub(1, places)
-end
-
--- ---- the table ------------------------------------------------------------------------------------------------------
-
-local CELLS = { count = count_cell, tokens = count_cell, ms = ms_cell }
+local LONGEST = 80      -- columns of a name that are shown
+local SHORT, LEAST = 24, 8 -- and how narrow names may get: before measures go, and after
+local HEADER = 11       -- characters of a header's line
+local GAP = 2
+local NARROWEST = 20    -- terminals are taken to be that wide
 local UNITS = { USD = "USD", ms = "ms" }
-local LINE = 11 -- characters of a header's line
+local TIMES = { hour = true, day = true, week = true, month = true } -- say nothing when something is cut out
 
 -- A long name over narrow figures is broken behind its underscores, so that tables fit more screens.
 local function break_name(name)
   local lines = {}
   for part in (name .. "_"):gmatch "(.-_)" do
-    if lines[1] and #lines[#lines] + #part <= LINE then lines[#lines] = lines[#lines] .. part
+    if lines[1] and #lines[#lines] + #part <= HEADER then lines[#lines] = lines[#lines] .. part
     else lines[#lines + 1] = part end
   end
   lines[#lines] = lines[#lines]:sub(1, -2)
   return lines
 end
 
--- The column of a measure: its header, a cell for each row.
-local function measure_column(measure, rows)
-  local column = { header = break_name(measure.name) }
-  if UNITS[measure.unit] then column.header[#column.header + 1] = UNITS[measure.unit] end
-  local places = measure.unit == "USD" and places_needed(rows, measure.name)
-  for i, row in ipairs(rows) do
-    local value = row[measure.name]
-    if value == nil then column[i] = "-"
-    elseif places then column[i] = money_cell(row.exact[measure.name], places)
-    else column[i] = CELLS[measure.unit](value) end
-  end
+local function set_width(column)
+  column.width = 0
+  for _, part in ipairs(column.header) do column.width = math.max(column.width, width(part)) end
+  for _, cell in ipairs(column) do column.width = math.max(column.width, width(cell)) end
+  column.natural = column.width
   return column
 end
 
+-- The column of a measure: its header, a cell for each row.
+local function measure_column(measure, rows)
+  local column = { header = break_name(measure.name), measure = measure }
+  if UNITS[measure.unit] then column.header[#column.header + 1] = UNITS[measure.unit] end
+  local cell_of = words.cells(measure, rows)
+  for i, row in ipairs(rows) do column[i] = cell_of(row) end
+  return set_width(column)
+end
+
+-- Wherever it goes, a line of a thousand letters helps nobody.
+local function cut(text)
+  return width(text) <= LONGEST and text or (words.split(text, LONGEST - 1)) .. "…"
+end
+
 local function dimension_column(name, rows, first)
-  local column = { header = { printable(name) }, left = true }
-  for i = 1, #rows - 1 do column[i] = name_cell(rows[i][name]) end
+  local column = { header = { words.printable(name) }, left = true, fixed = TIMES[name] }
+  for i = 1, #rows - 1 do column[i] = cut(words.name(rows[i][name])) end
   column[#rows] = first and "total" or ""
-  return column
+  return set_width(column)
 end
 
 local function make_columns(view, rows)
@@ -146,20 +60,102 @@ local function make_columns(view, rows)
   return columns
 end
 
-local function set_width(column)
-  column.width = 0
-  for _, part in ipairs(column.header) do column.width = math.max(column.width, width(part)) end
-  for _, cell in ipairs(column) do column.width = math.max(column.width, width(cell)) end
+-- ---- fitting --------------------------------------------------------------------------------------------------------
+
+local function total_width(columns)
+  local total = -GAP
+  for _, column in ipairs(columns) do total = total + GAP + column.width end
+  return total
 end
+
+local function widest_name(columns)
+  local widest
+  for _, column in ipairs(columns) do
+    if column.left and not column.fixed and (not widest or column.width > widest.width) then widest = column end
+  end
+  return widest
+end
+
+-- Make names narrower, the widest first, until it all fits; whether it does.
+local function narrow(columns, most, least)
+  local over = total_width(columns) - most
+  while over > 0 do
+    local column = widest_name(columns)
+    if not column or column.width <= least then return false end
+    column.width, over = column.width - 1, over - 1
+  end
+  return true
+end
+
+local function restore(columns)
+  for _, column in ipairs(columns) do column.width = column.natural end
+end
+
+-- The place of the measure that is missed least: the last that is no money, then the last; spend is never.
+local function least_important(columns)
+  local money
+  for i = #columns, 1, -1 do
+    local measure = columns[i].measure
+    if measure and measure.unit ~= "USD" then return i end
+    if measure and measure.name ~= "spend" then money = money or i end
+  end
+  return money
+end
+
+-- Columns that fit into `most`, and the names of those that do not; nil where not even the names and spend do.
+local function fit(columns, most)
+  local left_out = {}
+  while not narrow(columns, most, SHORT) do
+    restore(columns)
+    local place = least_important(columns)
+    if not place then return narrow(columns, most, LEAST) and columns or nil, left_out end
+    table.insert(left_out, 1, table.remove(columns, place).measure.name)
+  end
+  return columns, left_out
+end
+
+-- ---- shares ---------------------------------------------------------------------------------------------------------
+
+local EIGHTHS = { "▏", "▎", "▍", "▌", "▋", "▊", "▉" }
+local PERCENT, SHORTEST_BAR, LONGEST_BAR = 4, 8, 24
+
+local function bar(share, length)
+  local eighths = math.floor(share * length * 8 + 0.5)
+  if share > 0 and eighths == 0 then eighths = 1 end
+  local full = math.floor(eighths / 8)
+  return ("█"):rep(full) .. (EIGHTHS[eighths - full * 8] or "")
+end
+
+local function percent(share)
+  if share > 0 and share < 0.01 then return " <1%" end
+  return ("%3d%%"):format(math.floor(share * 100 + 0.5)) -- what %.0f does with halves depends on the Lua
+end
+
+-- How spend is spread over the rows; nil where there is no room, or no such thing.
+local function share_column(rows, room)
+  local total = rows[#rows].spend
+  if #rows < 3 or not total or total <= 0 or room < GAP + PERCENT + 1 + SHORTEST_BAR then return nil end
+  local column = { header = { "share" }, left = true, fixed = true }
+  local length = math.min(room - GAP - PERCENT - 1, LONGEST_BAR)
+  for i = 1, #rows - 1 do
+    local share = (rows[i].spend or 0) / total
+    if share < 0 or share > 1 then return nil end -- of sums with negative amounts
+    column[i] = rows[i].spend and percent(share) .. " " .. bar(share, length) or ""
+  end
+  column[#rows] = ""
+  return set_width(column)
+end
+
+-- ---- the table ------------------------------------------------------------------------------------------------------
 
 local function line(columns, cell_of)
   local cells = {}
   for i, column in ipairs(columns) do
-    local cell = cell_of(column)
+    local cell = words.shorten(cell_of(column), column.width)
     local space = (" "):rep(column.width - width(cell))
     cells[i] = column.left and cell .. space or space .. cell
   end
-  return (table.concat(cells, "  "):gsub(" +$", ""))
+  return (table.concat(cells, (" "):rep(GAP)):gsub(" +$", ""))
 end
 
 -- The headers' lines, the last one next to the figures.
@@ -172,73 +168,98 @@ local function header_lines(columns)
   return lines
 end
 
-local function table_lines(view)
-  local rows = {}
-  if #view.dimensions > 0 then -- else the only row is the total
-    for i, row in ipairs(view.rows) do rows[i] = row end
-  end
-  rows[#rows + 1] = view.total
-  local columns = make_columns(view, rows)
-  for _, column in ipairs(columns) do set_width(column) end
-  local rule = line(columns, function(column) return ("-"):rep(column.width) end)
+local function table_lines(columns, rows, paint)
+  local rule = paint("dim", line(columns, function(column) return ("-"):rep(column.width) end))
   local lines = header_lines(columns)
   lines[#lines + 1] = rule
   for i in ipairs(rows) do
-    if i == #rows and i > 1 then lines[#lines + 1] = rule end
-    lines[#lines + 1] = line(columns, function(column) return column[i] end)
+    local text = line(columns, function(column) return column[i] end)
+    if i == #rows and i > 1 then
+      lines[#lines + 1] = rule
+      text = paint("bold", text)
+    end
+    lines[#lines + 1] = text
   end
   return lines
 end
 
--- ---- what is omitted ------------------------------------------------------------------------------------------------
+-- ---- text in lines --------------------------------------------------------------------------------------------------
 
-local function plural(n, one, many)
-  return count_cell(n) .. " " .. (n == 1 and one or many)
+-- Add a sentence in lines no wider than `most`, broken at spaces where there are any; those after the first are indented.
+local function add_wrapped(lines, text, most, indent)
+  indent = indent or ""
+  while width(text) > most do
+    local head = words.split(text, most)
+    local space = head:match "^.*%S() +%S*$"
+    if space and space > most / 3 then head = text:sub(1, space - 1) end
+    lines[#lines + 1] = head
+    text = indent .. text:sub(#head + 1):gsub("^ +", "")
+  end
+  lines[#lines + 1] = text
 end
 
-local function note_text(note)
-  local place = note.file and ("%s:%d: "):format(printable(note.file), note.line) or ""
-  return "  " .. place .. printable(note.reason)
-end
-
-local function skipped_lines(lines, omitted)
-  lines[#lines + 1] = plural(omitted.skipped, "line or record was", "lines or records were") .. " skipped:"
-  for _, note in ipairs(omitted.lines) do lines[#lines + 1] = note_text(note) end
-  if omitted.skipped > #omitted.lines then
-    lines[#lines + 1] = ("  and %s more"):format(count_cell(omitted.skipped - #omitted.lines))
+local function add_listed(lines, view, row, cells_of, most)
+  for _, name in ipairs(view.dimensions) do
+    if row[name] ~= nil then add_wrapped(lines, words.printable(name) .. ": " .. cut(words.name(row[name])), most, "  ") end
+  end
+  for i, measure in ipairs(view.measures) do
+    local unit = UNITS[measure.unit] and " " .. UNITS[measure.unit] or ""
+    add_wrapped(lines, ("%s: %s%s"):format(measure.name, cells_of[i](row), unit), most, "  ")
   end
 end
 
-local function conflict_text(conflicts)
-  if conflicts == 0 then return "." end
-  return ("; those of %s differ, and the one settled last counts."):format(plural(conflicts, "id", "ids"))
-end
-
-local function omitted_lines(omitted)
-  local lines = {}
-  local function say(n, text)
-    if n > 0 then lines[#lines + 1] = text end
+-- Where a terminal is too narrow for any table: a line for each figure.
+local function listed_lines(view, rows, most)
+  local lines, cells_of = {}, {}
+  for i, measure in ipairs(view.measures) do cells_of[i] = words.cells(measure, rows) end
+  for i, row in ipairs(rows) do
+    if i > 1 then lines[#lines + 1] = ("-"):rep(math.min(most, SHORT)) end
+    if i == #rows then lines[#lines + 1] = "total" end
+    add_listed(lines, view, row, cells_of, most)
   end
-  say(omitted.pending, plural(omitted.pending, "generation is", "generations are") .. " still open, without a record.")
-  say(omitted.failed, plural(omitted.failed, "generation has", "generations have") .. " no record, because the lookup failed.")
-  say(omitted.unpriced, plural(omitted.unpriced, "generation has", "generations have")
-    .. " no known price: counted, but in no sum of spend.")
-  say(omitted.duplicates, plural(omitted.duplicates, "repeated record is", "repeated records are") .. " not counted again"
-    .. conflict_text(omitted.conflicts))
-  say(omitted.filtered, plural(omitted.filtered, "generation is", "generations are")
-    .. " not of those asked for (since, until, where).")
-  say(omitted.undated, plural(omitted.undated, "generation has", "generations have")
-    .. " no time of creation, and may be outside of since and until: not counted.")
-  if omitted.skipped > 0 then skipped_lines(lines, omitted) end
-  if #lines == 0 then lines[1] = "Nothing is left out." end
   return lines
 end
+
+local function closing_lines(lines, view, left_out, most)
+  local period = words.period(view.period)
+  if period then add_wrapped(lines, period, most) end
+  if #left_out > 0 then
+    add_wrapped(lines, ("Not shown for want of room: %s (a wider terminal has them, and --measures chooses)."):format(
+      table.concat(left_out, ", ")), most)
+  end
+  local sentences, notes = words.omitted(view.omitted)
+  for _, text in ipairs(sentences) do add_wrapped(lines, text, most) end
+  for _, text in ipairs(notes) do add_wrapped(lines, "  " .. text, most, "    ") end
+end
+
+-- ---- the whole ------------------------------------------------------------------------------------------------------
+
+local CODES = { bold = "\27[1m%s\27[22m", dim = "\27[2m%s\27[22m" }
+
+local function painter(color)
+  return function(style, text) return color and CODES[style]:format(text) or text end
+end
+
+---@class openrouter.TextOptions
+---@field width? integer columns of the terminal; nil: as wide as the table is, without bars, as for a file
+---@field color? boolean a bold total and dim rules, by escape sequences of ISO 6429; default false
 
 ---@param view openrouter.ReportView
+---@param options? openrouter.TextOptions
 ---@return string
-return function(view)
-  local lines = table_lines(view)
+return function(view, options)
+  options = options or {}
+  local most, paint = math.max(options.width or math.huge, NARROWEST), painter(options.color)
+  local rows = words.all_rows(view)
+  local columns, left_out = fit(make_columns(view, rows), most)
+  local lines
+  if columns then
+    if options.width then columns[#columns + 1] = share_column(rows, most - total_width(columns)) end
+    lines = table_lines(columns, rows, paint)
+  else
+    lines, left_out = listed_lines(view, rows, most), {}
+  end
   lines[#lines + 1] = ""
-  for _, text in ipairs(omitted_lines(view.omitted)) do lines[#lines + 1] = text end
+  closing_lines(lines, view, left_out, most)
   return table.concat(lines, "\n") .. "\n"
 end

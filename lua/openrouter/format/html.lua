@@ -1,0 +1,215 @@
+--- A report as one HTML page that needs nothing else: no script, no font, nothing from anywhere; for screens and paper.
+local figures = require "openrouter.format.html.figures"
+local markup = require "openrouter.format.html.markup"
+local sections = require "openrouter.format.html.sections"
+local style = require "openrouter.format.html.style"
+local tables = require "openrouter.format.html.tables"
+local words = require "openrouter.format.words"
+
+local element, section = markup.element, sections.section
+
+local MOST_ROWS = 1000
+
+-- ---- headline figures -----------------------------------------------------------------------------------------------
+
+local function tile(name, value, more, class)
+  return element("div", { class = class or "tile" }, element("dt", {}, name), element("dd", { class = "value" }, value),
+    more and element("dd", { class = "more" }, more))
+end
+
+-- What each measure of any report is called, and its value.
+local function measure_tile(measure, total)
+  local name, value = measure.name, total[measure.name]
+  local shown = figures.NONE
+  if measure.unit == "USD" then shown = figures.money(total.exact[name])
+  elseif value and measure.unit == "ms" then shown = figures.time(value)
+  elseif value and measure.unit == "time" then shown = value
+  elseif value then shown = element("data", { value = value }, figures.round_count(value)) end
+  return tile((name:gsub("_", " ")), shown, nil, name == "spend" and "main" or nil)
+end
+
+local function counted(value)
+  return element("data", { value = value }, figures.round_count(value))
+end
+
+local function each_cost(total)
+  local priced = (total.generations or 0) - (total.unpriced or 0)
+  if not total.spend or priced < 1 then return nil end
+  local each = total.spend / priced
+  return ("%s per generation"):format(figures.money_text(("%.9f"):format(each), each >= 1 and 2 or each >= 0.01 and 4 or 6))
+end
+
+local function spend_tile(total)
+  local unpriced = total.unpriced or 0
+  local more = { each_cost(total) }
+  if unpriced > 0 then
+    more[#more + 1] = (#more > 0 and "; " or "") .. words.count(unpriced) .. " of no known price not included"
+  end
+  if not total.spend and #more > 0 then return tile("Spend (USD)", "not known", more, "main") end
+  return tile("Spend (USD)", figures.money(total.exact.spend), #more > 0 and more, "main")
+end
+
+local function tokens_tile(total)
+  local into, out = total.native_tokens_prompt, total.native_tokens_completion
+  if not into and not out then return nil end
+  local reasoning = total.native_tokens_reasoning or 0
+  return tile("Tokens in", into and counted(into) or figures.NONE, out and { counted(out), " out",
+    reasoning > 0 and { ", ", counted(reasoning), " of them for reasoning" } })
+end
+
+local function saved_tile(total)
+  local share = figures.percent(total.native_tokens_cached, total.native_tokens_prompt)
+  local exact = total.exact.cache_discount
+  if not exact and not share then return nil end
+  return tile("Saved by caching", figures.money(exact), share and share .. " of prompt tokens from the cache")
+end
+
+local function page_tiles(total)
+  local made = total.generations or 0
+  return markup.join(spend_tile(total),
+    tile("Generations", counted(made), (total.cancelled or 0) > 0 and words.count(total.cancelled) .. " cancelled"),
+    tokens_tile(total),
+    total.latency_p50 and tile("Median latency", figures.time(total.latency_p50),
+      total.latency_p95 and "95% within " .. figures.duration(total.latency_p95)),
+    saved_tile(total),
+    tile("Failed attempts", counted(total.failed_attempts or 0), (total.failed_attempts_latency or 0) > 0
+      and figures.duration(total.failed_attempts_latency) .. " lost in them"))
+end
+
+local function headline(view)
+  local tiles = {}
+  if view.page then tiles = page_tiles(view.page.total)
+  else
+    for _, measure in ipairs(view.measures) do
+      table.insert(tiles, measure.name == "spend" and 1 or #tiles + 1, measure_tile(measure, view.total))
+    end
+  end
+  return element("dl", { class = "tiles" }, tiles)
+end
+
+-- ---- the rows that were asked for -----------------------------------------------------------------------------------
+
+local function measure_column(measure, rows)
+  local name = measure.name
+  if measure.unit == "USD" then return tables.money(name, name, rows) end
+  if measure.unit == "ms" then return tables.time(name, name) end
+  if measure.unit == "time" then return tables.text(name, name) end
+  return tables.count(name, name)
+end
+
+-- Its bars are those of spend, or else of the first measure that can be a part of a whole.
+local function measure_of_share(view)
+  local first
+  for _, measure in ipairs(view.measures) do
+    if measure.name == "spend" then return measure end
+    local no_part = measure.spread or measure.distinct or measure.unit == "ms" or measure.unit == "time"
+    if not no_part then first = first or measure end
+  end
+  return first
+end
+
+local function row_columns(view, rows)
+  local columns = {}
+  for i, name in ipairs(view.dimensions) do columns[i] = i == 1 and tables.names(name, name) or tables.text(name, name) end
+  local of_share = measure_of_share(view)
+  for _, measure in ipairs(view.measures) do
+    columns[#columns + 1] = measure_column(measure, rows)
+    if measure == of_share then
+      columns[#columns + 1] = tables.share("share of " .. measure.name, measure.name, view.total)
+    end
+  end
+  return columns
+end
+
+-- The page shows models, providers and days of its own; only with other measures are they asked for besides.
+local OWN = { model = true, provider_name = true, day = true }
+
+local function is_shown_already(view)
+  if not view.page then return false end
+  if #view.dimensions ~= 1 or not OWN[view.dimensions[1]] then return false end
+  for _, measure in ipairs(view.measures) do
+    if view.page.total[measure.name] == nil and view.total[measure.name] ~= nil then return false end
+  end
+  return true
+end
+
+local function rows_section(view)
+  if #view.dimensions == 0 or is_shown_already(view) then return nil end
+  local rows = tables.top(view.rows, MOST_ROWS, view.measures)
+  local title = "By " .. table.concat(view.dimensions, ", ")
+  return section("rows", title, tables.make { id = "rows-table", caption = title, columns = row_columns(view, rows), rows = rows,
+    total = tables.total(view.total) })
+end
+
+-- ---- what is omitted ------------------------------------------------------------------------------------------------
+
+local function list(items)
+  local elements = {}
+  for i, item in ipairs(items) do elements[i] = element("li", {}, item) end
+  return element("ul", { class = "plain" }, elements)
+end
+
+local function omitted_section(omitted)
+  local sentences, notes = words.omitted(omitted)
+  if #notes > 0 then sentences[#sentences] = { sentences[#sentences], list(notes) } end
+  return section("omitted", "Not in these figures", list(sentences))
+end
+
+-- ---- the page -------------------------------------------------------------------------------------------------------
+
+local POLICY = "default-src 'none'; style-src 'sha256-%s'; base-uri 'none'; form-action 'none'"
+
+local function head(title)
+  return element("head", {}, element("meta", { charset = "utf-8" }),
+    element("meta", { ["http-equiv"] = "Content-Security-Policy", content = POLICY:format(style.sha256) }),
+    element("meta", { name = "viewport", content = "width=device-width, initial-scale=1" }),
+    element("meta", { name = "color-scheme", content = "light dark" }),
+    element("meta", { name = "referrer", content = "no-referrer" }),
+    element("title", {}, title), element("style", {}, markup.raw(style.text)))
+end
+
+local function day_of(text)
+  return text:match "^%d+%-%d+%-%d+" or text
+end
+
+-- "2026-11-01 to 2026-11-30"
+local function days_covered(period)
+  if not period or not period.first then return nil end
+  local first, last = day_of(period.first), day_of(period.last)
+  return first == last and first or first .. " to " .. last
+end
+
+local function about(period)
+  if not period then return nil end
+  local asked = {}
+  if period.since then asked[#asked + 1] = "since " .. period.since end
+  if period["until"] then asked[#asked + 1] = "until " .. period["until"] end
+  local wish = #asked > 0 and (" (asked for: %s)"):format(table.concat(asked, ", ")) or ""
+  return element("p", {}, sections.dated((days_covered(period) or "No records") .. wish), ". Times are those of ", period.tz, ".")
+end
+
+-- Rows by day alone make a chart of their own, where they have what it shows.
+local function days_of(view)
+  local has = {}
+  for _, measure in ipairs(view.measures) do has[measure.name] = true end
+  if #view.dimensions ~= 1 or view.dimensions[1] ~= "day" or not (has.spend and has.generations) then return nil end
+  return sections.days { days = view.rows }
+end
+
+local function page_sections(view)
+  local page = view.page
+  if not page then return days_of(view) end
+  return markup.join(sections.days(page), sections.models(page), sections.providers(page), sections.latency(page),
+    sections.cache(page), sections.health(page), sections.dearest(page))
+end
+
+---@param view openrouter.ReportView
+---@return string
+return function(view)
+  local days = days_covered(view.period)
+  local title = "What requests through OpenRouter cost"
+  local html = element("html", { lang = "en" }, head(days and title .. ", " .. days or title),
+    element("body", {}, element("header", {}, element("h1", {}, title), about(view.period)),
+      element("main", {}, headline(view), page_sections(view), rows_section(view), omitted_section(view.omitted))))
+  return "<!DOCTYPE html>\n" .. html.html .. "\n"
+end

@@ -1,0 +1,365 @@
+--- Sections of the HTML page that show `view.page`: over time, by model and provider, latency, cache and keys, health, the
+--- dearest. Each is a function of the page, and nothing where there is nothing to show.
+local chart = require "openrouter.format.html.chart"
+local day_series = require "openrouter.format.html.days"
+local figures = require "openrouter.format.html.figures"
+local markup = require "openrouter.format.html.markup"
+local tables = require "openrouter.format.html.tables"
+local words = require "openrouter.format.words"
+
+local element, plural = markup.element, words.plural
+local sections = {}
+
+local TOP = 15 -- models and providers that are shown one by one
+
+local function section(id, title, ...)
+  return element("section", { ["aria-labelledby"] = id }, element("h2", { id = id }, title), ...)
+end
+sections.section = section
+
+local function paragraph(...)
+  return element("p", { class = "note" }, ...)
+end
+
+--- Text whose dates are not broken over lines.
+---@param text string
+---@return any[]
+function sections.dated(text)
+  local parts, at = {}, 1
+  for first, date, behind in text:gmatch "()(%d%d%d%d%-%d%d%-%d%d)()" do
+    parts[#parts + 1], parts[#parts + 2] = text:sub(at, first - 1), element("time", {}, date)
+    at = behind
+  end
+  parts[#parts + 1] = text:sub(at)
+  return parts
+end
+
+-- ---- over time ------------------------------------------------------------------------------------------------------
+
+local function axis_money(value)
+  local text = ("%.6f"):format(value):gsub("0+$", ""):gsub("%.$", "")
+  local digits = math.max(#(text:match "%.(%d+)" or ""), text:find "%." and 2 or 0)
+  if digits > 0 then return figures.money_text(("%.6f"):format(value), digits) end
+  return (figures.money_text(text, 2):gsub("%.00$", ""))
+end
+
+local function bar_tip(bar, places)
+  local made = plural(bar.generations, "generation", "generations")
+  local spent = bar.exact and figures.money_text(bar.exact, places) or bar.generations > 0 and "price not known" or "nothing made"
+  return ("%s: %s, %s"):format(bar.span, spent, made)
+end
+
+-- Labels for at most seven bars, and for every other one of them on small screens, or for fewer where they are long.
+local function day_labels(bars)
+  local labels, step, every = {}, math.ceil(#bars / 7), #bars > 0 and #bars[1].label > 8 and 3 or 2
+  for i = 1, #bars, step do
+    labels[#labels + 1] = { at = (i - 0.5) / #bars, text = bars[i].label, minor = #labels % every > 0 }
+  end
+  return labels
+end
+
+local function placed_bars(bars, places)
+  local placed, margin = {}, #bars == 1 and 0.4 or #bars < 4 and 0.25 or 0.12
+  for i, bar in ipairs(bars) do
+    local value = bar.exact and tonumber(bar.exact) or bar.generations == 0 and 0 or nil
+    placed[i] = { from = (i - 1 + margin) / #bars, to = (i - margin) / #bars, value = value, tip = bar_tip(bar, places) }
+  end
+  return placed
+end
+
+local function greatest(bars)
+  local most
+  for _, bar in ipairs(bars) do
+    if bar.exact and (not most or tonumber(bar.exact) > tonumber(most.exact)) then most = bar end
+  end
+  return most
+end
+
+local function describe_days(series, places)
+  local most = greatest(series.bars)
+  local text = "USD per " .. series.unit
+  if not most or #series.bars == 1 then return text .. "." end
+  return ("%s; the most is %s, %s %s."):format(text, figures.money_text(most.exact, places),
+    series.unit == "day" and "on" or "from", most.span)
+end
+
+local function aside_notes(series, places)
+  local notes = {}
+  for i, row in ipairs(series.aside) do
+    notes[i] = paragraph(("Not in the chart: %s without a time of creation, "):format(
+      plural(row.generations, "generation", "generations")), row.exact.spend
+      and figures.money(row.exact.spend, places) or "of no known price", ".")
+  end
+  return notes
+end
+
+local function unpriced_note(bars, unit)
+  local n = 0
+  for _, bar in ipairs(bars) do
+    if bar.generations > 0 and not bar.exact then n = n + 1 end
+  end
+  return n > 0 and paragraph(("Shaded: %s of which no price is known."):format(plural(n, unit, unit .. "s")))
+end
+
+---@param page table
+function sections.days(page)
+  if #page.days == 0 then return nil end
+  local series, amounts = day_series(page.days), {}
+  local bars = series.bars
+  for i, bar in ipairs(bars) do amounts[i] = bar.exact or false end
+  local places = figures.places(amounts)
+  if #bars == 0 then return section("days", "Spend over time", aside_notes(series, places)) end
+  return section("days", "Spend over time",
+    paragraph(sections.dated(describe_days(series, places))),
+    chart.columns { id = "days-chart", title = "Spend per " .. series.unit, description = describe_days(series, places),
+      bars = placed_bars(bars, places), labels = day_labels(bars), axis = axis_money },
+    unpriced_note(bars, series.unit), aside_notes(series, places),
+    tables.folded("Figures of the chart", { id = "days-table", caption = "Spend per " .. series.unit, rows = bars, columns = {
+      { head = series.unit:gsub("^%l", string.upper), names = true, cell = function(bar) return sections.dated(bar.span) end },
+      { head = "Spend", class = "figure", cell = function(bar) return figures.money(bar.exact, places) end },
+      { head = "Generations", class = "figure", cell = function(bar) return figures.count(bar.generations) end },
+    } }))
+end
+
+-- ---- by model and provider ------------------------------------------------------------------------------------------
+
+local SUMMED = {
+  { name = "generations", unit = "count" }, { name = "spend", unit = "USD" }, { name = "unpriced", unit = "count" },
+  { name = "native_tokens_prompt", unit = "tokens" }, { name = "native_tokens_completion", unit = "tokens" },
+}
+
+local function ranking(id, title, head, dimension, rows, total)
+  if #rows == 0 then return nil end
+  local shown = tables.top(rows, TOP, SUMMED)
+  local columns = { tables.names(head, dimension), tables.money("Spend", "spend", shown),
+    tables.share("Share of spend", "spend", total), tables.count("Generations", "generations"),
+    tables.count("Tokens in", "native_tokens_prompt"), tables.count("Tokens out", "native_tokens_completion"),
+    tables.time("Median latency", "latency_p50"), tables.time("95% within", "latency_p95") }
+  if (total.unpriced or 0) > 0 then table.insert(columns, 5, tables.count("Unpriced", "unpriced")) end
+  return section(id, title, tables.make { id = id .. "-table", caption = title, columns = columns, rows = shown,
+    total = tables.total(total) })
+end
+
+function sections.models(page)
+  return ranking("models", "Spend by model", "Model", "model", page.models, page.total)
+end
+
+function sections.providers(page)
+  return ranking("providers", "Spend by provider", "Provider", "provider_name", page.providers, page.total)
+end
+
+-- ---- latency --------------------------------------------------------------------------------------------------------
+
+local FEWEST, FINEST = 20, 16 -- bars, and how many of them a tenfold has at most
+
+local function log10(value)
+  return math.log(math.max(value, 1)) / math.log(10)
+end
+
+-- Places of the histogram's buckets on a scale of logarithms, and of the bars, which are as wide as each other there.
+local function latency_scale(buckets)
+  local lowest, highest = log10(buckets[1].from), log10(buckets[#buckets].to)
+  local per = math.max(2, math.min(FINEST, math.ceil(FEWEST / math.max(highest - lowest, 0.01))))
+  local first, last = math.floor(lowest * per + 1e-9), math.ceil(highest * per - 1e-9)
+  if last - first < 4 then first, last = math.max(first - 2, 0), last + 2 end -- a lone bar has neighbours
+  return { first = first, count = last - first, per = per,
+    place = function(ms) return (log10(ms) * per - first) / (last - first) end,
+    edge = function(i) return 10 ^ ((first + i) / per) end }
+end
+
+local function latency_bars(buckets, scale)
+  local bars = {}
+  for i = 1, scale.count do
+    bars[i] = { from = (i - 1 + 0.04) / scale.count, to = (i - 0.04) / scale.count, value = 0,
+      span = figures.duration(scale.edge(i - 1)) .. " to " .. figures.duration(scale.edge(i)) }
+  end
+  for _, bucket in ipairs(buckets) do
+    local place = math.floor(scale.place((bucket.from + bucket.to) / 2) * scale.count) + 1
+    local bar = bars[math.max(1, math.min(scale.count, place))]
+    bar.value = bar.value + bucket.count
+  end
+  for _, bar in ipairs(bars) do bar.tip = ("%s: %s"):format(bar.span, plural(bar.value, "generation", "generations")) end
+  return bars
+end
+
+local function axis_time(ms)
+  if ms < 1000 then return ("%d ms"):format(ms) end
+  if ms < 60000 then return ("%d s"):format(ms / 1000) end
+  if ms < 3600000 then return ("%d min"):format(ms / 60000) end
+  return ("%s h"):format(words.count(ms / 3600000))
+end
+
+local TIMES = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 6e4, 12e4, 3e5, 6e5, 12e5, 36e5, 72e5, 18e6, 36e6 }
+
+-- Where bars begin and end.
+local function edge_labels(scale)
+  local labels = {}
+  for i = 0, scale.count, math.ceil(scale.count / 6) do
+    labels[#labels + 1] = { at = i / scale.count, text = figures.duration(scale.edge(i)), minor = #labels % 2 == 1 }
+  end
+  return labels
+end
+
+-- Round times that lie on the scale; fewer of them where there would be a crowd.
+local function latency_labels(scale)
+  local labels, latest = {}, -1
+  for _, ms in ipairs(TIMES) do
+    local at = scale.place(ms)
+    if at >= 0 and at <= 1 and at - latest > 0.085 then
+      labels[#labels + 1] = { at = at, text = axis_time(ms), minor = #labels % 2 == 1 }
+      latest = at
+    end
+  end
+  return #labels < 3 and edge_labels(scale) or labels
+end
+
+local function latency_marks(total, scale)
+  local marks = {}
+  for _, mark in ipairs { { total.latency_p50, "half within " }, { total.latency_p95, "95% within " } } do
+    local at = mark[1] and scale.place(mark[1])
+    if at and at >= 0 and at <= 1 then marks[#marks + 1] = { at = at, text = mark[2] .. figures.duration(mark[1]) } end
+  end
+  return marks
+end
+
+---@param page table
+function sections.latency(page)
+  local buckets, total = page.latency, page.total
+  if #buckets == 0 then return nil end
+  local scale = latency_scale(buckets)
+  local bars, n = latency_bars(buckets, scale), 0
+  for _, bucket in ipairs(buckets) do n = n + bucket.count end
+  local summary = "Latencies of " .. plural(n, "generation", "generations")
+  if total.latency_p50 and total.latency_p95 then
+    summary = ("Half of %s took %s at most, and 95%% of them %s at most"):format(
+      plural(n, "generation", "generations"), figures.duration(total.latency_p50), figures.duration(total.latency_p95))
+  end
+  return section("latency", "Latency", paragraph(summary, ". Times are within 1%; the scale is logarithmic."),
+    chart.columns { id = "latency-chart", title = "Distribution of latency", description = summary .. ".", bars = bars,
+      labels = latency_labels(scale), marks = latency_marks(total, scale), axis = words.count, whole = true },
+    tables.folded("Figures of the chart", { id = "latency-table", caption = "Generations by latency", rows = bars, columns = {
+      { head = "Latency", names = true, cell = function(bar) return bar.span end },
+      { head = "Generations", class = "figure", cell = function(bar) return figures.count(bar.value) end },
+    } }))
+end
+
+-- ---- cache and keys -------------------------------------------------------------------------------------------------
+
+local function discount_text(exact)
+  if not exact then return "No record says what caching saved." end
+  if exact:find "^%-" then
+    return { "Caching cost ", figures.money(exact:sub(2)), " more than it saved, for writing to the cache." }
+  end
+  if not exact:find "[1-9]" then return "Caching saved nothing." end
+  return { "Caching saved ", figures.money(exact), "; the spend above is what was left to pay." }
+end
+
+local function cache_panel(total)
+  local prompt, cached = total.native_tokens_prompt, total.native_tokens_cached
+  local parts = prompt and cached and cached <= prompt and chart.parts("cache-chart", "Prompt tokens from the cache", {
+    { name = "From the cache", value = cached, text = words.count(cached) .. " tokens" },
+    { name = "Read anew", value = prompt - cached, text = words.count(prompt - cached) .. " tokens" },
+  })
+  return element("div", { class = "panel" }, element("h3", {}, "Prompt cache"),
+    parts or paragraph "No record says how many prompt tokens came from a cache.",
+    paragraph(discount_text(total.exact.cache_discount)))
+end
+
+local function byok_panel(total)
+  local made = total.byok or 0
+  local own, theirs = total.exact.spend_upstream, total.exact.spend_openrouter
+  local share = figures.percent(made, total.generations)
+  local known = made > 0 and own and theirs and not (own .. theirs):find "%-"
+  local parts = known and chart.parts("byok-chart", "Who bills the spend", {
+    { name = "Charged by OpenRouter", value = tonumber(theirs), text = figures.money(theirs) },
+    { name = "Billed by providers", value = tonumber(own), text = figures.money(own) },
+  })
+  local note = "No generation used a key of your own."
+  if made > 0 then
+    note = ("%s, %s of all, used a key of your own: the provider bills them, and OpenRouter its fee."):format(
+      plural(made, "generation", "generations"), share)
+  end
+  return element("div", { class = "panel" }, element("h3", {}, "Own keys (BYOK)"), parts, paragraph(note))
+end
+
+---@param page table
+function sections.cache(page)
+  if (page.total.generations or 0) == 0 then return nil end
+  return section("cache", "Cache and own keys",
+    element("div", { class = "panels" }, cache_panel(page.total), byok_panel(page.total)))
+end
+
+-- ---- health ---------------------------------------------------------------------------------------------------------
+
+local function succeeded(row)
+  return figures.percent(row.attempts - row.failed_attempts, row.attempts)
+end
+
+local function health_total(rows)
+  local total = { is_total = true, attempts = 0, failed_attempts = 0, failed_attempts_latency = 0 }
+  for _, row in ipairs(rows) do
+    for _, name in ipairs { "attempts", "failed_attempts", "failed_attempts_latency" } do
+      total[name] = total[name] + (row[name] or 0)
+    end
+  end
+  return total
+end
+
+-- Those that fail most come first.
+local function by_failures(rows)
+  local sorted = {}
+  for i, row in ipairs(rows) do sorted[i] = row end
+  table.sort(sorted, function(a, b)
+    if a.failed_attempts ~= b.failed_attempts then return a.failed_attempts > b.failed_attempts end
+    if a.attempts ~= b.attempts then return a.attempts > b.attempts end
+    return tostring(a.provider_name) < tostring(b.provider_name)
+  end)
+  return sorted
+end
+
+local HEALTH = { { name = "attempts", unit = "count" }, { name = "failed_attempts", unit = "count" },
+  { name = "failed_attempts_latency", unit = "ms" } }
+
+---@param page table
+function sections.health(page)
+  if #page.health == 0 then return nil end
+  local total = health_total(page.health)
+  local summary = total.failed_attempts == 0 and "Every attempt succeeded."
+    or ("%s of %s failed, and %s were lost in them. OpenRouter went on to another provider, or gave up."):format(
+      words.count(total.failed_attempts), plural(total.attempts, "attempt", "attempts"),
+      figures.duration(total.failed_attempts_latency))
+  return section("health", "Provider health", paragraph(summary), tables.make { id = "health-table",
+    caption = "Attempts by provider, those with most failures first", rows = tables.top(by_failures(page.health), TOP, HEALTH),
+    total = total, columns = {
+      tables.names("Provider", "provider_name"),
+      { head = "Success rate", class = "wide", cell = function(row)
+          local percent = succeeded(row)
+          if not percent then return figures.NONE end
+          return tables.bar((row.attempts - row.failed_attempts) / row.attempts, percent, "good", "bad")
+        end },
+      tables.count("Attempts", "attempts"), tables.count("Failed", "failed_attempts"),
+      tables.time("Time lost", "failed_attempts_latency") } })
+end
+
+-- ---- the dearest ----------------------------------------------------------------------------------------------------
+
+local function plain_time(text)
+  if not text then return figures.NONE end
+  return element("time", { datetime = text }, (text:gsub("^(%d+%-%d+%-%d+)T(%d+:%d+:%d+)%.?%d*", "%1 %2")))
+end
+
+---@param page table
+function sections.dearest(page)
+  local rows = page.dearest
+  if #rows == 0 then return nil end
+  local title = #rows == 1 and "The dearest generation" or ("The %d dearest generations"):format(#rows)
+  return section("dearest", title, tables.make { id = "dearest-table", caption = title, rows = rows, columns = {
+    { head = "Generation", names = true, class = "id", cell = function(row) return tables.name(row.id) end },
+    tables.money("Spend", "spend", rows), tables.text("Model", "model"),
+    tables.text("Provider", "provider_name"),
+    { head = "Made", class = "nowrap", cell = function(row) return plain_time(row.created_at) end },
+    tables.text("User", "user"), tables.count("Tokens in", "native_tokens_prompt"),
+    tables.count("Tokens out", "native_tokens_completion") } })
+end
+
+return sections

@@ -1,0 +1,394 @@
+local cjson = require "cjson"
+local html = require "openrouter.format.html"
+local day_series = require "openrouter.format.html.days"
+local figures = require "openrouter.format.html.figures"
+local shell = require "spec.support.shell"
+local style = require "openrouter.format.html.style"
+local tables = require "openrouter.format.html.tables"
+local views = require "spec.support.views"
+local words = require "openrouter.format.words"
+
+local LONG = ("very-long-vendor-name/"):rep(30)
+
+local function full()
+  return views.by_model { page = true, days = 30, models = 12, providers = 7, buckets = 300, omitted = views.EVERYTHING }
+end
+
+-- Whatever may come from outside, and figures that are rare.
+local function awkward()
+  local view = views.by_model { page = true, days = 5, models = 20, providers = 5, buckets = 40, omitted = views.EVERYTHING }
+  local models, days, dearest = view.page.models, view.page.days, view.page.dearest
+  for i, name in ipairs { "<script>document.title='ran'</script>", LONG, "</style><script>document.title='ran'</script>",
+    '"><img src=http://asked.invalid/a onerror=document.title="ran">', "", "a\27[31mb%zc\226\128\174d", "日本語/モデル" } do
+    models[i].model = name
+  end
+  models[8].spend, models[8].exact.spend = nil, nil
+  models[9].spend, models[9].exact.spend = 1e-10, "0.0000000001"
+  days[3].spend, days[3].exact.spend, days[3].unpriced = nil, nil, days[3].generations
+  days[6] = { day = "unknown", generations = 12, unpriced = 2, spend = 0.001, exact = { spend = "0.001" } }
+  view.page.total.cache_discount, view.page.total.exact.cache_discount = -3.25, "-3.25"
+  dearest[1].model, dearest[2].user, dearest[3].id = LONG, LONG, "<b>" .. ("g"):rep(200)
+  view.dimensions, view.measures = { "model", "context.<team>" }, { view.measures[1], view.measures[2] }
+  for i, row in ipairs(view.rows) do row["context.<team>"] = i % 2 == 0 and "unknown" or ("team"):rep(i) end
+  view.period.since = "<i>7d"
+  return view
+end
+
+local function page_of(view)
+  return shell.write(shell.directory() .. "/page.html", html(view))
+end
+
+-- What spec/support/html_check.py reads from a page.
+local function read(path)
+  local status, out, err = shell.run("python3 spec/support/html_check.py " .. shell.quote(path))
+  assert.same({ 0, "" }, { status, err })
+  return cjson.decode(out)
+end
+
+-- A row of a table, by its first cell.
+local function row_of(page, name, first)
+  for _, row in ipairs(page.tables[name]) do
+    if row[1].text == first then return row end
+  end
+end
+
+local function tile_of(page, name)
+  for _, tile in ipairs(page.tiles) do
+    if tile.name == name then return tile end
+  end
+end
+
+describe("HTML format", function()
+  after_each(shell.clean)
+
+  it("is HTML of balanced tags, distinct ids, headings in order, named regions, and asks for nothing", function()
+    for _, view in ipairs { full(), awkward(), views.by_model { models = 20, omitted = views.EVERYTHING },
+      views.by_model { page = true, days = 0, models = 0, providers = 0, buckets = 0 },
+      views.by_model { page = true, days = 1, models = 1, providers = 1, buckets = 1 },
+      { dimensions = {}, measures = {}, rows = {}, total = { exact = {} }, omitted = views.NOTHING } } do
+      assert.same({}, read(page_of(view)).wrong)
+    end
+  end)
+
+  it("allows its own style alone", function()
+    local page = read(page_of(full()))
+    local path = shell.write(shell.directory() .. "/style", page.style)
+    local _, hash = shell.run("openssl dgst -sha256 -binary " .. path .. " | base64")
+    assert.equal(hash:gsub("\n", ""), style.sha256)
+    assert.equal("default-src 'none'; style-src 'sha256-" .. style.sha256 .. "'; base-uri 'none'; form-action 'none'",
+      page.meta["Content-Security-Policy"])
+  end)
+
+  it("has the headline figures, exact ones beside them", function()
+    local view = full()
+    local page, total = read(page_of(view)), view.page.total
+    local spend = tile_of(page, "Spend (USD)")
+    assert.equal("$" .. words.money(total.exact.spend, 2), spend.value)
+    assert.equal(total.exact.spend, spend.exact)
+    assert.matches("per generation; 30 of no known price not included", spend.more, 1, true)
+    assert.equal(words.count(total.generations), tile_of(page, "Generations").value)
+    assert.equal("58.7 million", tile_of(page, "Tokens in").value)
+    assert.equal("1.5 s", tile_of(page, "Median latency").value)
+    assert.equal(total.exact.cache_discount, tile_of(page, "Saved by caching").exact)
+    assert.equal("18 min 22 s lost in them", tile_of(page, "Failed attempts").more)
+    assert.equal("What requests through OpenRouter cost, 2026-11-01 to 2026-11-30", page.title)
+  end)
+
+  it("has spend by day, model and provider, health and the dearest", function()
+    local view = full()
+    local page = read(page_of(view))
+    for _, what in ipairs { { "days", "day" }, { "models", "model" }, { "providers", "provider_name" } } do
+      for _, row in ipairs(view.page[what[1]]) do
+        local cells = row_of(page, what[1] .. "-table", row[what[2]])
+        assert.equal(row.exact.spend, cells[2].value)
+        assert.equal("$" .. words.money(row.exact.spend, 2), cells[2].text)
+      end
+    end
+    assert.equal(view.page.total.exact.spend, row_of(page, "models-table", "Total")[2].value)
+    assert.equal("30.9%", row_of(page, "models-table", "anthropic/claude-sonnet-4.5")[3].text)
+    local health = page.tables["health-table"]
+    assert.equal("DeepInfra", health[2][1].text) -- most failures first
+    assert.same({ "89.7%", "1,432", "147", "5 min 38 s" },
+      { health[2][2].text, health[2][3].text, health[2][4].text, health[2][5].text })
+    assert.equal("98.2%", row_of(page, "health-table", "Total")[2].text)
+    local dearest = page.tables["dearest-table"]
+    assert.equal(11, #dearest)
+    assert.same({ view.page.dearest[1].id, "4.200000", "2026-11-01 14:03:21+01:00", "–" },
+      { dearest[2][1].text, dearest[2][2].value, dearest[2][5].text, dearest[4][6].text })
+  end)
+
+  it("has a bar for each day, as high as its spend", function()
+    local view = views.by_model { page = true, days = 4, models = 1, providers = 1, buckets = 0 }
+    for i, exact in ipairs { "40", "20", "0", "-10" } do
+      view.page.days[i].exact.spend, view.page.days[i].spend = exact, tonumber(exact)
+    end
+    local bars = read(page_of(view)).bars
+    assert.same({ 160, 80, 0, 40 }, { bars[1].height, bars[2].height, bars[3].height, bars[4].height })
+    assert.equal("bar below", bars[4].class)
+    assert.matches("2026-11-30: −$10.00, ", bars[4].tip, 1, true)
+  end)
+
+  it("keeps the buckets of latency in bars that are as wide as each other", function()
+    local view = full()
+    local page, n = read(page_of(view)), 0
+    for _, bucket in ipairs(view.page.latency) do n = n + bucket.count end
+    for i = 2, #page.tables["latency-table"] do n = n - page.tables["latency-table"][i][2].text:gsub(",", "") end
+    assert.equal(0, n)
+  end)
+
+  it("says what has no price, is of no day, and cost more than it saved", function()
+    local path = page_of(awkward())
+    local text, page = shell.read(path), read(path)
+    assert.equal("gap", page.bars[3].class)
+    assert.matches("2026-11-28: price not known, ", page.bars[3].tip, 1, true)
+    assert.matches("Shaded: 1 day of which no price is known.", text, 1, true)
+    assert.matches('Not in the chart: 12 generations without a time of creation, <data value="0.001">$0.0010</data>', text
+      :gsub("&lt;", "<"):gsub("%$0%.00</data>", ""):gsub("<%$0%.01", "$0.0010"), 1, true)
+    assert.equal("−$3.25", tile_of(page, "Saved by caching").value)
+    assert.matches('Caching cost <data value="3.25">$3.25</data> more than it saved', text, 1, true)
+    local row = page.tables["models-table"][9]
+    assert.same({ "–", "–" }, { row[2].text, row[3].text })
+    row = page.tables["models-table"][10]
+    assert.same({ "<$0.01", "<0.1%" }, { row[2].text, row[3].text })
+  end)
+
+  it("escapes every value", function()
+    local page = read(page_of(awkward()))
+    local names = page.tables["models-table"]
+    assert.equal("<script>document.title='ran'</script>", names[2][1].text)
+    assert.equal("</style><script>document.title='ran'</script>", names[4][1].text)
+    assert.equal('"><img src=http://asked.invalid/a onerror=document.title="ran">', names[5][1].text)
+    assert.equal('""', names[6][1].text)
+    assert.equal("a\\x1B[31mb%zc\\u{202E}d", names[7][1].text)
+    assert.equal("context.<team>", page.tables["rows-table"][1][2].text)
+  end)
+
+  it("sums up those that are too many, exactly", function()
+    local view = views.by_model { page = true, days = 400, models = 1000, providers = 40, buckets = 600 }
+    local page, others, generations = read(page_of(view)), nil, 0
+    for i = 16, 1000 do
+      others = words.sum(others, view.page.models[i].exact.spend)
+      generations = generations + view.page.models[i].generations
+    end
+    local row = row_of(page, "models-table", "and 985 others")
+    assert.same({ others, words.count(generations), "–" }, { row[2].value, row[4].text, row[#row].text })
+    assert.equal(18, #page.tables["models-table"]) -- header, 15, others, total
+    local weeks, spent, made = page.tables["days-table"], nil, nil
+    for i = 2, #weeks do spent = words.sum(spent, weeks[i][2].value) end
+    for _, day in ipairs(view.page.days) do made = words.sum(made, day.exact.spend) end
+    assert.equal(made, spent)
+    assert.equal("Week", weeks[1][1].text)
+    assert.equal("2025-10-27 to 2025-11-02", weeks[2][1].text)
+  end)
+
+  it("shows the report's own rows where the page does not already", function()
+    local view = full()
+    assert.is_nil(read(page_of(view)).tables["rows-table"])
+    view.measures[#view.measures + 1] = { name = "tokens_prompt", unit = "tokens" }
+    view.total.tokens_prompt = nil
+    assert.is_nil(read(page_of(view)).tables["rows-table"])
+    view.total = setmetatable({ tokens_prompt = 7 }, { __index = view.page.total })
+    view.measures[#view.measures], view.measures[1] = nil, view.measures[#view.measures]
+    assert.is_not_nil(read(page_of(view)).tables["rows-table"])
+    view.page = nil
+    local page = read(page_of(view))
+    assert.equal(view.rows[1].exact.spend, row_of(page, "rows-table", view.rows[1].model)[3].value)
+    assert.equal(view.total.exact.spend, tile_of(page, "spend").exact)
+  end)
+
+  it("has a chart of days without the rest of the page too", function()
+    local view = full()
+    view.dimensions, view.rows, view.page = { "day" }, view.page.days, nil
+    local page = read(page_of(view))
+    assert.equal(30, #page.bars)
+    assert.is_not_nil(row_of(page, "rows-table", "2026-11-01"))
+    view.measures = { view.measures[2] }
+    assert.equal(0, #read(page_of(view)).bars)
+  end)
+
+  it("ends with what is omitted", function()
+    local view = full()
+    local text, items = html(view), read(page_of(view)).items
+    local sentences, notes = words.omitted(view.omitted)
+    local last = {}
+    for i = #items - #sentences - #notes + 1, #items do last[#last + 1] = items[i] end
+    for _, note in ipairs(notes) do sentences[#sentences + 1] = note end
+    assert.same(sentences, last)
+    assert.matches("Not in these figures</h2><ul.-</ul></section></main></body></html>\n$", text)
+  end)
+end)
+
+describe("days of a chart", function()
+  local function row(day, exact)
+    return { day = day, generations = 1, unpriced = 0, exact = { spend = exact }, spend = tonumber(exact) }
+  end
+
+  local function spans(...)
+    local series = day_series { ... }
+    local bars = series.bars
+    return series.unit, #bars, bars[1].span, bars[1].label, bars[#bars].span
+  end
+
+  it("has those without records too", function()
+    assert.same({ "day", 3, "2024-02-28", "28 Feb", "2024-03-01" }, { spans(row("2024-03-01", "1"), row("2024-02-28", "2")) })
+    local bars = day_series({ row("2024-03-01", "1"), row("2024-02-28", "2") }).bars
+    assert.same({ label = "29 Feb", span = "2024-02-29", generations = 0, priced = 0 }, bars[2])
+  end)
+
+  it("become weeks, months, years and more where they would be too many", function()
+    for _, case in ipairs {
+      { "2026-01-01", "2026-03-03", "day", 62 },
+      { "2026-01-01", "2026-03-04", "week", 10, "2026-01-01 to 2026-01-04", "1 Jan 2026" },
+      { "2025-12-01", "2027-02-28", "month", 15, "2025-12-01 to 2025-12-31", "Dec 2025", "2027-02-01 to 2027-02-28" },
+      { "1970-01-01", "2026-11-30", "year", 57, "1970-01-01 to 1970-12-31", "1970", "2026-01-01 to 2026-11-30" },
+      { "0001-01-01", "9999-12-31", "two centuries", 50 },
+    } do
+      local found = { spans(row(case[1], "1"), row(case[2], "2")) }
+      assert.same({ case[3], case[4] }, { found[1], found[2] })
+      for i = 5, #case do assert.equal(case[i], found[i - 2]) end
+    end
+  end)
+
+  it("sets aside what is no day", function()
+    local series = day_series { row("unknown", "1"), row("2026-13-01", "2"), row(7, "3") }
+    assert.same({ 0, 3 }, { #series.bars, #series.aside })
+  end)
+end)
+
+describe("figures of a page", function()
+  it("have as many places as say something", function()
+    assert.equal("$1,234.50", figures.money_text("1234.5", 2))
+    assert.equal("−$0.01", figures.money_text("-0.005000001", 2))
+    assert.equal("<$0.01", figures.money_text("0.005", 2))
+    assert.equal(">−$0.01", figures.money_text("-0.0001", 2))
+    assert.equal("$0.00", figures.money_text("0", 2))
+    assert.same({ 2, 4, 6, 2 }, { figures.places { "0.5", "1" }, figures.places { "0.01" }, figures.places { "0.0099" },
+      figures.places { n = 3, nil, "-2", nil } })
+    assert.same({ "0 ms", "1.5 ms", "12 ms", "999 ms", "1.0 s", "59.9 s", "1 min 0 s", "59 min 59 s", "1 h 0 min",
+      "1,000 h 1 min" }, { figures.duration(0), figures.duration(1.5), figures.duration(12.3), figures.duration(999.4),
+        figures.duration(999.6),
+        figures.duration(59900), figures.duration(59960), figures.duration(3599400), figures.duration(3599600),
+        figures.duration(3600060000) })
+    assert.same({ "999,999", "1.0 million", "100 million", "2.5 billion" }, { figures.round_count(999999),
+      figures.round_count(1000000), figures.round_count(99960000), figures.round_count(2.5e9) })
+  end)
+
+  it("never round to all or to nothing", function()
+    assert.same({ "0%", "<0.1%", "0.1%", "50.0%", "99.9%", ">99.9%", "100%", "−5.0%" }, { figures.percent(0, 7),
+      figures.percent(1, 2001), figures.percent(1, 1999), figures.percent(1, 2), figures.percent(9994, 10000),
+      figures.percent(9999, 10000), figures.percent(3, 3), figures.percent(-1, 20) })
+    assert.is_nil(figures.percent(1, 0))
+    assert.is_nil(figures.percent(nil, 1))
+  end)
+
+  it("leave a lone row as it is", function()
+    local rows = { { exact = {} }, { exact = {} }, { exact = {} } }
+    assert.equal(rows, tables.top(rows, 2, {}))
+    assert.equal(2, tables.top(rows, 1, {})[2].others)
+  end)
+end)
+
+-- ---- in a browser ---------------------------------------------------------------------------------------------------
+
+local chromium = os.execute "command -v chromium >/dev/null 2>&1"
+local browsed = (chromium == true or chromium == 0) and it or function(name)
+  pending(name .. ": there is no chromium here (Debian's package of that name)")
+end
+
+-- No name has an address, so that neither a page nor the browser itself reaches anything.
+local BROWSER = "timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run "
+  .. "--hide-scrollbars --disable-background-networking --disable-component-update --host-resolver-rules='MAP * ~NOTFOUND' "
+
+-- The document as it is once loaded, and what the browser said, its network log included.
+local function load(path)
+  local directory = shell.directory()
+  local log = directory .. "/net.json"
+  local status, out, err = shell.run((BROWSER
+    .. "--enable-logging=stderr --user-data-dir=%s/profile --log-net-log=%s --dump-dom file://%s"):format(directory, log, path))
+  assert.equal(0, status, err)
+  return out, err .. shell.read(log)
+end
+
+local SCRIPT = '<script>document.title="ran"</script><img src="http://asked.invalid/image.png">'
+
+-- Says in the title what does not fit in each of the frames: a page wider than its window, letters of charts that overlap or are
+-- cut off. For that each has been seen to have letters.
+local MEASURE = [[<script>addEventListener("load", () => {
+  document.title = [...document.querySelectorAll("iframe")].map((frame, place) => {
+    const page = frame.contentDocument, width = page.documentElement.clientWidth, wrong = []
+    if (width != frame.width) wrong.push("not " + width)
+    if (page.documentElement.scrollWidth > width) wrong.push("wide " + page.documentElement.scrollWidth)
+    let letters = 0
+    for (const plot of page.querySelectorAll(".plot")) {
+      const boxes = [...plot.querySelectorAll("text")].map(e => [e.getBoundingClientRect(), e.textContent])
+        .filter(([box]) => box.width > 0)
+      letters += boxes.length
+      boxes.forEach(([a, text], i) => {
+        if (a.left < 0 || a.right > width) wrong.push("cut " + text)
+        for (const [b, other] of boxes.slice(i + 1))
+          if (a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom)
+            wrong.push(text + " on " + other)
+      })
+    }
+    if (letters < 8) wrong.push("no charts")
+    return wrong.length ? place + ": " + wrong.join("; ") : "fits"
+  }).join(", ")
+})</script>]]
+
+local function without_policy(text)
+  return (text:gsub('<meta content="default%-src.->', ""))
+end
+
+describe("HTML page in a browser", function()
+  after_each(shell.clean)
+
+  browsed("has the same figures, asks for nothing, and is not refused its style", function()
+    local view = awkward()
+    local dom, said = load(page_of(view))
+    local page = read(shell.write(shell.directory() .. "/dom.html", dom))
+    assert.same({}, page.wrong)
+    assert.equal(view.page.total.exact.spend, tile_of(page, "Spend (USD)").exact)
+    assert.equal("$" .. words.money(view.page.total.exact.spend, 2), tile_of(page, "Spend (USD)").value)
+    assert.equal("<script>document.title='ran'</script>", page.tables["models-table"][2][1].text)
+    assert.equal(view.page.days[5].exact.spend, row_of(page, "days-table", "2026-11-30")[2].value)
+    assert.matches("^What requests", page.title)
+    assert.is_nil(said:find("Refused", 1, true))
+    assert.is_nil(said:find("asked.invalid", 1, true))
+  end)
+
+  browsed("is let do nothing by its policy, had something got into it", function()
+    local text = html(full()):gsub("<main>", function(found) return found .. SCRIPT end)
+    local dom, said = load(shell.write(shell.directory() .. "/page.html", text))
+    assert.matches("<title>What requests", dom, 1, true)
+    assert.is_nil(said:find('"url":"http://asked.invalid', 1, true))
+    dom, said = load(shell.write(shell.directory() .. "/page.html", without_policy(text))) -- it would, without
+    assert.matches("<title>ran</title>", dom, 1, true)
+    assert.is_not_nil(said:find('"url":"http://asked.invalid', 1, true))
+  end)
+
+  browsed("fits phones and desks, and no letters of charts are upon each other", function()
+    local many = views.by_model { page = true, days = 400, models = 1000, providers = 40, buckets = 600 }
+    local one = views.by_model { page = true, days = 1, models = 1, providers = 1, buckets = 1 }
+    local years = views.by_model { page = true, days = 900, models = 3, providers = 2, buckets = 100 }
+    for _, day in ipairs(years.page.days) do day.exact.spend, day.spend = "0.000025", 0.000025 end
+    local frames, fits = {}, {}
+    for _, view in ipairs { full(), awkward(), many, one, years } do
+      local page = without_policy(html(view)):gsub("&", "&amp;"):gsub('"', "&quot;")
+      for _, width in ipairs { 390, 1440 } do
+        frames[#frames + 1] = ('<iframe width="%d" height="900" srcdoc="%s"></iframe>'):format(width, page)
+        fits[#frames] = "fits"
+      end
+    end
+    local dom = load(shell.write(shell.directory() .. "/frames.html", "<!DOCTYPE html><meta charset=utf-8><title>-</title><style>"
+      .. "iframe { border: 0 }</style>" .. table.concat(frames) .. MEASURE))
+    assert.equal(table.concat(fits, ", "), dom:match "<title>(.-)</title>")
+  end)
+
+  browsed("prints", function()
+    local directory = shell.directory()
+    local status = shell.run((BROWSER .. "--user-data-dir=%s/profile --print-to-pdf=%s/page.pdf file://%s"):format(
+      directory, directory, page_of(full())))
+    assert.equal(0, status)
+    assert.matches("^%%PDF%-", shell.read(directory .. "/page.pdf"))
+  end)
+end)

@@ -109,7 +109,7 @@ static struct tally *make_tally (const struct tally_declaration *declaration, co
   t->resolved = true;
   t->facts_size = offsetof(struct facts, part.word);
   for (int i = 0; i < declaration->measures; i++)
-    t->facts_size += measure_words(&declaration->measure[i]) * sizeof (uint64_t);
+    t->facts_size += (t->words[i] = (uint8_t)measure_words(&declaration->measure[i])) * sizeof (uint64_t);
   t->total = make_group(t, 0, 0, NULL, 0);
   t->now = (struct facts *)calloc(1, t->facts_size);
   t->other = (struct facts *)calloc(1, t->facts_size);
@@ -404,9 +404,8 @@ static void push_request (struct requests *q, uint64_t hash, uint32_t group, int
 }
 
 /* Integers are summed up in 192 bits too: no number of records can make them overflow. */
-static struct money amount (const struct tally_measure *m, const uint64_t *word) {
-  struct money value = { word[0], word[0] >> 63 ? UINT64_MAX : 0 };
-  if (measure_is_money(m)) value.high = word[1];
+static struct money amount (const uint64_t *word, int words) {
+  struct money value = { word[0], words == 2 ? word[1] : word[0] >> 63 ? UINT64_MAX : 0 };
   return value;
 }
 
@@ -419,7 +418,7 @@ static bool prepare_group (struct tally *t, struct tally_group *g, const struct 
       if (m->kind == TALLY_SPREAD && !histogram_reserve(&g->cell[i].of.spread, (int)*word)) return false;
       if (m->kind == TALLY_REQUESTS && !requests_reserve(&t->requests, TALLY_MAX_SETS + 1)) return false;
     }
-    word += measure_words(m);
+    word += t->words[i];
   }
   return true;
 }
@@ -439,7 +438,7 @@ static void change_time (struct tally *t, struct cell *cell, const struct tally_
 static void change_cell (struct tally *t, struct tally_group *g, int i, const uint64_t *word, bool adding) {
   struct cell *cell = &g->cell[i];
   const struct tally_measure *m = &t->declaration.measure[i];
-  const struct money value = amount(m, word);
+  const struct money value = amount(word, t->words[i]);
   switch (m->kind) {
     case TALLY_SPREAD:
       if (adding) histogram_add(&cell->of.spread, (int)*word);
@@ -459,7 +458,7 @@ static void change_group (struct tally *t, struct tally_group *g, const struct p
   g->generations += adding ? 1 : UINT32_MAX;
   for (int i = 0; i < t->declaration.measures; i++) {
     if (p->present >> i & 1) change_cell(t, g, i, word, adding);
-    word += measure_words(&t->declaration.measure[i]);
+    word += t->words[i];
   }
 }
 

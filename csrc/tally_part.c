@@ -129,6 +129,6 @@ void part_read_values (const struct tally *t, struct part *part, const struct re
   for (int i = 0; i < t->declaration.measures; i++) {
     const struct tally_measure *m = &t->declaration.measure[i];
     if (read_value(t, m, r, unique, word)) part->present |= (uint64_t)1 << i;
-    word += measure_words(m);
+    word += t->words[i];
   }
 }

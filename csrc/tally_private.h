@@ -126,6 +126,7 @@ struct tally {
   bool uses_context, uses_time;
   uint64_t secret[2];
   size_t facts_size;
+  uint8_t words[TALLY_MAX_MEASURES];  /* of each measure in a part */
   struct group_set set[TALLY_MAX_SETS];
   uint32_t serial;
   struct tally_group *total;

@@ -180,7 +180,7 @@ static void add_times (struct tally *t, struct tally_group *g, const struct part
       cell_add_time(&g->cell[i], m, time);
       g->cell[i].values++;
     }
-    word += measure_words(m);
+    word += t->words[i];
   }
 }
 

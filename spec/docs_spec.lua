@@ -12,7 +12,7 @@ describe("docs", function()
   it("show what decoding does", function()
     local blocks = {}
     for block in shell.read("docs/decoding.md"):gmatch "```lua\n(.-)```" do blocks[#blocks + 1] = block end
-    assert.equal(2, #blocks)
+    assert.equal(3, #blocks)
     local directory = shell.directory()
     shell.write(directory .. "/costs.jsonl",
       '{"total_cost":0.5,"latency":7}\nno JSON\n{"total_cost":0.25,"latency":9,"id":"a"}\n')
@@ -26,5 +26,8 @@ describe("docs", function()
     for words in blocks[1]:gmatch "%-%-> ([^\n]+)" do promised[#promised + 1] = words:gsub(" +", " ") .. "\n" end
     assert.equal(table.concat(promised), run "first.lua")
     assert.equal("0.75 9\n", (run "loop.lua":gsub("%.0", "")))
+    shell.write(directory .. "/records.lua", blocks[3])
+    assert.equal("costs.jsonl 1 0.5 30\ncosts.jsonl 3 0.25 40\n"
+      .. "costs.jsonl 2 not a JSON object: a value must stand here, at byte 1\n", run "records.lua")
   end)
 end)

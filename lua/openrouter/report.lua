@@ -1,6 +1,7 @@
 --- Reports: declare what to group by and what to add up, hand over records or files, read rows.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
+local files = require "openrouter.files"
 local nearest = require "openrouter.nearest"
 local period = require "openrouter.period"
 local zone = require "openrouter.zone"
@@ -406,41 +407,15 @@ local function add_open_line(self, path, line, number, whole)
   return 0
 end
 
-local COMPRESSED = { gz = true, xz = true, zst = true, bz2 = true }
-
-local function is_ledger(name)
-  return name:find "^ledger[.-]" and name:find("jsonl", 1, true) and not COMPRESSED[name:match "%.(%w+)$"]
-end
-
-local function is_compressed_ledger(name)
-  return name:find "^ledger[.-]" and name:find("jsonl", 1, true) and COMPRESSED[name:match "%.(%w+)$"]
-end
-
-local function is_journal(name)
-  return name:find "%.jsonl$"
-end
-
--- The names of this kind in a directory that are not in `seen`, in order; none where there is no such directory.
-local function fresh_names(directory, is_one, seen)
-  local names, why, what = core.list_directory(directory)
-  if not names and what ~= "missing" then return nil, errors.new("io", why) end
-  local fresh = {}
-  for _, name in ipairs(names or {}) do
-    if is_one(name) and not seen[name] then fresh[#fresh + 1] = name end
-    seen[name] = true
-  end
-  return fresh
-end
-
 -- Add the files of this kind; returns how many records and files that was. They may be removed meanwhile, or renamed, and come
 -- up under another name then.
 local function add_files(self, directory, is_one, add)
-  local seen, records, files = {}, 0, 0
+  local seen, records, count = {}, 0, 0
   while true do
-    local names, err = fresh_names(directory, is_one, seen)
+    local names, err = files.fresh_names(directory, is_one, seen)
     if not names then return nil, err end
-    if #names == 0 then return records, files end
-    files = files + #names
+    if #names == 0 then return records, count end
+    count = count + #names
     for _, name in ipairs(names) do
       local added, trouble, what = add_lines(self, directory .. "/" .. name, add)
       if not added and what ~= "missing" then return nil, trouble end
@@ -456,11 +431,11 @@ end
 ---@return openrouter.Error|string[] left_out names of the compressed files; or an error of kind "io"
 function Report:add_directory(path)
   -- what is open comes first: what is settled meanwhile is in the ledger by then
-  local open, journals = add_files(self, path .. "/pending", is_journal, add_open_line)
+  local open, journals = add_files(self, path .. "/pending", files.is_journal, add_open_line)
   if not open then return nil, journals end
-  local records, ledgers = add_files(self, path, is_ledger, add_line)
+  local records, ledgers = add_files(self, path, files.is_ledger, add_line)
   if not records then return nil, ledgers end
-  local left_out, err = fresh_names(path, is_compressed_ledger, {})
+  local left_out, err = files.fresh_names(path, files.is_compressed_ledger, {})
   if not left_out then return nil, err end
   for _, name in ipairs(left_out) do skip(self, ("%s/%s: compressed"):format(path, name)) end
   if journals + ledgers + #left_out == 0 and not core.file_status(path .. "/pending") then

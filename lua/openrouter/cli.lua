@@ -6,7 +6,7 @@ local tools = require "openrouter.commands.tools"
 
 local cli = {}
 
-local NAMES = { "get", "fetch", "report", "settle" } -- in the order of --help
+local NAMES = { "get", "fetch", "report", "diff", "settle" } -- in the order of --help
 
 local commands = {}
 for _, name in ipairs(NAMES) do commands[name] = require("openrouter.commands." .. name) end
@@ -32,11 +32,12 @@ local function run(arguments)
     tools.say("%s (openrouter-cost --help)", args)
     return tools.USAGE
   end
-  if args.file and #args.file == 0 then args.file = { "-" } end
+  local command = commands[args.command]
+  if args.file and #args.file == 0 then args.file = command.default_files or {} end
   for _, path in ipairs(args.file or {}) do
     if path == "-" and core.is_terminal(0) then tools.say "reading standard input, until its end (Ctrl-D)" end
   end
-  return commands[args.command].run(args)
+  return command.run(args)
 end
 
 local function on_error(message)

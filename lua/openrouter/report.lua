@@ -512,6 +512,10 @@ end
 ---@field total openrouter.Row
 ---@field omitted openrouter.Omitted
 
+--- The formats of `render`.
+---@type string[]
+report.formats = FORMATS
+
 --- Whether `report.new` would take the options, for callers who got them from a user.
 ---@param options? openrouter.ReportOptions
 ---@return true?, string? message

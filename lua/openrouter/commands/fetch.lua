@@ -5,7 +5,7 @@ local ledger = require "openrouter.ledger"
 local tools = require "openrouter.commands.tools"
 
 local say, say_all, count, plural = tools.say, tools.say_all, tools.count, tools.plural
-local command = {}
+local command = { default_files = { "-" } }
 
 local function file_names(paths)
   local names = {}

@@ -1,4 +1,7 @@
 --- What the commands of openrouter-cost share: exit statuses, and ways to speak. stdout is data, stderr is messages.
+local core = require "openrouter.core"
+local errors = require "openrouter.errors"
+local nearest = require "openrouter.nearest"
 local openrouter = require "openrouter"
 local progress = require "openrouter.progress"
 
@@ -11,9 +14,16 @@ local bar -- on the terminal's last line, while something is going on
 --- A progress bar, which makes way for what is said.
 ---@param total integer
 ---@param unit string what is counted, in the plural
-function tools.bar(total, unit)
-  bar = progress.new(total, unit)
+---@param scale? number how many make one of `unit`; 1 by default
+function tools.bar(total, unit, scale)
+  bar = progress.new(total, unit, scale)
   return bar
+end
+
+--- Take the bar away, if there is one.
+function tools.clear()
+  if bar then bar:clear() end
+  bar = nil
 end
 
 --- A message.
@@ -50,6 +60,78 @@ end
 function tools.fail(trouble)
   tools.say("%s", tostring(trouble.message))
   return tools.status_of(trouble)
+end
+
+-- nil and why when the file is not there with all of the text.
+local function write_file(path, text)
+  local file, why = io.open(path, "w")
+  if not file then return nil, why end
+  local ok, trouble = file:write(text)
+  local closed, close_trouble = file:close()
+  return ok and closed, trouble or close_trouble
+end
+
+-- Beside the file first, so that a rename puts it in its place. What is no regular file (/dev/stdout, a pipe) is written to.
+local function replace_file(path, text)
+  if core.file_status(path) == "other" then return write_file(path, text) end
+  local temporary = ("%s.%06x.tmp"):format(path, math.floor(core.unix_time() * 1e6 % 2 ^ 24))
+  local done, ok, why = pcall(function()
+    local written, trouble = write_file(temporary, text)
+    if written then written, trouble = os.rename(temporary, path) end
+    return written, trouble
+  end)
+  if done and ok then return true end
+  os.remove(temporary)
+  if not done then error(ok, 0) end -- Ctrl-C
+  return nil, why
+end
+
+--- Put a text out: to stdout, or into a file, which is written whole or not at all.
+---@param path string? nil: stdout
+---@param text string
+---@return boolean? ok false or nil when it cannot be written, which has been said then
+function tools.write(path, text)
+  if not path then
+    tools.put(text)
+    return true
+  end
+  local ok, why = replace_file(path, text)
+  if not ok then tools.say("%s: %s", path, (why:gsub("^.*: ", ""))) end
+  return ok
+end
+
+local function is_set(name)
+  return (os.getenv(name) or "") ~= ""
+end
+
+--- What text should look like: as wide as the terminal, and with colors where it has any and they are wanted (NO_COLOR). As it
+--- comes where it goes into a file or a pipe.
+---@param path string? the file it goes into
+---@return { width: integer?, color: boolean }
+function tools.look(path)
+  if path or not core.is_terminal(1) then return { color = false } end
+  local columns = tonumber((os.getenv "COLUMNS" or ""):match "^%d+$")
+  if not columns or columns == 0 then columns = core.terminal_width and core.terminal_width(1) end
+  return { width = columns, color = not is_set "NO_COLOR" and os.getenv "TERM" ~= "dumb" }
+end
+
+-- What options and arguments take, for completion and the man page. argparse's own `choices` suggest nothing.
+tools.choices = setmetatable({}, { __mode = "k" })
+
+--- Let an option or argument be one of these.
+---@param element table of argparse
+---@param what string
+---@param names string[]
+function tools.choice(element, what, names)
+  tools.choices[element] = names
+  return element:convert(function(name)
+    for _, known in ipairs(names) do
+      if name == known then return name end
+    end
+    local near = nearest(name, names)
+    return nil, ("unknown %s '%s'; %s"):format(what, errors.printable(name),
+      near and ("did you mean '%s'?"):format(near) or "there are " .. table.concat(names, ", "))
+  end)
 end
 
 --- 1234567 -> "1,234,567"

@@ -1,0 +1,299 @@
+--- What the formats share: figures and names as people read them, and in plain sentences what a report leaves out.
+local core = require "openrouter.core"
+
+local words = {}
+
+-- ---- text -----------------------------------------------------------------------------------------------------------
+
+-- A terminal obeys some characters; they are spelt out: control characters, C1 among them, and those that turn the
+-- direction of the text or break the line.
+local function spell_out(character)
+  local a, b, c = character:byte(1, 3)
+  if not b then return ("\\x%02X"):format(a) end
+  if not c then return ("\\u{%X}"):format((a - 0xC0) * 64 + b - 0x80) end
+  return ("\\u{%X}"):format((a - 0xE0) * 4096 + (b - 0x80) * 64 + c - 0x80)
+end
+
+local LEAST = { 0, 0x80, 0x800, 0x10000 } -- code points that need as many bytes
+
+-- The code point of a whole, valid UTF-8 character; nil of anything else.
+local function code_point(character)
+  local lead, size = character:byte(), #character
+  if size == 1 then return lead < 0x80 and lead or nil end
+  if size > 4 or lead < 0xC0 or size ~= (lead < 0xE0 and 2 or lead < 0xF0 and 3 or lead < 0xF8 and 4 or 0) then return nil end
+  local point = lead - (size == 2 and 0xC0 or size == 3 and 0xE0 or 0xF0)
+  for i = 2, size do point = point * 64 + character:byte(i) - 0x80 end
+  local valid = point >= LEAST[size] and point < 0x110000 and not (point >= 0xD800 and point < 0xE000)
+  return valid and point or nil
+end
+
+-- Bytes that are not UTF-8, which only names of files may have.
+local function spell_invalid(bytes)
+  return (bytes:gsub("[\192-\255]?[\128-\191]*", function(character)
+    if character ~= "" and not code_point(character) then return (character:gsub(".", spell_out)) end
+  end))
+end
+
+--- Valid UTF-8 on one line, and nothing in it that a terminal would obey.
+---@param text string
+---@return string
+function words.printable(text)
+  return (text:gsub("[\128-\255]+", spell_invalid):gsub("%c", spell_out):gsub("\194[\128-\159]", spell_out)
+    :gsub("\226\128[\168-\174]", spell_out):gsub("\226\129[\166-\169]", spell_out))
+end
+
+-- Ranges of what takes two columns of a terminal: East Asian scripts and pictures; and none: marks upon the letter before.
+local WIDE = { 0x1100, 0x115F, 0x2E80, 0xA4CF, 0xAC00, 0xD7A3, 0xF900, 0xFAFF, 0xFE30, 0xFE6F, 0xFF00, 0xFF60, 0xFFE0, 0xFFE6,
+  0x1F000, 0x1FAFF, 0x20000, 0x3FFFD }
+local NARROW = { 0x300, 0x36F, 0x483, 0x489, 0x591, 0x5BD, 0x610, 0x61A, 0x64B, 0x65F, 0xE31, 0xE31, 0xE34, 0xE3A,
+  0x1AB0, 0x1AFF, 0x1DC0, 0x1DFF, 0x200B, 0x200F, 0x20D0, 0x20FF, 0xFE00, 0xFE0F, 0xFE20, 0xFE2F }
+
+local function is_among(point, ranges)
+  for i = 1, #ranges, 2 do
+    if point >= ranges[i] and point <= ranges[i + 1] then return true end
+  end
+  return false
+end
+
+local function columns_of(character)
+  local point = #character > 1 and code_point(character)
+  if not point then return 1 end
+  return is_among(point, WIDE) and 2 or is_among(point, NARROW) and 0 or 1
+end
+
+local CHARACTER = "[^\128-\191][\128-\191]*"
+
+--- Columns of a terminal that a text takes.
+---@param text string
+---@return integer
+function words.width(text)
+  if not text:find "[\128-\255]" then return #text end
+  local width = 0
+  for character in text:gmatch(CHARACTER) do width = width + columns_of(character) end
+  return width
+end
+
+--- The longest head of a text that is no wider than that, and what comes behind it.
+---@param text string
+---@param most integer columns
+---@return string head, string tail
+function words.split(text, most)
+  local width, at = 0, 1
+  for character in text:gmatch(CHARACTER) do
+    width = width + columns_of(character)
+    if width > most then break end
+    at = at + #character
+  end
+  return text:sub(1, at - 1), text:sub(at)
+end
+
+-- The longest tail of a text that is no wider than that.
+local function tail(text, most)
+  local _, rest = words.split(text, words.width(text) - most)
+  while words.width(rest) > most do rest = rest:gsub("^" .. CHARACTER, "") end -- half of a wide character is in the way
+  return rest
+end
+
+--- A text that is too wide with something cut out of its middle: beginnings and ends are what tells names apart.
+---@param text string
+---@param most integer columns
+---@return string
+function words.shorten(text, most)
+  if words.width(text) <= most then return text end
+  local behind = math.floor((most - 1) / 2)
+  return (words.split(text, most - 1 - behind)) .. "…" .. tail(text, behind)
+end
+
+--- A value of a dimension.
+---@param value string|number|boolean
+---@return string
+function words.name(value)
+  if type(value) == "number" then return core.number_text(value) end
+  if value == "" then return '""' end
+  return words.printable(tostring(value))
+end
+
+-- ---- figures --------------------------------------------------------------------------------------------------------
+
+local function separated(digits)
+  repeat
+    local changed
+    digits, changed = digits:gsub("^(-?%d+)(%d%d%d)", "%1,%2")
+  until changed == 0
+  return digits
+end
+
+---@param value number
+---@return string
+function words.count(value)
+  return separated(("%.0f"):format(value))
+end
+
+--- "1 line", "2 lines"
+---@param n number
+---@param one string
+---@param many string
+---@return string
+function words.plural(n, one, many)
+  return words.count(n) .. " " .. (n == 1 and one or many)
+end
+
+-- The error of a quantile is up to 1/128, so more digits would say nothing.
+---@param value number
+---@return string
+function words.ms(value)
+  return value >= 10 and words.count(value) or ("%.1f"):format(value)
+end
+
+-- The number after the one in these digits.
+local function successor(digits)
+  local head, nines = digits:match "^(.-)(9*)$"
+  if head == "" then return "1" .. ("0"):rep(#nines) end
+  return head:sub(1, -2) .. string.char(head:byte(-1) + 1) .. ("0"):rep(#nines)
+end
+
+local function rounds_up(dropped, last_kept)
+  if dropped == "5" then return last_kept % 2 == 1 end -- exact amounts have no needless zeros
+  return dropped:find "^[5-9]" ~= nil
+end
+
+-- An exact amount, rounded half-even: sign, digits before the point, as many as `places` after it.
+local function rounded(exact, places)
+  local sign, whole, fraction = exact:match "^(-?)(%d+)%.?(%d*)$"
+  local digits = whole .. (fraction .. ("0"):rep(places)):sub(1, places)
+  if rounds_up(fraction:sub(places + 1), digits:byte(-1)) then digits = successor(digits) end
+  return sign, digits:sub(1, -places - 1), digits:sub(-places)
+end
+
+local FINEST = 6 -- places of an amount that are shown
+
+--- As many places for all amounts of a column as the one that needs most, two at least and six at most.
+---@param rows openrouter.Row[]
+---@param name string
+---@return integer
+function words.places(rows, name)
+  local most = 2
+  for _, row in ipairs(rows) do
+    if row.exact[name] then
+      local _, _, fraction = rounded(row.exact[name], FINEST)
+      most = math.max(most, #fraction:gsub("0+$", ""))
+    end
+  end
+  return most
+end
+
+--- An amount, rounded half-even; "<0.01" is too small to be shown, but not nothing.
+---@param exact string
+---@param shown integer places
+---@param finest? integer places it is rounded to, and the others are known to be zeros; by default those that are shown
+---@return string
+function words.money(exact, shown, finest)
+  finest = finest or shown
+  local sign, whole, fraction = rounded(exact, finest)
+  if exact:find "[1-9]" and not (whole .. fraction):find "[1-9]" then
+    return (sign == "" and "<0." or ">-0.") .. ("0"):rep(finest - 1) .. "1"
+  end
+  return sign .. separated(whole) .. "." .. fraction:sub(1, shown)
+end
+
+--- a + b, exactly; nil out of the range of money (1.7e11 USD). Where one is nil, the other one.
+---@param a string?
+---@param b string?
+---@return string?
+function words.sum(a, b)
+  if not a or not b then return a or b end
+  return core.difference(a, core.difference("0", b))
+end
+
+-- The cells of a report's measures by their unit.
+local CELLS = { count = words.count, tokens = words.count, ms = words.ms }
+
+--- What to show of a measure: a function of a row; "-" where there is no value.
+---@param measure openrouter.Measure
+---@param rows openrouter.Row[] of the whole column: all its amounts have as many places
+---@return fun(row: openrouter.Row): string
+function words.cells(measure, rows)
+  local name = measure.name
+  local places = measure.unit == "USD" and words.places(rows, name)
+  return function(row)
+    if row[name] == nil then return "-" end
+    if places then return words.money(row.exact[name], places, FINEST) end
+    return CELLS[measure.unit](row[name])
+  end
+end
+
+--- The rows of a report and its total; without dimensions the only row is the total.
+---@param view openrouter.ReportView
+---@return openrouter.Row[]
+function words.all_rows(view)
+  local rows = {}
+  if #view.dimensions > 0 then
+    for i, row in ipairs(view.rows) do rows[i] = row end
+  end
+  rows[#rows + 1] = view.total
+  return rows
+end
+
+-- ---- sentences ------------------------------------------------------------------------------------------------------
+
+--- What time a report is about; nil where it does not say.
+---@param period? { since: string?, until: string?, tz: string, first: string?, last: string? }
+---@return string?
+function words.period(period)
+  if not period then return nil end
+  local parts, upto = {}, period["until"]
+  if period.since then parts[#parts + 1] = "since " .. words.printable(period.since) end
+  if upto then parts[#parts + 1] = "until " .. words.printable(upto) end
+  if period.first then
+    parts[#parts + 1] = ("records from %s to %s"):format(words.printable(period.first), words.printable(period.last))
+  end
+  parts[#parts + 1] = "zone " .. words.printable(period.tz)
+  return "Period: " .. table.concat(parts, ", ") .. "."
+end
+
+local function conflict_text(conflicts)
+  if conflicts == 0 then return "." end
+  return ("; those of %s differ, and the one settled last counts."):format(words.plural(conflicts, "id", "ids"))
+end
+
+-- What the open ones cost, as far as the responses themselves said so.
+local function open_text(omitted)
+  local text = words.plural(omitted.pending, "generation is", "generations are") .. " still open, without a record"
+  local exact = omitted.exact and omitted.exact.instant_cost
+  local unknown = omitted.instant_unknown or 0
+  if not exact then return text .. (omitted.instant_unknown and "; what they cost is not known." or ".") end
+  text = ("%s; by their responses they cost %s USD"):format(text, (words.money(exact, FINEST):gsub("(%.%d%d%d-)0+$", "%1")))
+  if unknown == 0 then return text .. "." end
+  return ("%s, but %s not say."):format(text, words.plural(unknown, "of them does", "of them do"))
+end
+
+--- What is not in the figures: sentences, of which there is always one; and the first of the skipped lines, which belong
+--- to the last sentence.
+---@param omitted openrouter.Omitted
+---@return string[] sentences, string[] notes
+function words.omitted(omitted)
+  local lines, notes, plural = {}, {}, words.plural
+  local function say(n, text)
+    if n > 0 then lines[#lines + 1] = text end
+  end
+  say(omitted.pending, open_text(omitted))
+  say(omitted.failed, plural(omitted.failed, "generation has", "generations have") .. " no record, because the lookup failed.")
+  say(omitted.unpriced, plural(omitted.unpriced, "generation has", "generations have")
+    .. " no known price: counted, but in no sum of spend.")
+  say(omitted.duplicates, plural(omitted.duplicates, "repeated record is", "repeated records are") .. " not counted again"
+    .. conflict_text(omitted.conflicts))
+  say(omitted.filtered, plural(omitted.filtered, "generation is", "generations are")
+    .. " not of those asked for (since, until, where).")
+  say(omitted.undated, plural(omitted.undated, "generation has", "generations have")
+    .. " no time of creation, and may be outside of since and until: not counted.")
+  say(omitted.skipped, plural(omitted.skipped, "line or record was", "lines or records were") .. " skipped:")
+  if #lines == 0 then lines[1] = "Nothing is left out." end
+  for i, note in ipairs(omitted.lines) do
+    local place = note.file and ("%s:%d: "):format(words.printable(note.file), note.line) or ""
+    notes[i] = place .. words.printable(note.reason)
+  end
+  if omitted.skipped > #notes then notes[#notes + 1] = ("and %s more"):format(words.count(omitted.skipped - #notes)) end
+  return lines, notes
+end
+
+return words

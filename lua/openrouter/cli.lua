@@ -6,7 +6,7 @@ local tools = require "openrouter.commands.tools"
 
 local cli = {}
 
-local NAMES = { "get", "fetch", "report", "diff", "settle" } -- in the order of --help
+local NAMES = { "get", "fetch", "report", "diff", "check", "settle" } -- in the order of --help
 
 local commands = {}
 for _, name in ipairs(NAMES) do commands[name] = require("openrouter.commands." .. name) end
@@ -14,7 +14,8 @@ for _, name in ipairs(NAMES) do commands[name] = require("openrouter.commands." 
 local function make_parser()
   local parser = argparse("openrouter-cost", "What requests through OpenRouter cost, from their generation records.",
     "The key is read from $OPENROUTER_API_KEY, the server from $OPENROUTER_BASE_URL where it is set.\n"
-    .. "Exit status: 0 done, 1 failure, 2 usage, 3 incomplete, 4 key or credits, 130 interrupted.")
+    .. "Exit status: 0 done, 1 failure, 2 usage, 3 incomplete, 4 key or credits, 8 a check found something,\n"
+    .. "130 interrupted.")
   parser:command_target "command"
   parser:require_command(true)
   parser:flag("--version", "Show the version."):action(function()

@@ -5,7 +5,7 @@ local nearest = require "openrouter.nearest"
 local openrouter = require "openrouter"
 local progress = require "openrouter.progress"
 
-local tools = { OK = 0, FAILURE = 1, USAGE = 2, INCOMPLETE = 3, KEY_TROUBLE = 4, INTERRUPTED = 130 }
+local tools = { OK = 0, FAILURE = 1, USAGE = 2, INCOMPLETE = 3, KEY_TROUBLE = 4, TRIPPED = 8, INTERRUPTED = 130 }
 
 local KEY_KINDS = { auth = true, payment = true, no_key = true }
 

@@ -1,21 +1,29 @@
 --- The command openrouter-cost: its parser, and what becomes of errors. Each command is a file of commands/.
 local argparse = require "argparse"
 local core = require "openrouter.core"
+local errors = require "openrouter.errors"
+local nearest = require "openrouter.nearest"
 local openrouter = require "openrouter"
 local tools = require "openrouter.commands.tools"
 
 local cli = {}
 
-local NAMES = { "get", "fetch", "report", "diff", "check", "settle" } -- in the order of --help
+local NAMES = { "get", "fetch", "report", "diff", "check", "settle", "completion", "man" } -- in the order of --help
 
 local commands = {}
 for _, name in ipairs(NAMES) do commands[name] = require("openrouter.commands." .. name) end
 
+local function describe_statuses()
+  local words = {}
+  for i, status in ipairs(tools.STATUSES) do words[i] = ("  %-4d %s"):format(status[1], status[2]) end
+  return "Exit status:\n" .. table.concat(words, "\n")
+end
+
 local function make_parser()
   local parser = argparse("openrouter-cost", "What requests through OpenRouter cost, from their generation records.",
-    "The key is read from $OPENROUTER_API_KEY, the server from $OPENROUTER_BASE_URL where it is set.\n"
-    .. "Exit status: 0 done, 1 failure, 2 usage, 3 incomplete, 4 key or credits, 8 a check found something,\n"
-    .. "130 interrupted.")
+    "The key is read from $OPENROUTER_API_KEY, the server from $OPENROUTER_BASE_URL where it is set. `openrouter-cost COMMAND "
+    .. "--help` has examples.\n\n" .. describe_statuses())
+  parser:help_max_width(80)
   parser:command_target "command"
   parser:require_command(true)
   parser:flag("--version", "Show the version."):action(function()
@@ -27,10 +35,40 @@ local function make_parser()
   return parser
 end
 
+local function names_of(elements, names)
+  for _, element in ipairs(elements) do
+    for _, name in ipairs(element._aliases) do names[#names + 1] = name end
+  end
+  return names
+end
+
+-- The command that was meant, as far as it was told; else the whole.
+local function command_of(parser, arguments)
+  for _, argument in ipairs(arguments) do
+    for _, of in ipairs(parser._commands) do
+      if of._name == argument then return of end
+    end
+  end
+  return parser
+end
+
+-- What is wrong with a command line, what was probably meant, and where to look.
+local function explain(parser, message, arguments)
+  local of = command_of(parser, arguments)
+  local what, name = message:match "^unknown (%a+) '(.-)'"
+  local help = of == parser and "openrouter-cost --help" or ("openrouter-cost %s --help"):format(of._name)
+  if what ~= "option" and what ~= "command" then return ("%s (%s)"):format(errors.printable(message), help) end
+  local known = what == "command" and names_of(parser._commands, {}) or names_of(of._options, names_of(parser._options, {}))
+  local near = nearest(name, known)
+  return ("unknown %s '%s'%s (%s)"):format(what, errors.printable(name), near and ("; did you mean '%s'?"):format(near) or "",
+    help)
+end
+
 local function run(arguments)
-  local ok, args = make_parser():pparse(arguments)
+  local parser = make_parser()
+  local ok, args = parser:pparse(arguments)
   if not ok then
-    tools.say("%s (openrouter-cost --help)", args)
+    tools.say("%s", explain(parser, args, arguments))
     return tools.USAGE
   end
   local command = commands[args.command]
@@ -38,7 +76,7 @@ local function run(arguments)
   for _, path in ipairs(args.file or {}) do
     if path == "-" and core.is_terminal(0) then tools.say "reading standard input, until its end (Ctrl-D)" end
   end
-  return command.run(args)
+  return command.run(args, parser)
 end
 
 local function on_error(message)

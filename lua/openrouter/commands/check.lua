@@ -22,12 +22,18 @@ end
 function command.add(parser)
   local of_check = parser:command("check", "Find what somebody should look at: records without a price, costs that are not what "
     .. "the response said, bills of own provider keys that are unknown, hours that cost too much.")
+    :summary "Find what somebody should look at, for jobs: exit status 8."
   of_check:argument("file", "Ledgers, or directories of openrouter.nginx."):args "+"
   of_check:option("--max-per-hour", "The limit of what an hour may cost."):argname "<usd>":convert(amount)
   of_check:option("--max-drift", "By how much the cost may differ from what the response said (0).")
     :argname "<percent>":convert(percent)
   ledgers.add_options(of_check, true)
   tools.choice(of_check:option("--format", "text or json.", "text"), "format", { "text", "json" })
+  tools.epilog(of_check, "The exit status is 8 when there is something, 3 when ids have no record or lines were skipped.", {
+    "openrouter-cost check costs.jsonl",
+    "openrouter-cost check /var/log/nginx/openrouter --since 24h --max-per-hour 5",
+    "openrouter-cost check costs.jsonl --max-drift 0.1 --format json",
+  })
 end
 
 function command.run(args)

@@ -17,10 +17,18 @@ function command.add(parser)
   of_diff:argument("b", "The other one.")
   of_diff:argument("file", "The ledgers that both periods are of."):args "*"
   of_diff:option("--by", "Dimensions whose values are compared, such as model or external_user.", "model")
-  of_diff:option("--measures", "What is compared.", "generations,spend,native_tokens_prompt,native_tokens_completion,latency_p50")
+  of_diff:option("--measures", "What is compared, such as spend,latency_p95. By default generations, spend, native "
+    .. "tokens and latency_p50.",
+    "generations,spend,native_tokens_prompt,native_tokens_completion,latency_p50"):show_default(false)
   ledgers.add_options(of_diff, false)
   tools.choice(of_diff:option("--format", "text or json.", "text"), "format", FORMATS)
-  of_diff:option("-o --output", "Write to this file.")
+  of_diff:option("-o --output", "Write to this file."):argname "<file>"
+  tools.epilog(of_diff, "The greatest change of spend comes first. What is only in one of them is new or gone.", {
+    "openrouter-cost diff 2026-10 2026-11 costs.jsonl",
+    "openrouter-cost diff 2026-W44 2026-W45 costs.jsonl --by external_user",
+    "openrouter-cost diff 14d..7d 7d.. costs.jsonl --measures spend,latency_p95",
+    "openrouter-cost diff before.jsonl after.jsonl --format json",
+  })
 end
 
 -- What each side is: { name =, paths =, options = }; nil when something is wrong, which has been said then.

@@ -88,10 +88,14 @@ local function run_fetch(client, ids, writer, path, problems)
 end
 
 function command.add(parser)
-  local of_fetch = parser:command("fetch", "Fetch the records of all ids found in files into a ledger.",
-    "Run it again to go on where it stopped: ids in the ledger are not asked for again.")
+  local of_fetch = parser:command("fetch", "Fetch the records of all ids found in files into a ledger.")
   of_fetch:argument("file", "Any text with generation ids in it; - or nothing is standard input."):args "*"
-  of_fetch:option("--ledger", "Where the records go.", "./openrouter.jsonl")
+  of_fetch:option("--ledger", "Where the records go.", "./openrouter.jsonl"):argname "<file>"
+  tools.epilog(of_fetch, "Run it again to go on where it stopped: ids in the ledger are not asked for again.", {
+    "openrouter-cost fetch app.log",
+    "openrouter-cost fetch app.log --ledger costs.jsonl",
+    "zcat app.log.*.gz | openrouter-cost fetch --ledger costs.jsonl",
+  })
 end
 
 function command.run(args)

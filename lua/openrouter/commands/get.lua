@@ -56,6 +56,11 @@ function command.add(parser)
   of_get:option("--wait", "Seconds during which a missing record means \"not written yet\" (10; 0 for old ids).")
     :convert(non_negative)
   of_get:flag("--json", "As JSON, exactly as the server spelt it, one a line.")
+  tools.epilog(of_get, nil, {
+    "openrouter-cost get gen-1771967973-0hZ8J5kY7qLMOKbPx0u3",
+    "openrouter-cost get --wait 60 gen-1771967973-0hZ8J5kY7qLMOKbPx0u3",
+    "openrouter-cost get --json gen-1 gen-2 | jq .total_cost",
+  })
 end
 
 function command.run(args)

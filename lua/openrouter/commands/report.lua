@@ -12,8 +12,16 @@ function command.add(parser)
   of_report:option("--by", "Dimensions, such as model,day or external_user.", "model")
   ledgers.add_options(of_report, true)
   of_report:option("--measures", "Columns, such as generations,spend,latency_p95 (docs/reports.md).")
-  tools.choice(of_report:option("--format", table.concat(report.formats, ", ") .. ".", "text"), "format", report.formats)
-  of_report:option("-o --output", "Write to this file.")
+  local formats = table.concat(report.formats, ", "):gsub(", (%w+)$", " or %1.")
+  tools.choice(of_report:option("--format", formats, "text"), "format", report.formats)
+  of_report:option("-o --output", "Write to this file."):argname "<file>"
+  tools.epilog(of_report, "It ends with what is not in the figures. docs/reports.md has all dimensions and measures.", {
+    "openrouter-cost report costs.jsonl",
+    "openrouter-cost report costs.jsonl --by day --since 7d --tz Europe/Berlin",
+    "openrouter-cost report /var/log/nginx/openrouter --by context.user,model",
+    "openrouter-cost report costs.jsonl --where model=openai/gpt-5 -o gpt.txt",
+    "zcat costs-2026.jsonl.gz | openrouter-cost report - --by month",
+  })
 end
 
 function command.run(args)

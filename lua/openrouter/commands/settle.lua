@@ -129,12 +129,17 @@ local function settle_adopted(run, args)
 end
 
 function command.add(parser)
-  local of_settle = parser:command("settle", "Fetch what nginx's workers left open.",
-    "The key NAME is $OPENROUTER_API_KEY_<NAME>, or the first line of the file NAME in the directory of --keys.\n"
-    .. "It may run while nginx does: what a living worker holds is not touched.")
+  local of_settle = parser:command("settle", "Fetch what nginx's workers left open.")
   of_settle:argument("dir", "What openrouter.nginx has as `dir`.")
   of_settle:flag("--retry-failed", "Ask once more for what failed.")
   of_settle:option("--keys", "Directory of files with a key each, of mode 0600 (DIR/keys).")
+    :argname "<directory>"
+  tools.epilog(of_settle, "The key NAME is $OPENROUTER_API_KEY_<NAME>, or the first line of the file NAME in the directory of "
+    .. "--keys. It may run while nginx does: what a living worker holds is not touched.", {
+    "openrouter-cost settle /var/log/nginx/openrouter",
+    "openrouter-cost settle /var/log/nginx/openrouter --retry-failed",
+    "openrouter-cost settle /var/log/nginx/openrouter --keys /etc/openrouter",
+  })
 end
 
 function command.run(args)

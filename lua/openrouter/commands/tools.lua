@@ -115,6 +115,43 @@ function tools.look(path)
   return { width = columns, color = not is_set "NO_COLOR" and os.getenv "TERM" ~= "dumb" }
 end
 
+-- ---- what commands say of themselves --------------------------------------------------------------------------------
+
+tools.ABOUT = "What requests through OpenRouter cost is told by their generation records. This command fetches records, keeps "
+  .. "them in ledgers, which are files of JSON Lines, and adds them up exactly. Results go to standard output, messages and "
+  .. "progress to standard error. No key is ever printed, or taken as an argument."
+
+tools.STATUSES = {
+  { tools.OK, "Done." },
+  { tools.FAILURE, "Something failed, and has been told." },
+  { tools.USAGE, "The command line is wrong." },
+  { tools.INCOMPLETE, "Done, but ids have no record, or lines were skipped." },
+  { tools.KEY_TROUBLE, "The key is missing or refused, or its account is out of credits." },
+  { tools.TRIPPED, "A check found something." },
+  { tools.INTERRUPTED, "Interrupted, by Ctrl-C. It is safe to run the command again." },
+}
+
+tools.ENVIRONMENT = {
+  { "OPENROUTER_API_KEY", "The key that records are fetched with." },
+  { "OPENROUTER_API_KEY_<NAME>", "The key NAME of a ledger of openrouter.nginx, for settle." },
+  { "OPENROUTER_BASE_URL", "Where the API is, if not at https://openrouter.ai/api/v1." },
+  { "COLUMNS", "How wide the terminal is, if it is not to be asked." },
+  { "NO_COLOR", "If it is not empty, there are no colors." },
+  { "TZDIR", "Where the time zone database is, if not in /usr/share/zoneinfo." },
+}
+
+--- What there is to say of a command behind its options, for its help and for the manual page.
+---@type table<table, { text: string?, examples: string[] }>
+tools.notes = setmetatable({}, { __mode = "k" })
+
+---@param command table of argparse
+---@param text string?
+---@param examples string[] command lines
+function tools.epilog(command, text, examples)
+  tools.notes[command] = { text = text, examples = examples }
+  command:epilog((text and text .. "\n\n" or "") .. "Examples:\n  " .. table.concat(examples, "\n  "))
+end
+
 -- What options and arguments take, for completion and the man page. argparse's own `choices` suggest nothing.
 tools.choices = setmetatable({}, { __mode = "k" })
 

@@ -3,6 +3,8 @@ local tools = require "openrouter.commands.tools"
 
 local command = {}
 
+local DATE = "2026-11-30" -- when the commands last changed: not that of a build, so that two builds are the same
+
 function command.add(parser)
   local of_man = parser:command("man", "Write the manual page.")
   tools.epilog(of_man, nil, { "openrouter-cost man | man -l -" })
@@ -76,7 +78,7 @@ local function add_command(page, of)
 end
 
 function command.run(_, parser)
-  local page = { '.TH OPENROUTER\\-COST 1 "" "lua\\-openrouter" "User Commands"' }
+  local page = { '.TH OPENROUTER\\-COST 1 "' .. DATE .. '" "lua\\-openrouter" "User Commands"' }
   page[#page + 1] = ".SH NAME\nopenrouter\\-cost \\- " .. plain((parser._description:gsub("%.$", "")))
   page[#page + 1] = ".SH SYNOPSIS\n" .. bold "openrouter-cost" .. " " .. italic "command" .. " [" .. italic "argument" .. " ...]"
   page[#page + 1] = ".SH DESCRIPTION\n" .. prose(tools.ABOUT)

@@ -126,6 +126,13 @@ describe("check", function()
       assert.same({ "gen-1", "gen-10" }, { result.byok.examples[1].id, result.byok.examples[10].id })
     end)
 
+    it("says that compressed files are not looked at, even where reports read them", function()
+      local path = directory .. "/a.gz"
+      assert.equal(0, (shell.run(("echo '{\"total_cost\":1}' | gzip >%s"):format(path))))
+      local omitted = ledgers(path).omitted
+      assert.is_true(omitted.skipped >= 1)
+    end)
+
     it("says what is wrong with options and files", function()
       local function wrong(options, words) assert.error_matches(function() check.ledgers({}, options) end, words, 1, true) end
       wrong({ max_drfit = 1 }, "unknown option 'max_drfit'; did you mean 'max_drift'?")

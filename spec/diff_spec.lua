@@ -70,6 +70,13 @@ describe("diff.compare", function()
     assert.equal(1, #compare({ row("a", 1) }, { row("a", 2) }, {}))
   end)
 
+  it("has no change of times", function()
+    local function of(time) return { { model = "a", first = time, exact = {} } } end
+    local first = { name = "first", unit = "time" }
+    local rows = diff.compare(of "2026-10-01T00:00:00Z", of "2026-11-01T00:00:00Z", { "model" }, { first })
+    assert.same({ {}, "2026-11-01T00:00:00Z" }, { rows[1].change, rows[1].b.first })
+  end)
+
   it("tells values of different types apart", function()
     local dimensions = { "app_id", "user" }
     local function of(app, user) return { app_id = app, user = user, generations = 1, exact = {} } end

@@ -91,6 +91,14 @@ describe("records", function()
     assert.same({ 1, directory .. "/ledger.jsonl-20261001.gz: compressed" }, { all.skipped, all.lines[1].reason })
   end)
 
+  it("are not in compressed files, which are named whatever they are called", function()
+    for _, magic in ipairs { "\31\139\8\0", "\2537zXZ\0", "\40\181\47\253\0", "BZh9" } do
+      local path = file("a", magic .. "\n\n")
+      local places, all = walk { path, file("b", settled "gen-1") }
+      assert.same({ { "gen-1 b:1" }, 1, { reason = path .. ": compressed" } }, { places, all.skipped, all.lines[1] })
+    end
+  end)
+
   it("of a directory are all there when the ledger is rotated meanwhile", function()
     file("ledger.jsonl", settled "gen-1")
     file("ledger.jsonl.1", settled "gen-2")

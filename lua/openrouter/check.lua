@@ -120,7 +120,7 @@ local function find_all(paths, filters, most)
       found[key] = kinds and passes(gen, filters) and { id = id, file = file, line = number, order = order, kinds = kinds } or nil
     end
   end
-  return found, all.err
+  return found, all.err, all
 end
 
 local function in_order(found)
@@ -219,9 +219,12 @@ function check.ledgers(paths, options)
     local ok, err = r[core.file_status(path) == "directory" and "add_directory" or "add_file"](r, path)
     if not ok then return nil, err end
   end
-  local found, err = find_all(paths, filters, options.max_drift or 0)
+  local found, err, all = find_all(paths, filters, options.max_drift or 0)
   if err then return nil, err end
   local list, result = in_order(found), { omitted = r:omitted(), generations = r:total().generations, tripped = false }
+  if all.skipped > result.omitted.skipped then -- compressed files, which the report may have read
+    result.omitted.skipped, result.omitted.lines = all.skipped, all.lines
+  end
   for _, kind in ipairs { "unpriced", "drift", "byok" } do result[kind] = pick(list, kind) end
   result.unpriced.count = result.omitted.unpriced
   result.hours = find_hours(r, options.max_per_hour)

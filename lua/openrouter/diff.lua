@@ -7,7 +7,7 @@ local diff = {}
 ---@field key table<string, string|number|boolean> its value in each dimension
 ---@field a? openrouter.Row nil: this is only in the second report
 ---@field b? openrouter.Row nil: this is only in the first one
----@field change table<string, number> by measure, b less a; nil where either has no value, as unknown is not 0
+---@field change table<string, number> by measure, b less a; nil where either has no value, as unknown is not 0, or is a time
 ---@field exact table<string, string> the same of measures in USD, to the last digit
 ---@field percent table<string, number> the change in percent of a; nil where a is 0 or unknown, too
 
@@ -33,7 +33,7 @@ end
 local function compare_measure(row, measure)
   local name = measure.name
   local a, b = row.a[name], row.b[name]
-  if a == nil or b == nil then return end
+  if type(a) ~= "number" or type(b) ~= "number" then return end -- unknown, or a time
   local change = b - a
   if measure.unit == "USD" then
     row.exact[name] = decimal.subtract(row.b.exact[name], row.a.exact[name])
@@ -66,7 +66,7 @@ local function weight_of(row, measure)
     return amount and decimal.absolute(amount)
   end
   local value = whole and side[name] or row.change[name]
-  return value and math.abs(value)
+  return type(value) == "number" and math.abs(value) or nil
 end
 
 -- The greatest first, and what has none last.

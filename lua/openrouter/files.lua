@@ -4,27 +4,35 @@ local errors = require "openrouter.errors"
 
 local files = {}
 
-local COMPRESSED = { gz = true, xz = true, zst = true, bz2 = true }
-
-local function of_ledger(name)
-  return name:find "^ledger[.-]" and name:find("jsonl", 1, true)
-end
-
-local function is_compressed(name)
-  return COMPRESSED[name:match "%.(%w+)$"]
-end
-
---- `ledger.jsonl`, and what it was rotated to.
+--- `ledger.jsonl`, and what it was rotated to, compressed or not.
 ---@param name string
 ---@return any truth
 function files.is_ledger(name)
-  return of_ledger(name) and not is_compressed(name)
+  return name:find "^ledger[.-]" and name:find("jsonl", 1, true)
 end
 
+local ENDINGS = { gz = true, xz = true, zst = true, bz2 = true }
+
+--- Whether a file is compressed, by its name.
 ---@param name string
 ---@return any truth
-function files.is_compressed_ledger(name)
-  return of_ledger(name) and is_compressed(name)
+function files.is_compressed(name)
+  return ENDINGS[name:match "%.(%w+)$"]
+end
+
+local BEGINNINGS = { "\31\139", "\2537zXZ", "\40\181\47\253", "BZh" } -- gzip, xz, zstd, bzip2
+
+--- Whether a file is compressed, by what it begins with.
+---@param path string
+---@return boolean
+function files.is_packed(path)
+  local file = core.file_status(path) == "file" and io.open(path, "rb")
+  local begin = file and file:read(5) or ""
+  if file then file:close() end
+  for _, magic in ipairs(BEGINNINGS) do
+    if begin:sub(1, #magic) == magic then return true end
+  end
+  return false
 end
 
 --- Of the directory `pending`.

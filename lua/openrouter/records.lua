@@ -7,7 +7,7 @@ local generation = require "openrouter.generation"
 local MAX_NOTES = 10 -- skipped lines that are told one by one; all are counted
 
 ---@class openrouter.Records an iterator, and what it had to leave out so far
----@field skipped integer lines (and compressed files of a directory) that could not be used
+---@field skipped integer lines, and compressed files, that could not be used
 ---@field lines { file: string?, line: integer?, reason: string }[] the first ten of them
 ---@field err? openrouter.Error why it ended before everything was read
 local Records = {}
@@ -27,8 +27,6 @@ local function directory_paths(self, directory)
     names, err = files.fresh_names(directory, files.is_ledger, seen)
     for _, name in ipairs(names or {}) do coroutine.yield(directory .. "/" .. name, true) end
   until not names or #names == 0
-  if names then names, err = files.fresh_names(directory, files.is_compressed_ledger, {}) end
-  for _, name in ipairs(names or {}) do skip(self, ("%s/%s: compressed"):format(directory, name)) end
   self.err = err
 end
 
@@ -49,12 +47,14 @@ local function next_file(self)
   while not self.err do
     local path, may_miss = self.next_path()
     if not path then return false end
-    local lines, why, what = core.lines(path)
+    local lines, why, what
+    if files.is_packed(path) then skip(self, path .. ": compressed")
+    else lines, why, what = core.lines(path) end
     if lines then
       self.read, self.file = lines, path
       return true
     end
-    if not (may_miss and what == "missing") then self.err = errors.new("io", why) end
+    if why and not (may_miss and what == "missing") then self.err = errors.new("io", why) end
   end
   return false
 end

@@ -407,6 +407,14 @@ local function add_open_line(self, path, line, number, whole)
   return 0
 end
 
+local function is_ledger(name)
+  return files.is_ledger(name) and not files.is_compressed(name)
+end
+
+local function is_compressed_ledger(name)
+  return files.is_ledger(name) and files.is_compressed(name)
+end
+
 -- Add the files of this kind; returns how many records and files that was. They may be removed meanwhile, or renamed, and come
 -- up under another name then.
 local function add_files(self, directory, is_one, add)
@@ -433,9 +441,9 @@ function Report:add_directory(path)
   -- what is open comes first: what is settled meanwhile is in the ledger by then
   local open, journals = add_files(self, path .. "/pending", files.is_journal, add_open_line)
   if not open then return nil, journals end
-  local records, ledgers = add_files(self, path, files.is_ledger, add_line)
+  local records, ledgers = add_files(self, path, is_ledger, add_line)
   if not records then return nil, ledgers end
-  local left_out, err = files.fresh_names(path, files.is_compressed_ledger, {})
+  local left_out, err = files.fresh_names(path, is_compressed_ledger, {})
   if not left_out then return nil, err end
   for _, name in ipairs(left_out) do skip(self, ("%s/%s: compressed"):format(path, name)) end
   if journals + ledgers + #left_out == 0 and not core.file_status(path .. "/pending") then

@@ -51,10 +51,10 @@ function ledgers.options(args, more)
 end
 
 -- A directory of openrouter.nginx.
-local function add_directory(r, path)
-  local records, left_out = r:add_directory(path)
+local function add_directory(r, path, options)
+  local records, left_out = r:add_directory(path, options)
   if not records then return nil, left_out end
-  if #left_out > 0 then
+  if left_out and #left_out > 0 then
     tools.say("left out, as they are compressed: %s; zcat hands them to `openrouter-cost report %s -` through a pipe",
       table.concat(left_out, ", "), path)
   end
@@ -68,9 +68,15 @@ local function show_progress()
   local bar
   return function(done, total)
     if not total or total < MUCH then return end -- nobody knows how much a pipe will bring
-    bar = bar or tools.bar(total, "MB", 1e6)
+    if not bar or bar.total ~= total then bar = tools.bar(total, "MB", 1e6) end -- a directory has many files
     bar:show(done)
   end
+end
+
+local function add_path(r, path)
+  local reading = { progress = show_progress() }
+  if core.file_status(path) == "directory" then return add_directory(r, path, reading) end
+  return r:add_file(path, reading)
 end
 
 --- A report over files and directories; nil and an error of kind "io".
@@ -80,9 +86,7 @@ end
 function ledgers.report(options, paths)
   local r = report.new(options)
   for _, path in ipairs(paths) do
-    local ok, err
-    if core.file_status(path) == "directory" then ok, err = add_directory(r, path)
-    else ok, err = r:add_file(path, { progress = show_progress() }) end
+    local ok, err = add_path(r, path)
     tools.clear()
     if not ok then return nil, err end
   end

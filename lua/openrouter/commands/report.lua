@@ -25,7 +25,7 @@ function command.add(parser)
 end
 
 function command.run(args)
-  local options = ledgers.options(args)
+  local options = ledgers.options(args, { page = args.format == "html" or nil })
   if not options then return tools.USAGE end
   local r, trouble = ledgers.report(options, args.file)
   if not r then return tools.fail(trouble) end

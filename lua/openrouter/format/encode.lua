@@ -49,7 +49,14 @@ local COUNTS = { "pending", "failed", "unpriced", "skipped", "duplicates", "conf
 ---@return string
 function encode.omitted(omitted)
   local lines = encode.list(omitted.lines, function(note) return encode.record(note, { "file", "line", "reason" }) end)
-  return (encode.record(omitted, COUNTS):gsub("}$", function() return ',"lines":' .. lines .. "}" end))
+  local members = {}
+  for _, name in ipairs(COUNTS) do members[#members + 1] = { name, encode.scalar(omitted[name]) } end
+  for _, name in ipairs { "changed", "instant_unknown", "instant_cost" } do
+    if omitted[name] then members[#members + 1] = { name, encode.scalar(omitted[name]) } end
+  end
+  if omitted.exact then members[#members + 1] = { "exact", encode.record(omitted.exact, { "instant_cost" }) } end
+  members[#members + 1] = { "lines", lines }
+  return encode.object(members)
 end
 
 return encode

@@ -76,7 +76,8 @@ local function run(arguments)
   for _, path in ipairs(args.file or {}) do
     if path == "-" and core.is_terminal(0) then tools.say "reading standard input, until its end (Ctrl-D)" end
   end
-  return command.run(args, parser)
+  tools.parser = parser
+  return command.run(args, tools)
 end
 
 local function on_error(message)

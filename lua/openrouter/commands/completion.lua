@@ -14,7 +14,8 @@ function command.add(parser)
   })
 end
 
-function command.run(args, parser)
+function command.run(args)
+  local parser = tools.parser
   for element, names in pairs(tools.choices) do element:choices(names) end
   tools.put(parser["get_" .. args.shell .. "_complete"](parser))
   return tools.OK

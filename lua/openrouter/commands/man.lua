@@ -68,7 +68,7 @@ end
 
 local function add_command(page, of)
   page[#page + 1] = ".SS " .. of._name .. "\n" .. usage(of) .. "\n.PP\n" .. prose(of._description)
-  local notes = tools.notes[of] or {}
+  local notes = tools.notes[of] or { text = of._epilog }
   if notes.text then page[#page + 1] = ".PP\n" .. prose(notes.text) end
   for _, argument in ipairs(of._arguments) do add_item(page, name_of_argument(argument), argument:_get_description()) end
   for _, option in ipairs(of._options) do
@@ -77,7 +77,8 @@ local function add_command(page, of)
   if notes.examples then add_examples(page, notes.examples) end
 end
 
-function command.run(_, parser)
+function command.run()
+  local parser = tools.parser
   local page = { '.TH OPENROUTER\\-COST 1 "' .. DATE .. '" "lua\\-openrouter" "User Commands"' }
   page[#page + 1] = ".SH NAME\nopenrouter\\-cost \\- " .. plain((parser._description:gsub("%.$", "")))
   page[#page + 1] = ".SH SYNOPSIS\n" .. bold "openrouter-cost" .. " " .. italic "command" .. " [" .. italic "argument" .. " ...]"

@@ -114,7 +114,7 @@ local function fetch_open(run)
   local total = run:plan()
   local bar = tools.bar(total, "ids")
   if total > 0 then bar:show(0) end
-  local ok, trouble = run:fetch(tools.retry_notice(), function(outcome) bar:show(outcome.done) end)
+  local ok, trouble = run:fetch(tools.on_event, function(outcome) bar:show(outcome.done) end)
   bar:clear()
   return ok, trouble
 end

@@ -1,4 +1,5 @@
---- What the commands of openrouter-cost share: exit statuses, and ways to speak. stdout is data, stderr is messages.
+--- What the commands of openrouter-cost share: exit statuses, and ways to speak. stdout is data, stderr is messages. Each command
+--- is a table with add(parser), which declares it, and run(args, tools), which returns its exit status.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local nearest = require "openrouter.nearest"
@@ -191,26 +192,25 @@ function tools.plural(n, one, many)
   return ("%s %s"):format(tools.count(n), n == 1 and one or many)
 end
 
+local told = {}
+
 --- A client's on_event: tell why ids are asked again, once for each kind of trouble.
----@return fun(event: table)
-function tools.retry_notice()
-  local told = {}
-  return function(event)
-    local err = event.err
-    if not event.delay or told[err.kind] then return end
-    told[err.kind] = true
-    if err.kind == "not_found" then
-      tools.say("%s is not written yet; asking again, and for others like it", err.id)
-    else
-      tools.say("%s; trying again, up to two minutes for each id", tostring(err))
-    end
+---@param event table
+function tools.on_event(event)
+  local err = event.err
+  if not event.delay or told[err.kind] then return end
+  told[err.kind] = true
+  if err.kind == "not_found" then
+    tools.say("%s is not written yet; asking again, and for others like it", err.id)
+  else
+    tools.say("%s; trying again, up to two minutes for each id", tostring(err))
   end
 end
 
 --- A client that tells why ids are asked again.
 ---@return openrouter.Client?, openrouter.Error?
 function tools.client()
-  return openrouter.client { on_event = tools.retry_notice() }
+  return openrouter.client { on_event = tools.on_event }
 end
 
 return tools

@@ -50,25 +50,27 @@ describe("on a terminal", function()
   end)
 
   describe("a bar", function()
-    -- A report whose files say that much of themselves while they are read.
-    local function read(total, elsewhere)
+    -- A report whose files have `size` bytes, a quarter of which is read after two seconds and then all of them.
+    local function read(size, elsewhere)
       return run(([[
-        local report = require "openrouter.report"
-        report.new = function()
+        local core, clock, size = require "openrouter.core", 100, %s
+        core.now = function() return clock end
+        require("openrouter.report").new = function()
           return { add_file = function(_, path, options)
-            options.progress(0, %s)
-            options.progress(%s, %s)
-            require("openrouter.commands.tools").say("read %%s", path)
+            clock = clock + 2
+            options.progress(5e7, size)
+            options.progress(size or 2e8, size)
+            require("openrouter.commands.tools").say("read " .. path)
             return 1
           end }
         end
-        assert(require("openrouter.commands.ledgers").report({}, { "a", "b" }))]]):format(total, total, total), nil, elsewhere)
+        assert(require("openrouter.commands.ledgers").report({}, { "a", "b" }))]]):format(size), nil, elsewhere)
     end
 
     it("shows how far long files are read, with rate and time left, and makes way for messages", function()
       local out = read(2e8)
-      assert.matches("\r%[%-+%]   0%%  0/200 MB  0 MB/s  %? left", out)
-      assert.matches("\r%[#+%] 100%%  200/200 MB  %d+ MB/s  0:00 left\27%[K\r\27%[Kopenrouter%-cost: read a\n", out)
+      assert.matches("\r%[######%-+%]  25%%  50/200 MB  25 MB/s  0:06 left", out)
+      assert.matches("\r%[#+%] 100%%  200/200 MB  100 MB/s  0:00 left\27%[K\r\27%[Kopenrouter%-cost: read a\n", out)
       assert.matches("openrouter%-cost: read b\n\r?\27?%[?K?$", out)
     end)
 
@@ -77,5 +79,21 @@ describe("on a terminal", function()
       assert.equal("openrouter-cost: read a\nopenrouter-cost: read b\n", read "nil")
       assert.equal("openrouter-cost: read a\nopenrouter-cost: read b\n", read(2e8, "2>&1 | cat"))
     end)
+  end)
+end)
+
+describe("a file of -o", function()
+  after_each(shell.clean)
+
+  it("stays as it was after Ctrl-C, and nothing is beside it", function()
+    local directory = shell.directory()
+    local path = shell.write(directory .. "/report.txt", "what was there\n")
+    local program = shell.write(directory .. "/program.lua", [[
+      os.rename = function() error("interrupted!", 0) end
+      os.exit(require("openrouter.cli").main(arg))]])
+    local status, out, err = shell.run(("%s %s report /dev/null -o %s"):format(os.getenv "LUA", program, path))
+    assert.same({ 130, "", "openrouter-cost: interrupted\n" }, { status, out, err })
+    assert.equal("what was there\n", shell.read(path))
+    assert.equal("program.lua\nreport.txt\n", select(2, shell.run("ls " .. directory)))
   end)
 end)

@@ -9,13 +9,14 @@ local BAR, EVERY = 24, 0.1 -- characters; seconds between two drawings
 ---@param total integer
 ---@param unit string what is counted, in the plural
 ---@param scale? number how many make one of `unit`, such as 1e6 for bytes in MB; 1 by default
-function progress.new(total, unit, scale)
+---@param start? number when it began, by core.now(); now by default
+function progress.new(total, unit, scale, start)
   return setmetatable({
     total = total,
     unit = unit,
     scale = scale,
     shown = core.is_terminal(2),
-    start = core.now(),
+    start = start or core.now(),
     next_draw = 0,
   }, progress)
 end

@@ -65,11 +65,12 @@ local MUCH = 1e7 -- bytes of a file whose reading is worth a bar
 
 -- A function that shows how far a file is read.
 local function show_progress()
-  local bar
+  local bar, start = nil, core.now()
   return function(done, total)
     if not total or total < MUCH then return end -- nobody knows how much a pipe will bring
-    if not bar or bar.total ~= total then bar = tools.bar(total, "MB", 1e6) end -- a directory has many files
+    bar = bar or tools.bar(total, "MB", 1e6, start)
     bar:show(done)
+    if done >= total then bar, start = nil, core.now() end -- a directory has more files
   end
 end
 

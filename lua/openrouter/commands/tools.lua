@@ -16,8 +16,9 @@ local bar -- on the terminal's last line, while something is going on
 ---@param total integer
 ---@param unit string what is counted, in the plural
 ---@param scale? number how many make one of `unit`; 1 by default
-function tools.bar(total, unit, scale)
-  bar = progress.new(total, unit, scale)
+---@param start? number when it began, by core.now(); now by default
+function tools.bar(total, unit, scale, start)
+  bar = progress.new(total, unit, scale, start)
   return bar
 end
 

@@ -82,6 +82,8 @@ describe("check", function()
         assert.same({ 2, 0, {}, 1, { "2" } },
           { result.generations, result.unpriced.count, ids(result.unpriced), result.drift.count, ids(result.drift) })
       end
+      local one, other = settled("3", 1, ',"total_cost":1', '{"cost":2}'), settled("3", 1, ',"total_cost":1', '{"cost":4}')
+      assert.equal("-1", ledgers(file("a", one, other)).drift.examples[1].drift) -- at the same time: the first
       -- across files, too, and named where the record is that counts
       local a, b = file("a", "", bad), file("b", settled("1", 7, ',"usage":null'))
       local result = assert(check.ledgers({ b, a }))

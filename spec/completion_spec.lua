@@ -86,6 +86,7 @@ describe("openrouter-cost man", function()
   it("is a page that renders without a warning", function()
     local path, source = page()
     assert.is_nil(source:find "[\128-\255]") -- which would depend on the locale
+    assert.is_truthy(source:find("\\fB\\-\\-since\\fR", 1, true)) -- what can be copied, not a hyphen
     local tried = {}
     for program, command in pairs { groff = "groff -man -Tascii -ww -z", man = "man -l --warnings=all -Tascii >/dev/null",
       mandoc = "mandoc -Tlint -W warning" } do

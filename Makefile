@@ -10,7 +10,7 @@
 #   bench    every bench/*/run
 #   fuzz     coverage-guided, FUZZ_SECONDS=60 for each target (fuzz/README.md)
 #   soak     200,000 lookups with faults among them, through one client; IDS= says how many
-#   install  into PREFIX, below DESTDIR
+#   install  into PREFIX, below DESTDIR, with the manual page and what completes the command's words in shells
 #   deps     the Debian packages that are missing, by apt; demo and test do it first
 
 CFLAGS        = -O2 -g
@@ -34,7 +34,7 @@ IDS           = 200000
 PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev luajit2|luajit libluajit2-5.1-dev|libluajit-5.1-dev \
   libcurl4-openssl-dev|libcurl4-gnutls-dev lua-argparse ca-certificates nginx libnginx-mod-http-lua
 TEST_PACKAGES = lua-busted lua-cjson procps lua-check lua5.1 liblua5.1-0-dev luarocks clang python3 curl openssl valgrind \
-  libc6-dbg lua-cqueues lua-luv locales strace tzdata chromium \
+  libc6-dbg lua-cqueues lua-luv locales strace tzdata chromium zsh fish \
   gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user $(if $(filter x86_64,$(shell uname -m)),lib32gcc-12-dev libc6-dev-i386)
 BENCH_PACKAGES = curl openssl nghttp2-client nodejs npm|nodejs lua-socket lua-cjson python3 wrk g++ libsimdjson-dev valgrind
 
@@ -58,6 +58,12 @@ MODULES      = $(foreach abi,5.4 5.1,$(BUILD)/$(abi)/openrouter/core.so $(BUILD)
 # What a machine gets for which no fast path was written. Each can be switched off alone; csrc/json.h says what they are.
 PORTABLE         = $(addprefix -DOPENROUTER_NO_,SSE2 WORDS PREDICTION FIELD_HASH FAST_NUMBERS)
 PORTABLE_OBJECTS = $(foreach abi,5.4 5.1,$(addprefix build/portable-$(abi)/,$(CORE_OBJECTS)))
+
+# What the command writes about itself, below PREFIX
+MAN_PAGE  = share/man/man1/openrouter-cost.1
+BASH      = share/bash-completion/completions/openrouter-cost
+ZSH       = share/zsh/site-functions/_openrouter-cost
+FISH      = share/fish/vendor_completions.d/openrouter-cost.fish
 
 LUA_FILES = $(wildcard lua/openrouter/*.lua lua/openrouter/*/*.lua lua/openrouter/*/*/*.lua)
 BENCHES   = $(wildcard bench/*/run)
@@ -172,7 +178,16 @@ lint-rock:
 lint-modules: all
 	.ci/check-modules
 
-install: all
+$(BUILD)/$(MAN_PAGE): WORDS = man
+$(BUILD)/$(BASH): WORDS = completion bash
+$(BUILD)/$(ZSH): WORDS = completion zsh
+$(BUILD)/$(FISH): WORDS = completion fish
+$(addprefix $(BUILD)/,$(MAN_PAGE) $(BASH) $(ZSH) $(FISH)): $(MODULES) $(LUA_FILES) bin/openrouter-cost
+	@echo 'write $@'; mkdir -p $(@D)
+	@$(LUA) bin/openrouter-cost $(WORDS) >$@.tmp && mv $@.tmp $@
+
+install: all $(addprefix $(BUILD)/,$(MAN_PAGE) $(BASH) $(ZSH) $(FISH))
+	@set -e; for file in $(MAN_PAGE) $(BASH) $(ZSH) $(FISH); do install -D -m 644 $(BUILD)/$$file $(DESTDIR)$(PREFIX)/$$file; done
 	@set -e; for abi in 5.4 5.1; do \
 	  for file in $(LUA_FILES:lua/%=%); do install -D -m 644 lua/$$file $(DESTDIR)$(PREFIX)/share/lua/$$abi/$$file; done; \
 	  for so in core.so curl.so; do \

@@ -2,6 +2,7 @@
 #include "lua_file.h"
 
 #include "file.h"
+#include "unpack.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -39,8 +40,23 @@ static int push_outcome (lua_State *L, bool done) {
 
 /* ---- core.lines(path) -> iterator of line, number, whole | nil, message ---------------------------------------- */
 
-static int reader_gc (lua_State *L) {
-  file_reader_close((struct file_reader *)luaL_checkudata(L, 1, READER_METATABLE));
+struct lines {
+  struct file_reader reader;
+  const char *program;  /* that unpacks the file, or NULL */
+  pid_t pid;
+};
+
+/* False when the file could not be unpacked to its end. */
+static bool close_lines (struct lines *l) {
+  file_reader_close(&l->reader);
+  const bool packed = l->program != NULL;
+  const pid_t pid = l->pid;
+  l->pid = 0;
+  return !packed || pid == 0 || unpack_ended(pid);
+}
+
+static int lines_gc (lua_State *L) {
+  close_lines((struct lines *)luaL_checkudata(L, 1, READER_METATABLE));
   return 0;
 }
 
@@ -59,40 +75,53 @@ static enum file_line next_line (lua_State *L, struct file_reader *r, const char
   return what;
 }
 
+static int lines_failed (lua_State *L, const char *why) {
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s: %s", lua_tostring(L, lua_upvalueindex(2)), why);
+  return 2;
+}
+
 /* The iterator. A line too long to be read comes as false. A read error ends it with nil and a message. */
-static int reader_next (lua_State *L) {
-  struct file_reader *r = (struct file_reader *)lua_touserdata(L, lua_upvalueindex(1));
+static int next_of_lines (lua_State *L) {
+  struct lines *l = (struct lines *)lua_touserdata(L, lua_upvalueindex(1));
   const char *line = NULL;
   size_t length = 0;
-  if (r->fd < 0) return 0;
-  enum file_line what = next_line(L, r, &line, &length);
+  if (l->reader.fd < 0) return 0;
+  enum file_line what = next_line(L, &l->reader, &line, &length);
   if (what == FILE_ERROR) {
-    lua_pushnil(L);
-    lua_pushfstring(L, "%s: %s", lua_tostring(L, lua_upvalueindex(2)), strerror(errno));
-    file_reader_close(r);
-    return 2;
+    const int reason = errno;
+    close_lines(l);
+    return lines_failed(L, strerror(reason));
   }
-  if (what == FILE_END) {
-    file_reader_close(r);
-    return 0;
-  }
+  if (what == FILE_END) return close_lines(l) ? 0 : lines_failed(L, UNPACK_FAILED);
   if (what == FILE_TOO_LONG) lua_pushboolean(L, 0);
   else lua_pushlstring(L, line, length);
-  compat_integer(L, r->number);
+  compat_integer(L, l->reader.number);
   lua_pushboolean(L, what == FILE_LINE);
   return 3;
 }
 
+/* Let what is compressed be unpacked; false: errno says why not. */
+static bool unpack_lines (struct lines *l) {
+  l->program = unpack_program(l->reader.fd);
+  if (l->program == NULL) return true;
+  const int output = unpack_start(l->program, l->reader.fd, &l->pid);
+  if (output < 0) return false;
+  close(l->reader.fd);
+  l->reader.fd = output;
+  return true;
+}
+
 static int lines (lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  struct file_reader *r = (struct file_reader *)compat_newuserdata(L, sizeof *r);
-  memset(r, 0, sizeof *r);
-  r->fd = -1;
+  struct lines *l = (struct lines *)compat_newuserdata(L, sizeof *l);
+  memset(l, 0, sizeof *l);
+  l->reader.fd = -1;
   luaL_getmetatable(L, READER_METATABLE);
   lua_setmetatable(L, -2);
-  if (file_reader_open(r, path) != 0) return push_failure(L, path);
+  if (file_reader_open(&l->reader, path) != 0 || !unpack_lines(l)) return push_failure(L, path);
   lua_pushvalue(L, 1);
-  lua_pushcclosure(L, reader_next, 2);
+  lua_pushcclosure(L, next_of_lines, 2);
   return 1;
 }
 
@@ -282,7 +311,7 @@ static void make_metatable (lua_State *L, const char *name, lua_CFunction gc, co
 }
 
 void file_register (lua_State *L) {
-  make_metatable(L, READER_METATABLE, reader_gc, no_methods);
+  make_metatable(L, READER_METATABLE, lines_gc, no_methods);
   make_metatable(L, WRITER_METATABLE, writer_gc, writer_methods);
   make_metatable(L, SHARED_METATABLE, shared_gc, shared_methods);
   compat_setfuncs(L, functions, 0);

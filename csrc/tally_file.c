@@ -1,19 +1,18 @@
-#define _GNU_SOURCE  /* pipe2, where it is close-on-exec at once */
+#define _GNU_SOURCE  /* F_DUPFD_CLOEXEC */
 #define _FILE_OFFSET_BITS 64
 #include "tally_file.h"
 
 #include "file.h"
+#include "unpack.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define CHUNK ((uint64_t)4 << 20)        /* what a thread takes at a time */
@@ -50,7 +49,6 @@ struct tally_reading {
   int workers;
   struct worker worker[TALLY_MAX_THREADS];
   struct tally_read result;
-  char why[256];
 };
 
 /* ---- one line ---------------------------------------------------------------------------------------------------- */
@@ -153,60 +151,19 @@ static enum file_line read_stream (struct tally_reading *r) {
   return what == FILE_LAST_LINE ? FILE_LINE : what;
 }
 
-/* ---- unpacking --------------------------------------------------------------------------------------------------- */
-
-/* The program that unpacks what begins like this, or NULL. */
-static const char *unpacker (int fd) {
-  static const struct { const char *program, *magic; size_t length; } known[] = {
-    { "gzip", "\x1f\x8b", 2 }, { "xz", "\xfd" "7zXZ", 5 }, { "zstd", "\x28\xb5\x2f\xfd", 4 }, { "bzip2", "BZh", 3 }
-  };
-  char begin[8];
-  const ssize_t length = pread(fd, begin, sizeof begin, 0);
-  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-    if (length >= (ssize_t)known[i].length && memcmp(begin, known[i].magic, known[i].length) == 0) return known[i].program;
-  return NULL;
-}
-
-static int spawn (pid_t *pid, const char *program, int in, int out) {
-  char name[16], how[] = "-dc", *arguments[] = { name, how, NULL };
-  posix_spawn_file_actions_t actions;
-  snprintf(name, sizeof name, "%s", program);
-  int reason = posix_spawn_file_actions_init(&actions);
-  if (reason != 0) return reason;
-  reason = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
-  if (reason == 0) reason = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-  if (reason == 0) reason = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  if (reason == 0) reason = posix_spawnp(pid, name, &actions, NULL, arguments, environ);
-  posix_spawn_file_actions_destroy(&actions);
-  return reason;
-}
-
 /* Let the program unpack fd; false: errno says why. */
 static bool unpack (struct tally_reading *r, int fd) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return false;
-  const int reason = spawn(&r->program, r->program_name, fd, ends[1]);
-  close(ends[1]);
-  if (reason != 0) {
-    close(ends[0]);
-    r->program = 0;
-    errno = reason;
-    return false;
-  }
+  const int output = unpack_start(r->program_name, fd, &r->program);
+  if (output < 0) return false;
   r->file = fd;
-  r->worker[0].reader.fd = ends[0];
+  r->worker[0].reader.fd = output;
   return true;
 }
 
-/* Wait for the program; false when it failed. Who is not told about children learns nothing of it. */
 static bool program_ended (struct tally_reading *r) {
-  int status = 0;
-  pid_t pid = r->program;
+  const pid_t pid = r->program;
   r->program = 0;
-  if (pid == 0) return true;
-  while (waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR) return true;
-  return status == 0;
+  return pid == 0 || unpack_ended(pid);
 }
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------- */
@@ -245,7 +202,7 @@ static bool prepare (struct tally_reading *r, int fd, bool is_input, int threads
   const bool regular = S_ISREG(status.st_mode) && (!is_input || lseek(fd, 0, SEEK_CUR) == 0)
     && (uint64_t)status.st_size < TALLY_MAX_OFFSET;
   if (S_ISREG(status.st_mode)) r->result.size = (uint64_t)status.st_size;
-  if (regular && (r->program_name = unpacker(fd)) != NULL) {
+  if (regular && (r->program_name = unpack_program(fd)) != NULL) {
     r->streams = true;
     return unpack(r, fd);
   }
@@ -333,8 +290,7 @@ static enum tally_step finish (struct tally_reading *r, const char **why) {
   if (!merged) return TALLY_TROUBLE;
   if (trouble) *why = strerror(trouble);
   else if (!program_ended(r)) {
-    snprintf(r->why, sizeof r->why, "%s cannot unpack it, or not to the end: it is damaged or cut short", r->program_name);
-    *why = r->why;
+    *why = UNPACK_FAILED;
     return TALLY_TROUBLE;
   }
   return trouble ? TALLY_TROUBLE : TALLY_DONE;

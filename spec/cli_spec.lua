@@ -372,6 +372,31 @@ describe("openrouter-cost", function()
       assert.matches("/dev/full: No space left on device", err)
     end)
 
+    it("writes its file whole or not at all", function()
+      local path = file("report.txt", "what was there\n")
+      local command = cost(("report %s -o %s"):format(ledger, path))
+      -- a block of 512 bytes, which messages have room in
+      local status, _, err = shell.run(("(trap '' XFSZ; ulimit -f 1; %s --by model,id)"):format(command))
+      assert.equal(1, status)
+      assert.matches("^openrouter%-cost: .*/report%.txt: File too large\n$", err)
+      assert.equal("what was there\n", shell.read(path))
+      assert.equal(3, (shell.run(command)))
+      assert.matches("^ *native", shell.read(path))
+      status, _, err = shell.run(cost(("report %s -o %s"):format(ledger, directory)))
+      assert.equal(1, status)
+      assert.matches(": Is a directory\n$", err)
+      local _, names = shell.run("ls -A " .. directory)
+      assert.equal("costs.jsonl\nreport.txt\n", names) -- nothing is left behind
+      local _, beside = shell.run(("ls -d %s.*"):format(directory))
+      assert.equal("", beside)
+    end)
+
+    it("writes to what is no regular file as it is", function()
+      local status, out = shell.run(cost(("report %s -o /dev/stdout"):format(ledger)) .. " | cat")
+      assert.equal(0, status)
+      assert.matches("generations", out)
+    end)
+
     it("says that standard output is full", function()
       local status, _, err = shell.run(env .. cost("report " .. ledger) .. " >/dev/full")
       assert.equal(1, status)
@@ -425,7 +450,7 @@ describe("openrouter-cost", function()
       local _, err
       status, _, err = shell.run(("bin/openrouter-cost report %s"):format(directory))
       assert.equal(1, status)
-      assert.equal("openrouter-cost: " .. directory .. "/ledger.jsonl-20261002.gz: gzip cannot unpack it, or not to the end: "
+      assert.equal("openrouter-cost: " .. directory .. "/ledger.jsonl-20261002.gz: it cannot be unpacked, or not to the end: "
         .. "it is damaged or cut short\n", err)
     end)
 

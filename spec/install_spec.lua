@@ -22,6 +22,14 @@ if os.getenv "LUA" ~= "luajit" then
         assert.same({ 0, "" }, { status, err })
         assert.matches("Nothing is left out", out)
       end
+      for file, words in pairs {
+        ["man/man1/openrouter-cost.1"] = "^%.TH OPENROUTER",
+        ["bash-completion/completions/openrouter-cost"] = "complete %-F _openrouter%-cost",
+        ["zsh/site-functions/_openrouter-cost"] = "^#compdef openrouter%-cost\n",
+        ["fish/vendor_completions.d/openrouter-cost.fish"] = "complete %-c openrouter%-cost",
+      } do
+        assert.matches(words, shell.read(("%s/p/share/%s"):format(directory, file)))
+      end
     end)
 
     it("with luarocks builds a rock that works", function()

@@ -22,6 +22,13 @@ openrouter.fields = core.fields
 ---@type fun(text: string, record: openrouter.Generation?): openrouter.Generation?, openrouter.Error?
 openrouter.decode = core.decode
 
+--- The records of files, one after the other; see openrouter.records. nil and an error where there is no such file.
+---@param paths string|string[]
+---@return openrouter.Records?, openrouter.Error?
+function openrouter.records(paths)
+  return require "openrouter.records"(paths)
+end
+
 --- A client that fetches records; see openrouter.client. nil and an error without a key or with a bad base URL.
 ---@param options? openrouter.ClientOptions
 ---@return openrouter.Client?, openrouter.Error?

@@ -71,4 +71,43 @@ function period.read(since, until_, of_tz, now)
   return { since = from.instant, ["until"] = to.instant, first_day = from.day, last_day = to.day }
 end
 
+-- ---- a period in one word -------------------------------------------------------------------------------------------
+
+local function day_text(day)
+  return core.timestamp(day * 86400):sub(1, 10)
+end
+
+-- "2026-11"
+local function read_month(text)
+  local year, month = text:match "^(%d%d%d%d)%-(%d%d)$"
+  local first = year and read_day(text .. "-01")
+  if not first or first < 0 then return nil end
+  local last = month == "12" and read_day(year .. "-12-31") or read_day(("%s-%02d-01"):format(year, month + 1)) - 1
+  return text .. "-01", day_text(last)
+end
+
+-- "2026-W44", from Monday; week 1 is that of 4 January, and a year without a week 53 has its Thursday in the next one.
+local function read_week(text)
+  local year, week = text:match "^(%d%d%d%d)%-W(%d%d)$"
+  local fourth = year and read_day(year .. "-01-04")
+  if not fourth then return nil end
+  local monday = fourth - (fourth + 3) % 7 + (tonumber(week) - 1) * 7 -- 1970-01-01 was a Thursday
+  if monday < 0 or day_text(monday + 3):sub(1, 4) ~= year then return nil end
+  return day_text(monday), day_text(monday + 6)
+end
+
+--- What `since` and `until` are for a period in one word: a day "2026-11-01", a month "2026-11", a week "2026-W44", or
+--- "FROM..TO" with what `since` and `until` take (either may be left out). nil for what is none of these.
+---@param text string
+---@return string? since
+---@return string? until
+function period.span(text)
+  local from, to = text:match "^(.-)%.%.(.*)$"
+  if from then return from ~= "" and from or nil, to ~= "" and to or nil end
+  if read_day(text) then return text, text end
+  local since, last = read_month(text)
+  if not since then since, last = read_week(text) end
+  return since, last
+end
+
 return period

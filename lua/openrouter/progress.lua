@@ -8,12 +8,15 @@ local BAR, EVERY = 24, 0.1 -- characters; seconds between two drawings
 
 ---@param total integer
 ---@param unit string what is counted, in the plural
-function progress.new(total, unit)
+---@param scale? number how many make one of `unit`, such as 1e6 for bytes in MB; 1 by default
+---@param start? number when it began, by core.now(); now by default
+function progress.new(total, unit, scale, start)
   return setmetatable({
     total = total,
     unit = unit,
+    scale = scale,
     shown = core.is_terminal(2),
-    start = core.now(),
+    start = start or core.now(),
     next_draw = 0,
   }, progress)
 end
@@ -32,9 +35,10 @@ function progress:show(done, remark)
   local share = done / math.max(self.total, 1)
   local full = math.floor(share * BAR)
   local rate = done / math.max(now - self.start, 0.001)
-  io.stderr:write(("\r[%s%s] %3d%%  %d/%d %s  %.0f/s  %s left%s\27[K"):format(
-    ("#"):rep(full), ("-"):rep(BAR - full), math.floor(share * 100), done, self.total, self.unit, rate,
-    rate > 0 and clock((self.total - done) / rate) or "?", remark and "  " .. remark or ""))
+  local scale, left = self.scale or 1, rate > 0 and clock((self.total - done) / rate) or "?"
+  io.stderr:write(("\r[%s%s] %3d%%  %.0f/%.0f %s  %.0f%s/s  %s left%s\27[K"):format(
+    ("#"):rep(full), ("-"):rep(BAR - full), math.floor(share * 100), done / scale, self.total / scale, self.unit,
+    rate / scale, self.scale and " " .. self.unit or "", left, remark and "  " .. remark or ""))
   io.stderr:flush()
 end
 

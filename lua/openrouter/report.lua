@@ -1,6 +1,7 @@
 --- Reports: declare what to group by and what to add up, hand over records or files, read rows.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
+local files = require "openrouter.files"
 local generation = require "openrouter.generation"
 local nearest = require "openrouter.nearest"
 local period = require "openrouter.period"
@@ -486,35 +487,15 @@ local function add_journal(self, path)
   end
 end
 
-local function is_ledger(name)
-  return name:find "^ledger[.-]" and name:find("jsonl", 1, true)
-end
-
-local function is_journal(name)
-  return name:find "%.jsonl$"
-end
-
--- The names of this kind in a directory that are not in `seen`, in order; none where there is no such directory.
-local function fresh_names(directory, is_one, seen)
-  local names, why, what = core.list_directory(directory)
-  if not names and what ~= "missing" then return nil, errors.new("io", why) end
-  local fresh = {}
-  for _, name in ipairs(names or {}) do
-    if is_one(name) and not seen[name] then fresh[#fresh + 1] = name end
-    seen[name] = true
-  end
-  return fresh
-end
-
 -- Add the files of this kind; returns how many records and files that was. They may be removed meanwhile, or renamed, and come
 -- up under another name then.
 local function add_files(self, directory, is_one, add, options)
-  local seen, records, files = {}, 0, 0
+  local seen, records, count = {}, 0, 0
   while true do
-    local names, err = fresh_names(directory, is_one, seen)
+    local names, err = files.fresh_names(directory, is_one, seen)
     if not names then return nil, err end
-    if #names == 0 then return records, files end
-    files = files + #names
+    if #names == 0 then return records, count end
+    count = count + #names
     for _, name in ipairs(names) do
       local added, trouble, what = add(self, directory .. "/" .. name, options)
       if not added and what ~= "missing" then return nil, trouble end
@@ -532,9 +513,9 @@ end
 function Report:add_directory(path, options)
   check_read_options(options)
   -- what is open comes first: what is settled meanwhile is in the ledger by then
-  local open, journals = add_files(self, path .. "/pending", is_journal, add_journal)
+  local open, journals = add_files(self, path .. "/pending", files.is_journal, add_journal)
   if not open then return nil, journals end
-  local records, ledgers = add_files(self, path, is_ledger, add_whole_file, options)
+  local records, ledgers = add_files(self, path, files.is_ledger, add_whole_file, options)
   if not records then return nil, ledgers end
   if journals + ledgers == 0 and not core.file_status(path .. "/pending") then
     return nil, errors.new("io", path .. ": there is neither ledger.jsonl nor pending/ in it")
@@ -676,6 +657,10 @@ end
 ---@field omitted openrouter.Omitted
 ---@field period openrouter.ReportPeriod
 ---@field page? openrouter.ReportPage where the report was made with `page`
+
+--- The formats of `render`.
+---@type string[]
+report.formats = FORMATS
 
 --- Whether `report.new` would take the options, for callers who got them from a user.
 ---@param options? openrouter.ReportOptions

@@ -1,0 +1,22 @@
+/*
+** unpack: reading what gzip, xz, zstd or bzip2 have packed, through the program of that name.
+*/
+#ifndef unpack_h
+#define unpack_h
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define UNPACK_FAILED "it cannot be unpacked, or not to the end: it is damaged or cut short"
+
+/* The program that unpacks what the regular file begins with, or NULL. Its position does not move. */
+const char *unpack_program (int fd);
+
+/* Start it. Returns the descriptor to read from, which ends when the program does; -1: errno says why. */
+int unpack_start (const char *program, int fd, pid_t *pid);
+
+/* Wait for it to end, after its output was read or closed. False: it failed, so what it gave is not all. Where the process is
+   not told about children it cannot be known. */
+bool unpack_ended (pid_t pid);
+
+#endif

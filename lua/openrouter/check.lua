@@ -1,0 +1,232 @@
+--- What somebody should look at in ledgers: records without a price, costs that are not what the response said, own provider
+--- keys whose bill is unknown, hours that cost too much.
+local core = require "openrouter.core"
+local decimal = require "openrouter.decimal"
+local errors = require "openrouter.errors"
+local generation = require "openrouter.generation"
+local nearest = require "openrouter.nearest"
+local records = require "openrouter.records"
+local report = require "openrouter.report"
+
+local check = {}
+
+local SHOWN = 10 -- findings of a kind that are named; all are counted
+
+---@class openrouter.Finding
+---@field id? string of the generation; nil: its record has none
+---@field file? string where its record is
+---@field line? integer
+---@field why? string of an unpriced one
+---@field instant? string USD that the response said, to the last digit; nil where that is not known
+---@field drift? string USD that it cost more (negative: less)
+---@field percent? number the drift in percent of `instant`; nil where that is 0 or unknown
+---@field hour? string
+---@field spend? string USD in this hour
+
+---@class openrouter.Findings
+---@field count integer
+---@field examples openrouter.Finding[] the first ten: of hours the dearest, of others by file and line
+
+---@class openrouter.CheckOptions: openrouter.ReportOptions only since, until, tz and where
+---@field max_drift? number percent of what the response said that the cost may differ by; default 0
+---@field max_per_hour? string USD, as decimal text; default no limit
+
+---@class openrouter.CheckResult
+---@field unpriced openrouter.Findings generations whose spend is unknown
+---@field drift openrouter.Findings generations whose total_cost is not what their response said
+---@field byok openrouter.Findings generations by the caller's own provider key without an upstream_inference_cost
+---@field hours openrouter.Findings
+---@field tripped boolean whether there is any of these
+---@field generations integer that were looked at
+---@field omitted openrouter.Omitted
+
+-- ---- one record -----------------------------------------------------------------------------------------------------
+
+-- What the record differs by from what the response said; nil where that is within the limit, or nothing is known.
+local function find_drift(gen, line, most)
+  local cost = line and generation.exact(line, "instant", "cost")
+  local billed = generation.state(gen, "total_cost") == "value" and generation.exact(gen, "total_cost")
+  cost = cost and decimal.subtract(cost, "0") -- nil of what is no number
+  local drift = billed and cost and decimal.subtract(billed, cost)
+  if not drift then drift = line and decimal.subtract(generation.exact(line, "drift"), "0") end
+  if not drift or drift == "0" then return nil end
+  local percent = cost and cost ~= "0" and tonumber(drift) / math.abs(tonumber(cost)) * 100 or nil
+  if percent and math.abs(percent) <= most * (1 + 1e-12) then return nil end -- a limit of 10 lets 10 % pass
+  return { instant = cost, drift = drift, percent = percent }
+end
+
+local function lacks_upstream(gen)
+  return gen.is_byok == true and generation.state(gen, "upstream_inference_cost") ~= "value"
+end
+
+-- Its findings by kind; nil where there is none.
+local function judge(gen, line, most)
+  local spend, why = generation.spend(gen)
+  local unpriced, byok = not spend and { why = why } or nil, lacks_upstream(gen) and {} or nil
+  local drift = find_drift(gen, line, most)
+  return (unpriced or drift or byok) and { unpriced = unpriced, drift = drift, byok = byok } or nil
+end
+
+-- ---- all of them ----------------------------------------------------------------------------------------------------
+
+-- The members of a ledger line around an answer, as a record: what stands there reads as unknown members. One is used for all.
+local function line_reader()
+  local holder
+  return function(text)
+    if not text:find('"settled"', 1, true) then return nil end
+    local line = core.decode('{"data":' .. text .. "}", holder)
+    holder = line or holder
+    return line and generation.state(line, "settled") ~= "absent" and line or nil
+  end
+end
+
+local function settled_at(line)
+  local at = line and generation.exact(line, "at")
+  return at and core.parse_time(at:sub(2, -2)) or -math.huge
+end
+
+local function id_of(gen, line)
+  local id = gen.id or line and line.settled
+  return type(id) == "string" and id ~= "" and id or nil
+end
+
+local function has_filters(filters)
+  return filters.since or filters["until"] or next(filters.where or {}) ~= nil
+end
+
+-- A report knows what its filters mean.
+local function passes(gen, filters)
+  if not has_filters(filters) then return true end
+  local r = report.new { measures = "generations", tz = filters.tz, since = filters.since, ["until"] = filters["until"],
+    where = filters.where }
+  r:add(gen)
+  return r:total().generations == 1
+end
+
+-- The findings of each generation, as { id, file, line, order, findings by kind }. Of an id the record settled last counts; of
+-- several at the same time, the first.
+local function find_all(paths, filters, most)
+  local all, err = records(paths)
+  if not all then return nil, err end
+  local settled, found, order, read_line = {}, {}, 0, line_reader()
+  for gen, file, number, text in all do
+    local line = read_line(text)
+    local at, id = settled_at(line), id_of(gen, line)
+    order = order + 1
+    local key = id or order -- those without an id count each for itself
+    if not settled[key] or at > settled[key] then
+      if id then settled[key] = at end
+      local kinds = judge(gen, line, most)
+      found[key] = kinds and passes(gen, filters) and { id = id, file = file, line = number, order = order, kinds = kinds } or nil
+    end
+  end
+  return found, all.err, all
+end
+
+local function in_order(found)
+  local list = {}
+  for _, of in pairs(found) do list[#list + 1] = of end
+  table.sort(list, function(a, b) return a.order < b.order end)
+  return list
+end
+
+local function pick(list, kind)
+  local findings = { count = 0, examples = {} }
+  for _, of in ipairs(list) do
+    local finding = of.kinds[kind]
+    if finding then
+      findings.count = findings.count + 1
+      if findings.count <= SHOWN then
+        finding.id, finding.file, finding.line = of.id, of.file, of.line
+        findings.examples[findings.count] = finding
+      end
+    end
+  end
+  return findings
+end
+
+-- ---- hours ----------------------------------------------------------------------------------------------------------
+
+-- Records without a time of creation are of no hour.
+local function find_hours(r, limit)
+  local over = {}
+  for _, row in ipairs(limit and r:rows() or {}) do
+    local spend = row.exact.spend
+    if spend and row.hour ~= "unknown" and decimal.compare(spend, limit) > 0 then
+      over[#over + 1] = { hour = row.hour, spend = spend }
+    end
+  end
+  table.sort(over, function(a, b)
+    local order = decimal.compare(a.spend, b.spend)
+    return order > 0 or order == 0 and a.hour < b.hour
+  end)
+  local findings = { count = #over, examples = {} }
+  for i = 1, math.min(#over, SHOWN) do findings.examples[i] = over[i] end
+  return findings
+end
+
+-- ---- the whole ------------------------------------------------------------------------------------------------------
+
+local NAMES = { "since", "until", "tz", "where", "max_drift", "max_per_hour" }
+
+local function unknown_option(name)
+  local near = nearest(name, NAMES)
+  return ("unknown option '%s'%s"):format(errors.printable(name), near and ("; did you mean '%s'?"):format(near) or "")
+end
+
+-- The options of the report that is made; nil and what is wrong.
+local function read_options(options)
+  local known = {}
+  for _, name in ipairs(NAMES) do known[name] = true end
+  for name in pairs(options) do
+    if not known[name] then return nil, unknown_option(tostring(name)) end
+  end
+  local drift, limit = options.max_drift, options.max_per_hour
+  if drift ~= nil and not (type(drift) == "number" and drift >= 0 and drift < math.huge) then
+    return nil, "max_drift must be a number of percent, and not negative"
+  end
+  local compared = limit == nil or type(limit) == "string" and decimal.compare(limit, "0")
+  if not compared or compared == -1 then
+    return nil, 'max_per_hour must be an amount of USD as text, such as "2.50", and not negative'
+  end
+  local filters = { since = options.since, ["until"] = options["until"], tz = options.tz, where = options.where,
+    by = limit and "hour" or "", measures = "generations,spend" }
+  local fine, why = report.check(filters)
+  if not fine then return nil, why end
+  return filters
+end
+
+--- Whether `check.ledgers` would take the options, for callers who got them from a user.
+---@param options? openrouter.CheckOptions
+---@return true?, string? message
+function check.check(options)
+  local filters, why = read_options(options or {})
+  if not filters then return nil, why end
+  return true
+end
+
+--- Look through ledgers, each of which is read twice. Raises for options it does not know.
+---@param paths string[] files, and directories of openrouter.nginx
+---@param options? openrouter.CheckOptions
+---@return openrouter.CheckResult?
+---@return openrouter.Error? err kind "io"
+function check.ledgers(paths, options)
+  options = options or {}
+  local filters, why = read_options(options)
+  if not filters then error(why, 2) end
+  local r = report.new(filters)
+  for _, path in ipairs(paths) do
+    local ok, err = r[core.file_status(path) == "directory" and "add_directory" or "add_file"](r, path)
+    if not ok then return nil, err end
+  end
+  local found, err = find_all(paths, filters, options.max_drift or 0)
+  if err then return nil, err end
+  local list, result = in_order(found), { omitted = r:omitted(), generations = r:total().generations, tripped = false }
+  for _, kind in ipairs { "unpriced", "drift", "byok" } do result[kind] = pick(list, kind) end
+  result.unpriced.count = result.omitted.unpriced
+  result.hours = find_hours(r, options.max_per_hour)
+  for _, kind in ipairs { "unpriced", "drift", "byok", "hours" } do result.tripped = result.tripped or result[kind].count > 0 end
+  return result
+end
+
+return check

@@ -1,0 +1,108 @@
+--- What the commands that read ledgers share: the options that say what is counted, and reading.
+local core = require "openrouter.core"
+local errors = require "openrouter.errors"
+local report = require "openrouter.report"
+local tools = require "openrouter.commands.tools"
+
+local ledgers = {}
+
+--- Declare --tz and --where, and --since and --until where the command takes them.
+---@param command table of argparse
+---@param with_period boolean
+function ledgers.add_options(command, with_period)
+  command:option("--tz", "Whose hours, days, weeks and months: a zone such as Europe/Berlin.", "UTC")
+  if with_period then
+    command:option("--since", "Only what was made then or later: 2026-11-01, 2026-11-01T14:00, or 7d for a week ago.")
+    command:option("--until", "Only what was made before that time, or on that day and before.")
+  end
+  command:option("--where", "Only what has this value, such as model=NAME; again for others of the same name, and for "
+    .. "other names."):count "*":argname "<name=value>"
+end
+
+-- { "model=a", "model=b" } -> { model = { "a", "b" } }; nil and what is wrong.
+local function read_where(conditions)
+  local where = {}
+  for _, text in ipairs(conditions) do
+    local name, value = text:match "^([^=]+)=(.*)$"
+    if not name then
+      return nil, ("--where takes NAME=VALUE, such as model=openai/gpt-5, not '%s'"):format(errors.printable(text))
+    end
+    where[name] = where[name] or {}
+    table.insert(where[name], value)
+  end
+  return where
+end
+
+--- The options of a report; nil when they are wrong, which has been said then.
+---@param args table
+---@param more? openrouter.ReportOptions instead of those of `args`
+---@return openrouter.ReportOptions?
+function ledgers.options(args, more)
+  local where, why = read_where(args.where)
+  local fine
+  if where then
+    local options = { by = args.by, measures = args.measures, tz = args.tz, since = args.since, ["until"] = args["until"],
+      where = where }
+    for name, value in pairs(more or {}) do options[name] = value end
+    fine, why = report.check(options)
+    if fine then return options end
+  end
+  tools.say("%s", why)
+end
+
+local MUCH = 1e7 -- bytes of a file whose reading is worth a bar
+
+-- A function that shows how far a file is read.
+local function show_progress()
+  local bar, start = nil, core.now()
+  return function(done, total)
+    if not total or total < MUCH then return end -- nobody knows how much a pipe will bring
+    bar = bar or tools.bar(total, "MB", 1e6, start)
+    bar:show(done)
+    if done >= total then bar, start = nil, core.now() end -- a directory has more files
+  end
+end
+
+local function add_path(r, path)
+  local reading = { progress = show_progress() }
+  if core.file_status(path) == "directory" then return r:add_directory(path, reading) end
+  return r:add_file(path, reading)
+end
+
+--- A report over files and directories; nil and an error of kind "io".
+---@param options openrouter.ReportOptions
+---@param paths string[]
+---@return openrouter.Report?, openrouter.Error?
+function ledgers.report(options, paths)
+  local r = report.new(options)
+  for _, path in ipairs(paths) do
+    local ok, err = add_path(r, path)
+    tools.clear()
+    if not ok then return nil, err end
+  end
+  return r
+end
+
+--- Whether something is missing from a report, so that the exit status should say so.
+---@param omitted openrouter.Omitted
+---@return boolean
+function ledgers.is_incomplete(omitted)
+  return omitted.skipped + omitted.failed + omitted.pending > 0
+end
+
+--- Whether all paths can be read more than once; what cannot has been said otherwise.
+---@param paths string[]
+---@param command string
+---@return boolean
+function ledgers.can_reread(paths, command)
+  for _, path in ipairs(paths) do
+    if path == "-" or core.file_status(path) == "other" then
+      tools.say("%s reads its ledgers twice, which a pipe does not allow: write it to a file first (%s)", command,
+        path == "-" and "standard input" or path)
+      return false
+    end
+  end
+  return true
+end
+
+return ledgers

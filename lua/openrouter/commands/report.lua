@@ -1,0 +1,37 @@
+--- openrouter-cost report: what ledgers add up to.
+local ledgers = require "openrouter.commands.ledgers"
+local report = require "openrouter.report"
+local tools = require "openrouter.commands.tools"
+
+local command = {}
+
+function command.add(parser)
+  local of_report = parser:command("report", "Add up ledgers.")
+  of_report:argument("file", "Ledgers, any JSON Lines of records, or the directory of openrouter.nginx; "
+    .. "- is standard input."):args "+"
+  of_report:option("--by", "Dimensions, such as model,day or external_user.", "model")
+  ledgers.add_options(of_report, true)
+  of_report:option("--measures", "Columns, such as generations,spend,latency_p95 (docs/reports.md).")
+  local formats = table.concat(report.formats, ", "):gsub(", (%w+)$", " or %1.")
+  tools.choice(of_report:option("--format", formats, "text"), "format", report.formats)
+  of_report:option("-o --output", "Write to this file."):argname "<file>"
+  tools.epilog(of_report, "It ends with what is not in the figures. docs/reports.md has all dimensions and measures.", {
+    "openrouter-cost report costs.jsonl",
+    "openrouter-cost report costs.jsonl --by day --since 7d --tz Europe/Berlin",
+    "openrouter-cost report /var/log/nginx/openrouter --by context.user,model",
+    "openrouter-cost report costs.jsonl --where model=openai/gpt-5 -o gpt.txt",
+    "zcat costs-2026.jsonl.gz | openrouter-cost report - --by month",
+  })
+end
+
+function command.run(args)
+  local options = ledgers.options(args, { page = args.format == "html" or nil })
+  if not options then return tools.USAGE end
+  local r, trouble = ledgers.report(options, args.file)
+  if not r then return tools.fail(trouble) end
+  local text = r:render(args.format, tools.look(args.output))
+  if not tools.write(args.output, text) then return tools.FAILURE end
+  return ledgers.is_incomplete(r:omitted()) and tools.INCOMPLETE or tools.OK
+end
+
+return command

@@ -1,0 +1,217 @@
+--- What the commands of openrouter-cost share: exit statuses, and ways to speak. stdout is data, stderr is messages. Each command
+--- is a table with add(parser), which declares it, and run(args, tools), which returns its exit status.
+local core = require "openrouter.core"
+local errors = require "openrouter.errors"
+local nearest = require "openrouter.nearest"
+local openrouter = require "openrouter"
+local progress = require "openrouter.progress"
+
+local tools = { OK = 0, FAILURE = 1, USAGE = 2, INCOMPLETE = 3, KEY_TROUBLE = 4, TRIPPED = 8, INTERRUPTED = 130 }
+
+local KEY_KINDS = { auth = true, payment = true, no_key = true }
+
+local bar -- on the terminal's last line, while something is going on
+
+--- A progress bar, which makes way for what is said.
+---@param total integer
+---@param unit string what is counted, in the plural
+---@param scale? number how many make one of `unit`; 1 by default
+---@param start? number when it began, by core.now(); now by default
+function tools.bar(total, unit, scale, start)
+  bar = progress.new(total, unit, scale, start)
+  return bar
+end
+
+--- Take the bar away, if there is one.
+function tools.clear()
+  if bar then bar:clear() end
+  bar = nil
+end
+
+--- A message.
+---@param format string
+---@param ... any what goes into it, if anything
+function tools.say(format, ...)
+  if bar then bar:clear() end
+  io.stderr:write("openrouter-cost: ", select("#", ...) > 0 and format:format(...) or format, "\n")
+end
+
+--- Messages, as they are.
+---@param lines string[]
+function tools.say_all(lines)
+  for _, line in ipairs(lines) do tools.say("%s", line) end
+end
+
+--- Write to stdout. A write that fails is remembered as `tools.output_trouble`, and ends the run with a failure.
+---@param ... string
+function tools.put(...)
+  local ok, why = io.stdout:write(...)
+  if not ok then tools.output_trouble = tools.output_trouble or why end
+end
+
+--- The exit status of what went wrong.
+---@param err openrouter.Error
+---@return integer
+function tools.status_of(err)
+  return KEY_KINDS[err.kind] and tools.KEY_TROUBLE or tools.FAILURE
+end
+
+--- Say why nothing was done.
+---@param trouble openrouter.Error
+---@return integer status
+function tools.fail(trouble)
+  tools.say("%s", tostring(trouble.message))
+  return tools.status_of(trouble)
+end
+
+-- nil and why when the file is not there with all of the text.
+local function write_file(path, text)
+  local file, why = io.open(path, "w")
+  if not file then return nil, why end
+  local ok, trouble = file:write(text)
+  local closed, close_trouble = file:close()
+  return ok and closed, trouble or close_trouble
+end
+
+-- Beside the file first, so that a rename puts it in its place. What is no regular file (/dev/stdout, a pipe) is written to.
+local function replace_file(path, text)
+  if core.file_status(path) == "other" then return write_file(path, text) end
+  local temporary = ("%s.%06x.tmp"):format(path, math.floor(core.unix_time() * 1e6 % 2 ^ 24))
+  local done, ok, why = pcall(function()
+    local written, trouble = write_file(temporary, text)
+    if written then written, trouble = os.rename(temporary, path) end
+    return written, trouble
+  end)
+  if done and ok then return true end
+  os.remove(temporary)
+  if not done then error(ok, 0) end -- Ctrl-C
+  return nil, why
+end
+
+--- Put a text out: to stdout, or into a file, which is written whole or not at all.
+---@param path string? nil: stdout
+---@param text string
+---@return boolean? ok false or nil when it cannot be written, which has been said then
+function tools.write(path, text)
+  if not path then
+    tools.put(text)
+    return true
+  end
+  local ok, why = replace_file(path, text)
+  if not ok then tools.say("%s: %s", path, (why:gsub("^.*: ", ""))) end
+  return ok
+end
+
+local function is_set(name)
+  return (os.getenv(name) or "") ~= ""
+end
+
+--- What text should look like: as wide as the terminal, and with colors where it has any and they are wanted (NO_COLOR). As it
+--- comes where it goes into a file or a pipe.
+---@param path string? the file it goes into
+---@return { width: integer?, color: boolean }
+function tools.look(path)
+  if path or not core.is_terminal(1) then return { color = false } end
+  local columns = tonumber((os.getenv "COLUMNS" or ""):match "^%d+$")
+  if not columns or columns == 0 then columns = core.terminal_width and core.terminal_width(1) end
+  return { width = columns, color = not is_set "NO_COLOR" and os.getenv "TERM" ~= "dumb" }
+end
+
+-- ---- what commands say of themselves --------------------------------------------------------------------------------
+
+tools.ABOUT = "What requests through OpenRouter cost is told by their generation records. This command fetches records, keeps "
+  .. "them in ledgers, which are files of JSON Lines, and adds them up exactly. Results go to standard output, messages and "
+  .. "progress to standard error. No key is ever printed, or taken as an argument."
+
+tools.STATUSES = {
+  { tools.OK, "Done." },
+  { tools.FAILURE, "Something failed, and has been told." },
+  { tools.USAGE, "The command line is wrong." },
+  { tools.INCOMPLETE, "Done, but ids have no record, or lines were skipped." },
+  { tools.KEY_TROUBLE, "The key is missing or refused, or its account is out of credits." },
+  { tools.TRIPPED, "A check found something." },
+  { tools.INTERRUPTED, "Interrupted, by Ctrl-C. It is safe to run the command again." },
+}
+
+tools.ENVIRONMENT = {
+  { "OPENROUTER_API_KEY", "The key that records are fetched with." },
+  { "OPENROUTER_API_KEY_<NAME>", "The key NAME of a ledger of openrouter.nginx, for settle." },
+  { "OPENROUTER_BASE_URL", "Where the API is, if not at https://openrouter.ai/api/v1." },
+  { "COLUMNS", "How wide the terminal is, if it is not to be asked." },
+  { "NO_COLOR", "If it is not empty, there are no colors." },
+  { "TZDIR", "Where the time zone database is, if not in /usr/share/zoneinfo." },
+}
+
+--- What there is to say of a command behind its options, for its help and for the manual page.
+---@type table<table, { text: string?, examples: string[] }>
+tools.notes = setmetatable({}, { __mode = "k" })
+
+---@param command table of argparse
+---@param text string?
+---@param examples string[] command lines
+function tools.epilog(command, text, examples)
+  tools.notes[command] = { text = text, examples = examples }
+  command:epilog((text and text .. "\n\n" or "") .. "Examples:\n  " .. table.concat(examples, "\n  "))
+end
+
+-- What options and arguments take, for completion and the man page. argparse's own `choices` suggest nothing.
+tools.choices = setmetatable({}, { __mode = "k" })
+
+--- Let an option or argument be one of these.
+---@param element table of argparse
+---@param what string
+---@param names string[]
+function tools.choice(element, what, names)
+  tools.choices[element] = names
+  return element:convert(function(name)
+    for _, known in ipairs(names) do
+      if name == known then return name end
+    end
+    local near = nearest(name, names)
+    return nil, ("unknown %s '%s'; %s"):format(what, errors.printable(name),
+      near and ("did you mean '%s'?"):format(near) or "there are " .. table.concat(names, ", "))
+  end)
+end
+
+--- 1234567 -> "1,234,567"
+---@param n integer
+---@return string
+function tools.count(n)
+  local text = ("%d"):format(n)
+  repeat
+    local changed
+    text, changed = text:gsub("^(%d+)(%d%d%d)", "%1,%2")
+  until changed == 0
+  return text
+end
+
+---@param n integer
+---@param one string
+---@param many string
+---@return string
+function tools.plural(n, one, many)
+  return ("%s %s"):format(tools.count(n), n == 1 and one or many)
+end
+
+local told = {}
+
+--- A client's on_event: tell why ids are asked again, once for each kind of trouble.
+---@param event table
+function tools.on_event(event)
+  local err = event.err
+  if not event.delay or told[err.kind] then return end
+  told[err.kind] = true
+  if err.kind == "not_found" then
+    tools.say("%s is not written yet; asking again, and for others like it", err.id)
+  else
+    tools.say("%s; trying again, up to two minutes for each id", tostring(err))
+  end
+end
+
+--- A client that tells why ids are asked again.
+---@return openrouter.Client?, openrouter.Error?
+function tools.client()
+  return openrouter.client { on_event = tools.on_event }
+end
+
+return tools

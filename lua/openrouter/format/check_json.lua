@@ -1,0 +1,26 @@
+--- What a check found as JSON: {"unpriced":{"count":…,"examples":[…]},"drift":{…},"byok":{…},"hours":{…},"generations":…,
+--- "tripped":…,"omitted":{…}}. Amounts are strings, exact.
+local encode = require "openrouter.format.encode"
+
+local MEMBERS = {
+  unpriced = { "id", "file", "line", "why" },
+  drift = { "id", "file", "line", "instant", "drift", "percent" },
+  byok = { "id", "file", "line" },
+  hours = { "hour", "spend" },
+}
+
+local function findings_json(findings, names)
+  local examples = encode.list(findings.examples, function(finding) return "\n" .. encode.record(finding, names) end)
+  return ('{"count":%d,"examples":%s}'):format(findings.count, examples)
+end
+
+---@param result openrouter.CheckResult
+---@return string
+return function(result)
+  local members = {}
+  for _, kind in ipairs { "unpriced", "drift", "byok", "hours" } do
+    members[#members + 1] = ('"%s":%s'):format(kind, findings_json(result[kind], MEMBERS[kind]))
+  end
+  return ('{%s,\n"generations":%d,"tripped":%s,\n"omitted":%s}\n'):format(table.concat(members, ",\n"), result.generations,
+    tostring(result.tripped), encode.omitted(result.omitted))
+end

@@ -1,0 +1,48 @@
+--- What a check found, for people.
+local words = require "openrouter.format.words"
+
+local plural = words.plural
+
+local function place(finding)
+  local id = finding.id and words.printable(finding.id) or "a record without an id"
+  return ("%s:%d: %s"):format(words.printable(finding.file), finding.line, id)
+end
+
+local function drift_text(finding)
+  local sign = finding.drift:find "^%-" and "" or "+"
+  if not finding.instant then return ("%s: %s%s USD"):format(place(finding), sign, finding.drift) end
+  return ("%s: %s%s USD on %s USD%s"):format(place(finding), sign, finding.drift, finding.instant,
+    finding.percent and (" (%+.2f %%)"):format(finding.percent) or "")
+end
+
+-- What there is of a kind, and a line for each of them.
+local KINDS = {
+  { "unpriced", function(n) return plural(n, "generation has", "generations have") .. " no known price:" end,
+    function(finding) return place(finding) .. ": " .. words.printable(finding.why) end },
+  { "drift", function(n) return plural(n, "generation", "generations") .. " did not cost what the response said:" end,
+    drift_text },
+  { "byok", function(n)
+    return plural(n, "generation has", "generations have") .. " no upstream_inference_cost, by a provider key of yours:"
+  end, place },
+  { "hours", function(n) return plural(n, "hour costs", "hours cost") .. " more than the limit:" end,
+    function(finding) return ("%s: %s USD"):format(finding.hour, finding.spend) end },
+}
+
+---@param result openrouter.CheckResult
+---@return string
+return function(result)
+  local lines = {}
+  for _, kind in ipairs(KINDS) do
+    local name, heading, text_of = kind[1], kind[2], kind[3]
+    local count, examples = result[name].count, result[name].examples
+    if count > 0 then lines[#lines + 1] = heading(count) end
+    for _, finding in ipairs(examples) do lines[#lines + 1] = "  " .. text_of(finding) end
+    if count > #examples then lines[#lines + 1] = ("  and %s more"):format(words.count(count - #examples)) end
+  end
+  local sentences, notes = words.omitted(result.omitted)
+  lines[#lines + 1] = plural(result.generations, "generation", "generations") .. " checked"
+    .. (result.tripped and "." or "; there is nothing to look at.")
+  for _, text in ipairs(sentences) do lines[#lines + 1] = text end
+  for _, text in ipairs(notes) do lines[#lines + 1] = "  " .. text end
+  return table.concat(lines, "\n") .. "\n"
+end

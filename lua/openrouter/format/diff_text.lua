@@ -1,0 +1,142 @@
+--- Two reports side by side as a table for people: a line for each measure of a row.
+local decimal = require "openrouter.decimal"
+local words = require "openrouter.format.words"
+
+local LONGEST, SHORTEST = 60, 12 -- columns of a name that are shown, at most and in a narrow terminal
+local UNITS = { USD = " USD", ms = " ms" }
+
+-- ---- cells ----------------------------------------------------------------------------------------------------------
+
+-- The change as a row of a report, without its sign.
+local function change_row(row, name)
+  local change, exact = row.change[name], row.exact[name]
+  return { [name] = change and math.abs(change), exact = { [name] = exact and decimal.absolute(exact) } }
+end
+
+-- What to show of a measure: a function of a row of a report.
+local function cells_of(measure, rows)
+  local all = {}
+  for _, row in ipairs(rows) do
+    all[#all + 1] = row.a
+    all[#all + 1] = row.b
+    all[#all + 1] = change_row(row, measure.name)
+  end
+  return words.cells(measure, all)
+end
+
+local function change_cell(row, name, cell_of)
+  local change, cell = row.change[name], cell_of(change_row(row, name))
+  if not change or change == 0 then return cell end
+  if cell:find "^<" then return change > 0 and cell or cell:gsub("^<", ">-") end -- too small to be shown
+  return (change > 0 and "+" or "-") .. cell
+end
+
+local function percent_cell(row, name)
+  if not row.a then return "new" end
+  if not row.b then return "gone" end
+  local percent = row.percent[name]
+  if not percent then return "-" end
+  if percent == 0 then return "0.0%" end
+  return (math.abs(percent) < 1000 and "%+.1f%%" or "%+.0f%%"):format(percent)
+end
+
+-- ---- the table ------------------------------------------------------------------------------------------------------
+
+-- The lines of a row: names, measure, a, b, change, percent.
+local function add_row(lines, names, row, measures, cells)
+  for i, measure in ipairs(measures) do
+    local line, cell_of = {}, cells[i]
+    for j, name in ipairs(names) do line[j] = i == 1 and name or "" end
+    line[#line + 1] = measure.name .. (UNITS[measure.unit] or "")
+    line[#line + 1] = row.a and cell_of(row.a) or "-"
+    line[#line + 1] = row.b and cell_of(row.b) or "-"
+    line[#line + 1] = change_cell(row, measure.name, cell_of)
+    line[#line + 1] = percent_cell(row, measure.name)
+    lines[#lines + 1] = line
+  end
+end
+
+local function names_of(row, dimensions)
+  local names = {}
+  for i, name in ipairs(dimensions) do names[i] = words.shorten(words.name(row.key[name]), LONGEST) end
+  return names
+end
+
+local function heads(view)
+  local head = {}
+  for i, name in ipairs(view.dimensions) do head[i] = words.printable(name) end
+  head[#head + 1] = ""
+  for _, side in ipairs { view.a, view.b } do head[#head + 1] = words.shorten(words.printable(side.name), 24) end
+  head[#head + 1] = "change"
+  head[#head + 1] = ""
+  return head
+end
+
+-- Lists of cells, and "-" for a rule, "" for space.
+local function table_rows(view)
+  local lines, cells, every = { heads(view), "-" }, {}, { view.total }
+  for i, row in ipairs(view.rows) do every[i + 1] = row end
+  for i, measure in ipairs(view.measures) do cells[i] = cells_of(measure, every) end
+  local rows = #view.dimensions > 0 and view.rows or {} -- else the only row is the total
+  for i, row in ipairs(rows) do
+    if i > 1 and #view.measures > 1 then lines[#lines + 1] = "" end
+    add_row(lines, names_of(row, view.dimensions), row, view.measures, cells)
+  end
+  if #rows > 0 then lines[#lines + 1] = "-" end
+  local names = {}
+  for i in ipairs(view.dimensions) do names[i] = i == 1 and "total" or "" end
+  add_row(lines, names, view.total, view.measures, cells)
+  return lines
+end
+
+-- Columns as wide as their cells, but the names narrower where the terminal is.
+local function fitted_widths(lines, dimensions, most)
+  local widths, total = {}, -2
+  for _, line in ipairs(lines) do
+    for i, cell in ipairs(type(line) == "table" and line or {}) do widths[i] = math.max(widths[i] or 0, words.width(cell)) end
+  end
+  for _, width in ipairs(widths) do total = total + width + 2 end
+  for i = 1, dimensions do
+    local less = math.max(math.min(total - most, widths[i] - SHORTEST), 0)
+    widths[i], total = widths[i] - less, total - less
+  end
+  return widths
+end
+
+local function line_text(line, widths, left)
+  local cells = {}
+  for i, width in ipairs(widths) do
+    local cell = words.shorten(line == "-" and ("-"):rep(width) or line[i], width)
+    local space = (" "):rep(width - words.width(cell))
+    cells[i] = i <= left and cell .. space or space .. cell
+  end
+  return (table.concat(cells, "  "):gsub(" +$", ""))
+end
+
+local function add_omitted(lines, side)
+  local sentences, notes = words.omitted(side.omitted)
+  lines[#lines + 1] = ""
+  lines[#lines + 1] = words.printable(side.name) .. ":"
+  for _, text in ipairs(sentences) do lines[#lines + 1] = "  " .. text end
+  for _, text in ipairs(notes) do lines[#lines + 1] = "    " .. text end
+end
+
+---@class openrouter.DiffView what a format gets
+---@field a { name: string, omitted: openrouter.Omitted }
+---@field b { name: string, omitted: openrouter.Omitted }
+---@field dimensions string[]
+---@field measures openrouter.Measure[]
+---@field rows openrouter.DiffRow[]
+---@field total openrouter.DiffRow
+
+---@param view openrouter.DiffView
+---@param options? openrouter.TextOptions only its width
+---@return string
+return function(view, options)
+  local lines, texts = table_rows(view), {}
+  local widths = fitted_widths(lines, #view.dimensions, options and options.width or math.huge)
+  for i, line in ipairs(lines) do texts[i] = line == "" and "" or line_text(line, widths, #view.dimensions + 1) end
+  add_omitted(texts, view.a)
+  add_omitted(texts, view.b)
+  return table.concat(texts, "\n") .. "\n"
+end

@@ -1,0 +1,136 @@
+--- The records of ledgers, one after the other.
+local core = require "openrouter.core"
+local errors = require "openrouter.errors"
+local files = require "openrouter.files"
+local generation = require "openrouter.generation"
+
+local MAX_NOTES = 10 -- skipped lines that are told one by one; all are counted
+
+---@class openrouter.Records an iterator, and what it had to leave out so far
+---@field skipped integer lines that could not be used
+---@field lines { file: string?, line: integer?, reason: string }[] the first ten of them
+---@field err? openrouter.Error why it ended before everything was read
+local Records = {}
+Records.__index = Records
+
+local function skip(self, reason, file, line)
+  self.skipped = self.skipped + 1
+  if #self.lines < MAX_NOTES then self.lines[#self.lines + 1] = { file = file, line = line, reason = reason } end
+end
+
+-- ---- which files ----------------------------------------------------------------------------------------------------
+
+-- Ledgers may be rotated meanwhile, so what is gone comes up under another name.
+local function directory_paths(self, directory)
+  local seen, names, err = {}
+  repeat
+    names, err = files.fresh_names(directory, files.is_ledger, seen)
+    for _, name in ipairs(names or {}) do coroutine.yield(directory .. "/" .. name, true) end
+  until not names or #names == 0
+  self.err = err
+end
+
+-- An iterator of paths, each with whether it may be missing.
+local function each_path(self, paths)
+  return coroutine.wrap(function()
+    for _, path in ipairs(paths) do
+      if core.file_status(path) == "directory" then directory_paths(self, path)
+      else coroutine.yield(path) end
+      if self.err then break end
+    end
+    while true do coroutine.yield() end
+  end)
+end
+
+-- Open the next file; false when there is none.
+local function next_file(self)
+  while not self.err do
+    local path, may_miss = self.next_path()
+    if not path then return false end
+    local lines, why, what = core.lines(path)
+    if lines then
+      self.read, self.file = lines, path
+      return true
+    end
+    if why and not (may_miss and what == "missing") then self.err = errors.new("io", why) end
+  end
+  return false
+end
+
+-- ---- which lines ----------------------------------------------------------------------------------------------------
+
+-- A file may hold any JSON. What has no member of a record is none, though decode takes it for an empty one; where a ledger
+-- says that it is an answer, it is.
+local function is_record(gen, text)
+  for _, field in ipairs(core.fields) do
+    if generation.state(gen, field.name) ~= "absent" then return true end
+  end
+  local outer = core.decode('{"data":' .. text .. "}")
+  return outer ~= nil and generation.state(outer, "settled") ~= "absent"
+    and (generation.exact(outer, "answer") or ""):sub(1, 1) == "{"
+end
+
+-- Lines of ids that have no record, and empty ones, are as they should be.
+local function says_nothing(text, err)
+  return err.kind == "unresolved" or text:find '^%s*{%s*"failed"%s*:' or not text:find "%S"
+end
+
+-- Why there is no record in the line; nil where there need be none.
+local function reason_of(text, err, whole)
+  if says_nothing(text, err) then return nil end
+  if not err.byte then return "an API error, no record" end -- what is JSON
+  return whole and err.message or "torn: the file ends within this line"
+end
+
+local function read_line(self, text, number, whole)
+  if not text then return skip(self, "longer than 64 MiB", self.file, number) end
+  local gen, err = core.decode(text, self.gen)
+  self.gen = gen or self.gen
+  if gen and is_record(gen, text) then return gen end
+  local reason = gen and "a JSON object, but no generation record" or err and reason_of(text, err, whole)
+  if reason then skip(self, reason, self.file, number) end
+end
+
+function Records:__call()
+  while true do
+    local text, number, whole = self.read()
+    if text ~= nil then
+      local gen = read_line(self, text, number, whole)
+      if gen then return gen, self.file, number, text end
+    elseif number then -- what went wrong
+      self.err = errors.new("io", number)
+      return nil
+    elseif not next_file(self) then
+      return nil
+    end
+  end
+end
+
+local function nothing() end
+
+--- The records of files, or of one: ledger lines, API answers, bare records; of a directory of openrouter.nginx those of its
+--- ledger, also where it was rotated to. Ids with several records come several times. Lines that hold no record are passed
+--- over: those of ids that are open or failed, and, counted and named, those that cannot be read.
+---
+---     local all = assert(openrouter.records { "costs.jsonl", "/var/log/nginx/openrouter" })
+---     for gen, file, line, text in all do print(file, line, gen.id) end
+---     if all.err then error(all.err.message) end
+---     print(all.skipped)
+---
+--- There is one record for all of them, as decoding goes faster so: what you keep of it are values.
+---@param paths string|string[] "-" is standard input
+---@return (openrouter.Records|fun(): openrouter.Generation?, string, integer, string)? records
+---@return openrouter.Error? err kind "io": one of the paths names nothing
+local function records(paths)
+  if type(paths) == "string" then paths = { paths } end
+  if type(paths) ~= "table" then error(("records: a list of paths expected, got a %s"):format(type(paths)), 2) end
+  for _, path in ipairs(paths) do
+    local status, why = core.file_status(path)
+    if path ~= "-" and not status then return nil, errors.new("io", why) end
+  end
+  local self = setmetatable({ skipped = 0, lines = {}, read = nothing }, Records)
+  self.next_path = each_path(self, paths)
+  return self
+end
+
+return records

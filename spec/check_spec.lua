@@ -1,0 +1,233 @@
+local check = require "openrouter.check"
+local cjson = require "cjson"
+local shell = require "spec.support.shell"
+
+local all = table.unpack or unpack
+
+describe("check", function()
+  local directory
+  before_each(function() directory = shell.directory() end)
+  after_each(shell.clean)
+
+  local function file(name, ...) return shell.write(directory .. "/" .. name, table.concat({ ... }, "\n") .. "\n") end
+
+  -- A settled line.
+  local function settled(id, second, members, instant, drift)
+    return ('{"settled":"%s","at":"2026-11-01T10:00:%02d.000Z"%s%s,"answer":{"data":{"id":"%s"%s}}}'):format(id, second,
+      instant and ',"instant":' .. instant or "", drift and ',"drift":' .. drift or "", id, members)
+  end
+  local function ledgers(path, options) return assert(check.ledgers({ path }, options)) end
+  local function ids(findings)
+    local list = {}
+    for i, finding in ipairs(findings.examples) do list[i] = finding.id end
+    return list
+  end
+
+  describe("of ledgers", function()
+    it("finds nothing in what is as it should be", function()
+      local result = ledgers(file("a", settled("1", 0, ',"total_cost":0.5,"is_byok":false', '{"cost":0.50}'),
+        '{"total_cost":0}', settled("2", 0, ',"total_cost":1,"is_byok":true,"upstream_inference_cost":0')))
+      assert.same({ false, 3, 0, 0, 0, 0 }, { result.tripped, result.generations, result.unpriced.count, result.drift.count,
+        result.byok.count, result.hours.count })
+    end)
+
+    it("names what has no known price, and why", function()
+      local path = file("a", '{"id":"1","total_cost":null}', '{"id":"2","total_cost":1}', '{"total_cost":"1"}')
+      local result = ledgers(path)
+      assert.same({ true, 2 }, { result.tripped, result.unpriced.count })
+      assert.same({ id = "1", file = path, line = 1, why = "neither total_cost nor usage has a figure" },
+        result.unpriced.examples[1])
+      assert.same({ nil, 3 }, { result.unpriced.examples[2].id, result.unpriced.examples[2].line })
+    end)
+
+    it("names own provider keys whose bill is unknown", function()
+      local path = file("a", '{"id":"1","total_cost":0,"is_byok":true}',
+        '{"id":"2","total_cost":0,"is_byok":true,"upstream_inference_cost":null}',
+        '{"id":"3","total_cost":0,"is_byok":true,"upstream_inference_cost":0}',
+        '{"id":"4","total_cost":0,"is_byok":false}', '{"id":"5","total_cost":0,"is_byok":null}',
+        '{"id":"6","total_cost":0}')
+      assert.same({ "1", "2" }, ids(ledgers(path).byok))
+    end)
+
+    it("tells by how much the cost is not what the response said", function()
+      local path = file("a", settled("1", 0, ',"total_cost":0.3', '{"cost":0.1}', "0.2"),
+        settled("2", 0, ',"total_cost":0.100000000000000000000000001', '{"cost":1e-1}'),
+        settled("3", 0, ',"total_cost":1', '{"cost":0}'), settled("4", 0, ',"total_cost":0.5', '{"cost":1}'),
+        settled("5", 0, ',"total_cost":0.5', '{"cost":null}'), settled("6", 0, ',"total_cost":null,"usage":0', '{"cost":1}'),
+        settled("7", 0, ',"total_cost":0.5', '{"cost":"1"}', "0.25"), settled("8", 0, ',"total_cost":0.5'))
+      local found = ledgers(path).drift
+      assert.same({ "1", "2", "3", "4", "7" }, ids(found))
+      local function amounts(i)
+        local of = found.examples[i]
+        return { of.instant, of.drift, of.percent and math.floor(of.percent * 1e6 + 0.5) / 1e6 }
+      end
+      assert.same({ "0.1", "0.2", 200 }, amounts(1))
+      assert.same({ "0.1", "0.000000000000000000000000001", 0 }, amounts(2))
+      assert.same({ "0", "1" }, amounts(3))
+      assert.same({ "1", "-0.5", -50 }, amounts(4))
+      assert.same({ nil, "0.25" }, amounts(5)) -- only the line says so
+      assert.same({ "1", "3", "7" }, ids(ledgers(path, { max_drift = 50 }).drift)) -- 50 % pass
+      assert.same({ "1", "3", "4", "7" }, ids(ledgers(path, { max_drift = 49.9 }).drift))
+      assert.same({ "3", "7" }, ids(ledgers(path, { max_drift = 200 }).drift))
+    end)
+
+    it("counts each id once, as it was settled last", function()
+      local bad, good = settled("1", 5, ',"total_cost":null'), settled("1", 6, ',"total_cost":1')
+      local old = settled("2", 1, ',"total_cost":1')
+      local new = settled("2", 2, ',"total_cost":1', '{"cost":2}')
+      local bare = '{"id":"2","total_cost":null}'
+      for _, lines in ipairs { { bad, good, old, new, bare }, { good, bad, bare, new, old },
+        { new, bare, old, new, good, bad, bad } } do
+        local result = ledgers(file("a", all(lines)))
+        assert.same({ 2, 0, {}, 1, { "2" } },
+          { result.generations, result.unpriced.count, ids(result.unpriced), result.drift.count, ids(result.drift) })
+      end
+      local one, other = settled("3", 1, ',"total_cost":1', '{"cost":2}'), settled("3", 1, ',"total_cost":1', '{"cost":4}')
+      assert.equal("-1", ledgers(file("a", one, other)).drift.examples[1].drift) -- at the same time: the first
+      -- across files, too, and named where the record is that counts
+      local a, b = file("a", "", bad), file("b", settled("1", 7, ',"usage":null'))
+      local result = assert(check.ledgers({ b, a }))
+      assert.same({ 1, b, 1 }, { result.unpriced.count, result.unpriced.examples[1].file, result.unpriced.examples[1].line })
+    end)
+
+    it("finds hours that cost more than the limit, exactly, in a zone", function()
+      local path = file("a", '{"id":"1","created_at":"2026-11-01T10:00:00Z","total_cost":0.1}',
+        '{"id":"2","created_at":"2026-11-01T10:59:59Z","total_cost":0.2}',
+        '{"id":"3","created_at":"2026-11-01T11:00:00Z","total_cost":0.300000000000000000000000001}', '{"total_cost":9}')
+      local hours = ledgers(path, { max_per_hour = "0.3", tz = "Europe/Berlin" }).hours
+      assert.same({ count = 1, examples = {
+        { hour = "2026-11-01 12:00+01:00", spend = "0.300000000000000000000000001" } } }, hours)
+      hours = ledgers(path, { max_per_hour = "0.2999" }).hours
+      assert.same({ 2, "2026-11-01 11:00+00:00", "0.3" }, { hours.count, hours.examples[1].hour, hours.examples[2].spend })
+      assert.equal(0, ledgers(path).hours.count)
+      assert.equal(2, ledgers(path, { max_per_hour = "0" }).hours.count)
+    end)
+
+    it("looks only at what it is asked to", function()
+      local path = file("a", '{"id":"1","model":"a","created_at":"2026-11-01T10:00:00Z"}',
+        '{"id":"2","model":"b","created_at":"2026-11-02T10:00:00Z"}',
+        '{"id":"3","model":"a","created_at":"2026-11-03T10:00:00Z"}')
+      local function found(options)
+        local result = ledgers(path, options)
+        assert.equal(result.unpriced.count, #result.unpriced.examples)
+        return ids(result.unpriced)
+      end
+      assert.same({ "1", "2", "3" }, found {})
+      assert.same({ "2", "3" }, found { since = "2026-11-02" })
+      assert.same({ "1" }, found { ["until"] = "2026-11-01", tz = "Asia/Tokyo" })
+      assert.same({ "1", "3" }, found { where = { model = "a" } })
+    end)
+
+    it("names ten of a kind, and counts all", function()
+      local lines = {}
+      for i = 1, 25 do lines[i] = ('{"id":"gen-%d","is_byok":true,"created_at":"2026-11-01T%02d:00:00Z","usage":%d}'):format(
+        i, i % 24, i) end
+      local result = ledgers(file("a", all(lines)), { max_per_hour = "0" })
+      assert.same({ 25, 10, 25, 10 }, { result.byok.count, #result.byok.examples, result.unpriced.count,
+        #result.unpriced.examples })
+      assert.same({ "gen-1", "gen-10" }, { result.byok.examples[1].id, result.byok.examples[10].id })
+    end)
+
+    it("looks into compressed files", function()
+      local path = directory .. "/a.gz"
+      assert.equal(0, (shell.run(("echo '{\"id\":\"gen-1\",\"model\":\"m\"}' | gzip >%s"):format(path))))
+      local result = ledgers(path)
+      assert.same({ 0, 1, "gen-1" }, { result.omitted.skipped, result.unpriced.count, result.unpriced.examples[1].id })
+    end)
+
+    it("says what is wrong with options and files", function()
+      local function wrong(options, words) assert.error_matches(function() check.ledgers({}, options) end, words, 1, true) end
+      wrong({ max_drfit = 1 }, "unknown option 'max_drfit'; did you mean 'max_drift'?")
+      wrong({ max_drift = -1 }, "max_drift must be a number of percent")
+      wrong({ max_per_hour = 5 }, "max_per_hour must be an amount of USD as text")
+      wrong({ max_per_hour = "-1" }, "max_per_hour must be an amount of USD as text")
+      wrong({ where = { modle = "a" } }, "unknown dimension 'modle'")
+      assert.same({ true }, { check.check { max_drift = 1 } })
+      assert.is_nil(check.check { tz = "Mars" })
+      local result, err = check.ledgers { directory .. "/none" }
+      assert.is_nil(result)
+      assert.same({ "io", directory .. "/none: No such file or directory" }, { err.kind, err.message })
+    end)
+  end)
+
+  describe("from the command line", function()
+    local function run(arguments) return shell.run(shell.cost("check " .. arguments)) end
+
+    it("ends with 8 when there is something, with 3 when lines are missing, else with 0", function()
+      local clean, open = file("clean", '{"total_cost":1}'), file("open", '{"pending":"gen-1","open":true }', '{"total_cost":1}')
+      local unpriced = file("unpriced", '{"id":"gen-9"}', "torn")
+      assert.equal(0, (run(clean)))
+      assert.equal(3, (run(open)))
+      assert.equal(3, (run(file("torn", '{"total_cost":1}', "x"))))
+      assert.equal(8, (run(unpriced)))
+      assert.equal(8, (run(open .. " " .. unpriced)))
+    end)
+
+    it("tells each kind with id, file, line and amount", function()
+      local path = file("a", '{"id":"gen-1","created_at":"2026-11-01T10:00:00Z","total_cost":null}',
+        settled("gen-2", 0, ',"created_at":"2026-11-01T10:00:00Z","total_cost":0.12', '{"cost":0.1}'),
+        '{"id":"gen-3","created_at":"2026-11-01T11:00:00Z","total_cost":2,"is_byok":true}', "x")
+      local status, out, err = run(path .. " --max-per-hour 0.1 --max-drift 19%")
+      assert.same({ 8, "" }, { status, err })
+      assert.equal(([[
+2 generations have no known price:
+  FILE:1: gen-1: neither total_cost nor usage has a figure
+  FILE:3: gen-3: WHY
+1 generation did not cost what the response said:
+  FILE:2: gen-2: +0.02 USD on 0.1 USD (+20.00 %)
+1 generation has no upstream_inference_cost, by a provider key of yours:
+  FILE:3: gen-3
+1 hour costs more than the limit:
+  2026-11-01 10:00+00:00: 0.12 USD
+3 generations checked.
+]]):gsub("FILE", function() return path end), (out:gsub("(gen%-3): [^\n]+", "%1: WHY"):match "^(.*checked%.\n)"))
+      assert.matches("1 line or record was skipped:\n  .*/a:4: not a JSON object", out)
+    end)
+
+    it("has the same as JSON", function()
+      local path = file("a", '{"id":"gen-1"}', settled("gen-2", 0, ',"total_cost":0.12', '{"cost":0.1}'))
+      local status, out = run(path .. " --format json")
+      local result = cjson.decode(out)
+      assert.same({ 8, true, 2, 1, 0 }, { status, result.tripped, result.generations, result.omitted.unpriced,
+        result.omitted.skipped })
+      assert.same({ count = 1, examples = { { id = "gen-1", file = path, line = 1,
+        why = "neither total_cost nor usage has a figure" } } }, result.unpriced)
+      local drift = result.drift.examples[1]
+      assert.same({ "gen-2", 2, "0.1", "0.02" }, { drift.id, drift.line, drift.instant, drift.drift })
+    end)
+
+    it("takes a directory of openrouter.nginx", function()
+      assert.equal(0, (shell.run("mkdir " .. directory .. "/pending")))
+      file("ledger.jsonl", settled("gen-1", 0, ',"total_cost":1', '{"cost":2}'))
+      file("ledger.jsonl.1", settled("gen-2", 0, ',"total_cost":null'))
+      file("pending/1-1.jsonl", '{"pending":"gen-3","open":true }')
+      local status, out = run(directory)
+      assert.equal(8, status)
+      assert.matches("/ledger%.jsonl%.1:1: gen%-2", out)
+      assert.matches("/ledger%.jsonl:1: gen%-1: %-1 USD on 2 USD", out)
+      assert.matches("1 generation is still open", out)
+    end)
+
+    it("shows nothing that a terminal would obey", function()
+      local _, out = run(file("a", '{"id":"gen-\\u001b[31m\\u0007"}'))
+      assert.matches("gen%-\\x1B%[31m\\x07", out)
+    end)
+
+    it("says what is wrong with its arguments", function()
+      local path = file("a", "{}")
+      for arguments, words in pairs {
+        ["--max-drift x"] = "'x' is no percentage, such as 0.5", ["--max-drift=-1"] = "'-1' is no percentage",
+        ["--max-per-hour 5USD"] = "'5USD' is no amount of USD, such as 2.50", ["--max-per-hour=-1"] = "'-1' is no amount",
+        ["--since x"] = "since must be a date", ["--where model"] = "--where takes NAME=VALUE", ["-"] = "check reads its ledgers",
+        ["--format jon"] = "unknown format 'jon'; did you mean 'json'?", ["--tz Mars"] = "unknown time zone 'Mars'",
+      } do
+        local status, out, err = run(arguments .. " " .. path)
+        assert.same({ arguments, 2, "" }, { arguments, status, out })
+        assert.is_truthy(err:find(words, 1, true), err)
+      end
+      local status, _, err = run(directory .. "/none")
+      assert.equal(1, status)
+      assert.matches("/none: No such file or directory", err)
+    end)
+  end)
+end)

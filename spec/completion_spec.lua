@@ -1,0 +1,169 @@
+-- What the command writes about itself: completion for shells, and the manual page.
+local shell = require "spec.support.shell"
+
+local COMMANDS = { "get", "fetch", "report", "diff", "check", "settle", "completion", "man" }
+
+local function has(program) return (os.execute(("command -v %s >/dev/null 2>&1"):format(program))) end
+local function there(program)
+  local ok = has(program)
+  return ok == true or ok == 0
+end
+
+-- The long options of a command ("": of all commands), from its help.
+local function options_of(command)
+  local _, help = shell.run(shell.cost(command .. " --help"))
+  local options = {}
+  for option in help:match "\nOptions:\n(.-)\n\n":gmatch "%f[%-]%-%-[%w-]+" do options[#options + 1] = option end
+  return options
+end
+
+describe("openrouter-cost completion", function()
+  local directory
+  before_each(function() directory = shell.directory() end)
+  after_each(shell.clean)
+
+  local function script(name)
+    local status, out, err = shell.run(shell.cost("completion " .. name))
+    assert.same({ 0, "" }, { status, err })
+    return shell.write(directory .. "/" .. name, out)
+  end
+
+  -- What bash offers for the last of these words.
+  local function offered(...)
+    local words, n = {}, select("#", ...)
+    for i, word in ipairs { ... } do words[i] = shell.quote(word) end
+    local program = ("source %s; COMP_WORDS=(openrouter-cost %s); COMP_CWORD=%d; _openrouter-cost; "
+      .. "printf '%%s\\n' \"${COMPREPLY[@]}\""):format(
+        script "bash", table.concat(words, " "), n)
+    local status, out, err = shell.run("cd /; bash -c " .. shell.quote(program))
+    assert.same({ 0, "" }, { status, err })
+    return out
+  end
+
+  it("completes commands, options and what they take in bash", function()
+    assert.equal("report\n", offered "rep")
+    for _, command in ipairs(COMMANDS) do assert.is_truthy(("\n" .. offered ""):find("\n" .. command .. "\n", 1, true)) end
+    assert.equal("--since\n", offered("report", "--si"))
+    assert.equal("text\njson\n", offered("diff", "--format", ""))
+    for _, option in ipairs(options_of "check") do
+      assert.is_truthy(("\n" .. offered("check", "--")):find("\n" .. option .. "\n", 1, true), option)
+    end
+  end)
+
+  it("is a script that zsh and fish can read", function()
+    local missing = {}
+    for _, name in ipairs { "zsh", "fish" } do
+      local path = script(name)
+      local text = shell.read(path)
+      for _, command in ipairs(COMMANDS) do
+        assert.is_truthy(text:find(command, 1, true))
+        for _, option in ipairs(options_of(command)) do assert.is_truthy(text:find(option:sub(3), 1, true), option) end
+      end
+      if there(name) then assert.same({ 0, "", "" }, { shell.run(name .. " -n " .. path) })
+      else missing[#missing + 1] = name end
+    end
+    if #missing > 0 then pending(table.concat(missing, " and ") .. " not installed, so only words were looked for") end
+  end)
+
+  it("suggests the near shell", function()
+    local status, out, err = shell.run(shell.cost "completion zhs")
+    assert.same({ 2, "" }, { status, out })
+    assert.matches("unknown shell 'zhs'; did you mean 'zsh'?", err, 1, true)
+  end)
+end)
+
+describe("openrouter-cost man", function()
+  local directory
+  before_each(function() directory = shell.directory() end)
+  after_each(shell.clean)
+
+  local function page()
+    local status, out, err = shell.run(shell.cost "man")
+    assert.same({ 0, "" }, { status, err })
+    return shell.write(directory .. "/openrouter-cost.1", out), out
+  end
+
+  it("is a page that renders without a warning", function()
+    local path, source = page()
+    assert.is_nil(source:find "[\128-\255]") -- which would depend on the locale
+    assert.is_truthy(source:find("\\fB\\-\\-since\\fR", 1, true)) -- what can be copied, not a hyphen
+    local tried = {}
+    for program, command in pairs { groff = "groff -man -Tascii -ww -z", man = "man -l --warnings=all -Tascii >/dev/null",
+      mandoc = "mandoc -Tlint -W warning" } do
+      if there(program) then
+        local status, out, err = shell.run(command .. " " .. path)
+        assert.same({ program, 0, "", "" }, { program, status, out, err })
+        tried[#tried + 1] = program
+      end
+    end
+    if #tried == 0 then pending "neither groff, man nor mandoc is installed" end
+  end)
+
+  it("has every command, option, exit status and example of the help", function()
+    local _, source = page()
+    local text = source:gsub("\\%-", "-"):gsub("\\f[BRI]", ""):gsub("\\&", ""):gsub("\\e", "\\")
+    for _, command in ipairs(COMMANDS) do
+      local section = text:match("\n%.SS " .. command .. "\n(.-)\n%.S[SH]")
+      assert.is_truthy(section, command)
+      for _, option in ipairs(options_of(command)) do
+        if option ~= "--help" then assert.is_truthy(section:find("\n.TP\n[^\n]*" .. option:gsub("%-", "%%-")), option) end
+      end
+      local _, help = shell.run(shell.cost(command .. " --help"))
+      for example in help:match "\nExamples:\n(.*)$":gmatch "  ([^\n]+)" do
+        assert.is_truthy(section:find("\n" .. example .. "\n", 1, true), example)
+      end
+    end
+    for _, option in ipairs { "--version", "--help" } do assert.is_truthy(text:find(option, 1, true)) end
+    for _, status in ipairs { 0, 1, 2, 3, 4, 8, 130 } do
+      assert.is_truthy(text:find("\n.TP\n" .. status .. "\n", 1, true), status)
+    end
+  end)
+end)
+
+describe("help", function()
+  after_each(shell.clean)
+
+  it("has examples that the command takes", function()
+    local directory, count = shell.directory(), 0
+    for _, command in ipairs(COMMANDS) do
+      local _, help = shell.run(shell.cost(command .. " --help"))
+      for example in help:match "\nExamples:\n(.*)$":gmatch "  ([^\n]+)" do
+        local arguments = example:match "openrouter%-cost ([^|<>\")]+)"
+        local status, _, err = shell.run(
+          ("top=$PWD; cd %s; env -u OPENROUTER_API_KEY -u LUA_PATH -u LUA_CPATH %s $top/bin/openrouter-cost %s"):format(
+            directory, os.getenv "LUA", arguments))
+        assert.is_truthy(status and status ~= 2, example .. ": " .. err)
+        count = count + 1
+      end
+    end
+    assert.is_true(count >= 20)
+  end)
+
+  it("fits 80 columns", function()
+    for _, command in ipairs { "", "get", "fetch", "report", "diff", "check", "settle", "completion", "man" } do
+      local _, help = shell.run(shell.cost(command .. " --help"))
+      for line in help:gmatch "[^\n]+" do assert.is_true(#line <= 80, line) end
+    end
+  end)
+end)
+
+describe("a wrong command line", function()
+  after_each(shell.clean)
+
+  it("is told with what was probably meant, and where to look", function()
+    local function says(arguments, words)
+      local status, out, err = shell.run(shell.cost(arguments))
+      assert.same({ 2, "", "openrouter-cost: " .. words .. "\n" }, { status, out, err })
+    end
+    says("reprot", "unknown command 'reprot'; did you mean 'report'? (openrouter-cost --help)")
+    says("frobnicate", "unknown command 'frobnicate' (openrouter-cost --help)")
+    says("report --fromat json x", "unknown option '--fromat'; did you mean '--format'? (openrouter-cost report --help)")
+    says("check --max-dirft 5 x", "unknown option '--max-dirft'; did you mean '--max-drift'? (openrouter-cost check --help)")
+    says("settle --retry_failed x",
+      "unknown option '--retry_failed'; did you mean '--retry-failed'? (openrouter-cost settle --help)")
+    says("report --format jsno x", "unknown format 'jsno'; did you mean 'json'? (openrouter-cost report --help)")
+    says("report --format yaml x", ("unknown format 'yaml'; there are %s (openrouter-cost report --help)"):format(
+      table.concat(require("openrouter.report").formats, ", ")))
+    says("'x\27[31m'", "unknown command 'x\\x1B[31m' (openrouter-cost --help)")
+  end)
+end)

@@ -1,0 +1,238 @@
+local cjson = require "cjson"
+local diff = require "openrouter.diff"
+local period = require "openrouter.period"
+local shell = require "spec.support.shell"
+
+local SPEND, COUNT = { name = "spend", unit = "USD" }, { name = "generations", unit = "count" }
+local TIME = { name = "latency_p50", unit = "ms" }
+
+local function row(model, generations, spend, latency)
+  return { model = model, generations = generations, spend = spend and tonumber(spend), latency_p50 = latency,
+    exact = { spend = spend } }
+end
+
+describe("diff.compare", function()
+  local function compare(a, b, measures) return diff.compare(a, b, { "model" }, measures or { COUNT, SPEND, TIME }) end
+  local function models(rows)
+    local names = {}
+    for i, of in ipairs(rows) do names[i] = of.key.model end
+    return names
+  end
+
+  it("matches rows and subtracts exactly", function()
+    local rows = compare({ row("a", 2, "0.300000000000000000000000001", 1000) }, { row("a", 5, "0.1", 750) })
+    assert.equal(1, #rows)
+    local of = rows[1]
+    assert.same({ model = "a" }, of.key)
+    assert.same({ spend = "-0.200000000000000000000000001" }, of.exact)
+    assert.same({ generations = 3, spend = -0.2, latency_p50 = -250 }, of.change)
+    assert.same({ 150, -25 }, { of.percent.generations, of.percent.latency_p50 })
+    assert.is_true(math.abs(of.percent.spend + 66.6667) < 1e-3)
+  end)
+
+  it("has no change from or to what is unknown, and no percentage of nothing", function()
+    local rows = compare({ row("a", 1, nil, nil), row("b", 0, "0", 0), row("c", 1, "1", 5) },
+      { row("a", 1, "1", 5), row("b", 1, "1", 5), row("c", 1, nil, nil) })
+    local of = {}
+    for _, r in ipairs(rows) do of[r.key.model] = r end
+    assert.same({ { generations = 0 }, {} }, { of.a.change, of.a.exact })
+    assert.same({ { generations = 1, spend = 1, latency_p50 = 5 }, {} }, { of.b.change, of.b.percent })
+    assert.same({ { generations = 0 }, { generations = 0 } }, { of.c.change, of.c.percent })
+  end)
+
+  it("takes percent of what is negative by its size", function()
+    local saved = { name = "cache_discount", unit = "USD" }
+    local function of(amount)
+      return { { model = "a", cache_discount = tonumber(amount), exact = { cache_discount = amount } } }
+    end
+    local rows = diff.compare(of "-2", of "-1", { "model" }, { saved })
+    assert.same({ 1, 50 }, { rows[1].change.cache_discount, rows[1].percent.cache_discount })
+  end)
+
+  it("keeps rows of one side alone, without a change", function()
+    local rows = compare({ row("a", 1, "1", 5) }, { row("b", 1, "2", 5) })
+    assert.same({ "b", "a" }, models(rows))
+    assert.same({ nil, {}, {}, {} }, { rows[1].a, rows[1].change, rows[1].exact, rows[1].percent })
+    assert.equal(2, rows[1].b.spend)
+    assert.is_nil(rows[2].b)
+  end)
+
+  it("puts the greatest change of spend first, exactly, and what has none last", function()
+    local a = { row("small", 1, "1", 5), row("fall", 1, "10", 5), row("unknown", 1, nil, 5), row("gone", 1, "4", 5),
+      row("tiny", 1, "5.000000000000000000000000000", 5), row("same", 1, "3", 5), row("tie", 1, "3", 5) }
+    local b = { row("tiny", 1, "6.000000000000000000000000001", 5), row("unknown", 1, "9", 5), row("small", 1, "2", 5),
+      row("fall", 1, "1", 5), row("new", 1, "4.5", 5), row("tie", 1, "3", 5), row("same", 1, "3", 5) }
+    assert.same({ "fall", "new", "gone", "tiny", "small", "same", "tie", "unknown" }, models(compare(a, b)))
+  end)
+
+  it("sorts by the first measure where spend is none of them", function()
+    assert.same({ "b", "a" }, models(compare({ row("a", 1), row("b", 9) }, { row("a", 2), row("b", 1) }, { COUNT })))
+    assert.equal(1, #compare({ row("a", 1) }, { row("a", 2) }, {}))
+  end)
+
+  it("has no change of times", function()
+    local function of(time) return { { model = "a", first = time, exact = {} } } end
+    local first = { name = "first", unit = "time" }
+    local rows = diff.compare(of "2026-10-01T00:00:00Z", of "2026-11-01T00:00:00Z", { "model" }, { first })
+    assert.same({ {}, "2026-11-01T00:00:00Z" }, { rows[1].change, rows[1].b.first })
+  end)
+
+  it("tells values of different types apart", function()
+    local dimensions = { "app_id", "user" }
+    local function of(app, user) return { app_id = app, user = user, generations = 1, exact = {} } end
+    local function count(a, b) return #diff.compare({ a }, { b }, dimensions, { COUNT }) end
+    assert.equal(1, count(of(10, true), of(10, true)))
+    assert.equal(2, count(of(10, true), of("10", true)))
+    assert.equal(2, count(of(1, true), of(1, "true")))
+    assert.equal(2, count(of("a", "bc"), of("ab", "c")))
+  end)
+end)
+
+describe("period.span", function()
+  local cases = {
+    { "2026-11-01", "2026-11-01", "2026-11-01" }, { "2026-11", "2026-11-01", "2026-11-30" },
+    { "2026-12", "2026-12-01", "2026-12-31" }, { "2028-02", "2028-02-01", "2028-02-29" },
+    { "2026-02", "2026-02-01", "2026-02-28" },
+    { "2026-W44", "2026-10-26", "2026-11-01" }, { "2026-W53", "2026-12-28", "2027-01-03" },
+    { "2026-W01", "2025-12-29", "2026-01-04" },
+    { "7d..2026-11-01T14:00", "7d", "2026-11-01T14:00" }, { "2026-11-01..", "2026-11-01", nil }, { "..36h", nil, "36h" },
+  }
+  for _, case in ipairs(cases) do
+    it("of " .. case[1], function() assert.same({ case[2], case[3] }, { period.span(case[1]) }) end)
+  end
+
+  it("knows no other words", function()
+    for _, wrong in ipairs { "", "2026", "2026-13", "2026-00", "2026-11-31", "2027-W53", "2026-W00", "2026-W54", "2026-1", "7d",
+      "1969-W01", "1970-W01", "1969-12", "costs.jsonl", "0000-01" } do
+      assert.same({}, { period.span(wrong) }, wrong)
+    end
+  end)
+
+  it("of every week and month is as Python has it", function()
+    local path = shell.write(shell.directory() .. "/weeks.py", [[
+from datetime import date, timedelta
+day = date(2019, 12, 30)
+while day.year < 2033:
+    y, w, _ = day.isocalendar()
+    print(f"{y}-W{w:02}", day, day + timedelta(6))
+    day += timedelta(7)
+for m in range(2020 * 12, 2033 * 12):
+    first, after = date(m // 12, m % 12 + 1, 1), date((m + 1) // 12, (m + 1) % 12 + 1, 1)
+    print(first.strftime("%Y-%m"), first, after - timedelta(1))
+]])
+    local pipe, count = io.popen("python3 " .. path), 0
+    for line in pipe:lines() do
+      local text, from, to = line:match "^(%S+) (%S+) (%S+)$"
+      assert.same({ text, from, to }, { text, period.span(text) })
+      count = count + 1
+    end
+    pipe:close()
+    shell.clean()
+    assert.is_true(count > 800)
+  end)
+end)
+
+describe("openrouter-cost diff", function()
+  local directory, ledger
+  before_each(function()
+    directory = shell.directory()
+    ledger = shell.write(directory .. "/costs.jsonl", table.concat({
+      '{"id":"1","model":"a","created_at":"2026-10-01T10:00:00Z","total_cost":0.5}',
+      '{"id":"2","model":"a","created_at":"2026-11-01T10:00:00Z","total_cost":0.75}',
+      '{"id":"3","model":"b","created_at":"2026-10-31T23:30:00Z","total_cost":0.1}',
+      '{"id":"4","model":"c","created_at":"2026-11-30T10:00:00Z","total_cost":2.5}',
+      '{"id":"5","model":"d","created_at":"2026-11-30T10:00:00Z"}',
+      '{"id":"6","model":"d","created_at":"2026-10-30T10:00:00Z","total_cost":1e-9}', "" }, "\n"))
+  end)
+  after_each(shell.clean)
+
+  local function run(arguments) return shell.run(shell.cost("diff " .. arguments)) end
+  local function json(arguments)
+    local status, out, err = run(arguments .. " --format json")
+    assert.equal("", err)
+    return cjson.decode(out), status
+  end
+
+  it("shows two months side by side, and what is in neither", function()
+    local status, out, err = run("2026-10 2026-11 --measures generations,spend " .. ledger)
+    assert.same({ 0, "" }, { status, err })
+    assert.equal([[
+model                 2026-10  2026-11  change
+-----  -----------  ---------  -------  ------  -------
+c      generations          -        1       -      new
+       spend USD            -     2.50       -      new
+
+a      generations          1        1       0     0.0%
+       spend USD         0.50     0.75   +0.25   +50.0%
+
+b      generations          1        -       -     gone
+       spend USD         0.10        -       -     gone
+
+d      generations          1        1       0     0.0%
+       spend USD    <0.000001        -       -        -
+-----  -----------  ---------  -------  ------  -------
+total  generations          3        3       0     0.0%
+       spend USD         0.60     3.25   +2.65  +441.7%
+]], out:match "^(.-\n)\n2026%-10:")
+  end)
+
+  it("ends with what is left out of each", function()
+    local _, out = run("2026-10 2026-11 " .. ledger)
+    assert.matches("\n2026%-10:\n  3 generations are not of those asked for.-\n\n2026%-11:\n"
+      .. "  1 generation has no known price.-\n  3 generations are not of those asked for", out)
+  end)
+
+  it("has the same as JSON, where amounts are exact and unknown is null", function()
+    local view, status = json("2026-10 2026-11 --measures generations,spend " .. ledger)
+    assert.same({ 0, "2026-10", "2026-11", 3, 1 },
+      { status, view.a.name, view.b.name, view.a.omitted.filtered, view.b.omitted.unpriced })
+    assert.same({ key = { model = "c" }, only = "b", measures = {
+      generations = { a = cjson.null, b = 1, change = cjson.null, percent = cjson.null },
+      spend = { a = cjson.null, b = 2.5, change = cjson.null, percent = cjson.null,
+        exact = { a = cjson.null, b = "2.5", change = cjson.null } } } }, view.rows[1])
+    assert.same({ a = 0.5, b = 0.75, change = 0.25, percent = 50, exact = { a = "0.5", b = "0.75", change = "0.25" } },
+      view.rows[2].measures.spend)
+    assert.same({ a = "0.600000001", b = "3.25", change = "2.649999999" }, view.total.measures.spend.exact)
+  end)
+
+  it("takes periods in a zone, and conditions", function()
+    local function generations(arguments)
+      local view = json(arguments .. " --measures generations --by '' " .. ledger)
+      return { view.total.measures.generations.a, view.total.measures.generations.b }
+    end
+    assert.same({ 3, 3 }, generations "2026-10 2026-11")
+    assert.same({ 2, 4 }, generations "2026-10 2026-11 --tz Europe/Berlin") -- half past midnight on the first there
+    assert.same({ 1, 2 }, generations "2026-10 2026-11 --where model=a --where model=c")
+    assert.same({ 0, 2 }, generations "2026-10-02 2026-11-30")
+    assert.same({ 3, 1 }, generations "2026-W44 ..2026-10-01") -- 26 October to 1 November
+  end)
+
+  it("compares two ledgers", function()
+    local other = shell.write(directory .. "/other.jsonl", '{"id":"9","model":"a","total_cost":1.5}\n{"pending":"x"}\n')
+    local view, status = json(("%s %s --measures spend --where model=a"):format(ledger, other))
+    assert.same({ 3, ledger, other, 1 }, { status, view.a.name, view.b.name, view.b.omitted.pending })
+    assert.same({ a = "1.25", b = "1.5", change = "0.25" }, view.rows[1].measures.spend.exact)
+    view = json(("- %s <%s"):format(other, ledger))
+    assert.equal("3.850000001", view.total.measures.spend.exact.a)
+  end)
+
+  it("says what is wrong with its arguments", function()
+    local function says(arguments, words)
+      local status, out, err = run(arguments)
+      assert.same({ 2, "" }, { status, out })
+      assert.is_truthy(err:find(words, 1, true), err)
+    end
+    says("2026-13 2026-11 " .. ledger, "'2026-13' is no period: it is a day (2026-11-01), a month")
+    says("2026-10 .. " .. ledger, "'..' is no period")
+    says("2026-10 2026-11", "which ledgers are the periods of? openrouter-cost diff 2026-10 2026-11 FILE…")
+    says("2026-10 2026-11 -", "diff reads its ledgers twice, which a pipe does not allow")
+    says("- -", "standard input cannot be both ledgers")
+    says("2026-10 2026-11 --by modle " .. ledger, "unknown dimension 'modle'; did you mean 'model'?")
+    says("2026-10 2026-11 --measures spent " .. ledger, "unknown measure 'spent'; did you mean 'spend'?")
+    says("2026-10 2026-11 --format jsn " .. ledger, "unknown format 'jsn'; did you mean 'json'?")
+    says("tomorrow..7d 2026-11 " .. ledger, "since must be a date")
+    local status, _, err = run("2026-10 2026-11 " .. directory .. "/none")
+    assert.equal(1, status)
+    assert.matches("/none: No such file or directory", err)
+  end)
+end)

@@ -565,14 +565,20 @@ static uint64_t unique_of (const struct tally *t, uint64_t place) {
   return place == TALLY_KEEP ? WHERE_KEPT | t->kept_count : place;
 }
 
-/* When and by whom: all of the facts but part and text. The hash of the sighting comes back. False: no memory. */
-static bool read_identity (struct tally *t, struct facts *f, const char *id_json, const char *at, uint64_t unique, uint64_t *hash) {
+/* By whom: the hash of a sighting, and the other one where somebody wants it. False: no memory. */
+static bool read_hashes (struct tally *t, const char *id_json, uint64_t unique, uint64_t *hash, uint64_t *second) {
   size_t length;
   const char *id = read_id(t, id_json, &length);
   if (id == NULL && length > 0) return false;
   if (id == NULL) id = (const char *)&unique, length = sizeof unique;
   *hash = hash_bytes(t->secret, id, length);
-  f->id = second_hash(t, id, length);
+  if (second) *second = second_hash(t, id, length);
+  return true;
+}
+
+/* When and by whom: all of the facts but part and text. The hash of the sighting comes back. False: no memory. */
+static bool read_identity (struct tally *t, struct facts *f, const char *id_json, const char *at, uint64_t unique, uint64_t *hash) {
+  if (!read_hashes(t, id_json, unique, hash, &f->id)) return false;
   if (at == NULL || !key_instant(at, &f->at)) f->at = -HUGE_VAL;
   f->has_instant = false;
   return true;
@@ -652,14 +658,17 @@ static void see (struct tally *t, uint64_t hash, uint64_t place, enum state stat
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
-/* Of a record that is read again when it has to be, no text is hashed. */
+/* What is read again when it has to be need not be known now. */
 static bool read_record (struct tally *t, const struct record *r, uint64_t place, uint64_t *hash, const char **why) {
   struct facts *f = t->now;
+  const char *at = r->at ? r->text + r->at : NULL;
   *why = tally_no_memory;
   f->state = STATE_SETTLED;
-  if (!read_identity(t, f, id_value(r), r->at && place == TALLY_KEEP ? r->text + r->at : NULL, unique_of(t, place), hash))
+  if (place != TALLY_KEEP) {
+    if (!read_hashes(t, id_value(r), place, hash, NULL)) return false;
+  } else if (!read_identity(t, f, id_value(r), at, unique_of(t, place), hash) || !hash_text(t, r, &f->text)) {
     return false;
-  if (place == TALLY_KEEP && !hash_text(t, r, &f->text)) return false;
+  }
   return read_part(t, r, unique_of(t, place), &f->part, why);
 }
 

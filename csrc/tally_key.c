@@ -17,7 +17,16 @@ bool dimension_is_time (const struct tally_dimension *d) { return d->kind >= TAL
 */
 #define TIME_TAGS "hdwm"  /* in the order of enum zone_unit */
 
+static char *put_plain (char *out, const char *text, size_t size) {
+  const uint32_t length = (uint32_t)size;
+  *out = 's';
+  memcpy(out + 1, &length, 4);
+  if (size > 0) memcpy(out + 5, text, size);
+  return out + 5 + size;
+}
+
 static char *put_string (char *out, const char *raw, size_t raw_length) {
+  if (memchr(raw, '\\', raw_length) == NULL) return put_plain(out, raw, raw_length);
   uint32_t length = (uint32_t)json_unescape(out + 5, raw, raw_length);
   *out = 's';
   memcpy(out + 1, &length, 4);
@@ -37,14 +46,6 @@ static char *put_number (char *out, const char *json) {
   double number;
   if (json_integer(json, &integer)) return put_word(out, 'i', &integer);
   return json_double(json, &number) ? put_word(out, 'n', &number) : put_unknown(out);
-}
-
-static char *put_plain (char *out, const char *text, size_t size) {
-  const uint32_t length = (uint32_t)size;
-  *out = 's';
-  memcpy(out + 1, &length, 4);
-  if (size > 0) memcpy(out + 5, text, size);
-  return out + 5 + size;
 }
 
 static size_t part_length (const char *part) {

@@ -57,7 +57,7 @@ describe("a record", function()
         if close then client:close() end
         return result
       end
-      local result = run()
+      local result = coroutine.wrap(run)() -- so that nothing is left of it on the stack
       litter()
       return result, gone
     end

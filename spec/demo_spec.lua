@@ -41,6 +41,8 @@ describe("examples/demo", function()
     local count, _, unpriced, total = model:match "^(%d+) (%d+) (%d+) (%S+)\n$"
     local _, json = shell.run(shell.cost("report " .. DIRECTORY .. "/costs.jsonl --by model,day --format json"))
     local report = cjson.decode(json)
+    local page = assert(io.open(DIRECTORY .. "/report.html")):read "*a"
+    assert.is_truthy(page:find(('<data value="%s">'):format(total), 1, true))
     assert.same({ tonumber(count), tonumber(unpriced), total },
       { report.total.generations, report.total.unpriced, report.total.exact.spend })
     assert.is_true(report.total.unpriced > 0) -- the sandbox has such records, and they are not in the sum

@@ -34,8 +34,10 @@ IDS           = 200000
 PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev luajit2|luajit libluajit2-5.1-dev|libluajit-5.1-dev \
   libcurl4-openssl-dev|libcurl4-gnutls-dev lua-argparse ca-certificates nginx libnginx-mod-http-lua
 TEST_PACKAGES = lua-busted lua-cjson procps lua-check lua5.1 liblua5.1-0-dev luarocks clang python3 curl openssl valgrind \
-  libc6-dbg lua-cqueues lua-luv locales strace tzdata chromium zsh fish \
+  libc6-dbg lua-cqueues lua-luv locales strace tzdata \
   gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user $(if $(filter x86_64,$(shell uname -m)),lib32gcc-12-dev libc6-dev-i386)
+# large ones, which specs use where they are, and say so where they are not; .ci/run installs them
+CI_PACKAGES = chromium zsh fish
 BENCH_PACKAGES = curl openssl nghttp2-client nodejs npm|nodejs lua-socket lua-cjson python3 wrk g++ libsimdjson-dev valgrind
 
 # LPeg's warnings, less three that forbid ordinary C99: a declaration where it is needed, a small struct as a result, a call's
@@ -71,7 +73,7 @@ LINT_LUA  = $(wildcard lua spec bin/openrouter-cost examples bench fuzz .ci/chec
 LINT_SH   = $(shell grep -lE '^\#!(/bin/sh|/usr/bin/env bash)' -r $(wildcard .ci bin spec/support examples bench fuzz))
 LINTS     = lint-lua lint-clang lint-analyzer lint-sh lint-rock lint-modules
 
-.PHONY: all portable demo test sanitize asan bench soak lint install clean deps test-deps bench-deps sandbox $(LINTS)
+.PHONY: all portable demo test sanitize asan bench soak lint install clean deps test-deps ci-deps bench-deps sandbox $(LINTS)
 all: $(MODULES)
 portable: build/portable-5.4/openrouter/core.so build/portable-5.1/openrouter/core.so
 
@@ -108,6 +110,8 @@ deps:
 test-deps:
 	@sh .ci/deps '$(PACKAGES) $(TEST_PACKAGES)'
 
+ci-deps:
+	@sh .ci/deps '$(PACKAGES) $(TEST_PACKAGES) $(CI_PACKAGES)'
 bench-deps:
 	@sh .ci/deps '$(PACKAGES) $(BENCH_PACKAGES)'
 

@@ -352,6 +352,10 @@ void dearest_insert (struct tally *t, const struct part *part, uint64_t place, c
   insert_dearest(t, &one);
 }
 
+bool dearest_missing (const struct tally *t) {
+  return t->dearest_beyond && t->dearest_count < t->declaration.dearest;
+}
+
 void dearest_remove (struct tally *t, uint64_t place) {
   int i = 0;
   while (i < t->dearest_count && t->dearest[i].place != place) i++;
@@ -359,7 +363,7 @@ void dearest_remove (struct tally *t, uint64_t place) {
   free(t->dearest[i].text);
   t->dearest_count--;
   memmove(&t->dearest[i], &t->dearest[i + 1], (size_t)(t->dearest_count - i) * sizeof t->dearest[0]);
-  if (t->dearest_beyond && t->dearest_count < t->declaration.dearest) t->stale = true;
+  if (dearest_missing(t)) t->stale = true;
 }
 
 static char *append (char *out, const char *text, size_t length) {

@@ -209,6 +209,7 @@ bool part_count (struct tally *t, const struct part *part, bool adding, const ch
 bool dearest_wants (const struct tally *t, const struct part *part);
 void dearest_insert (struct tally *t, const struct part *part, uint64_t place, char *text, size_t length);
 void dearest_remove (struct tally *t, uint64_t place);
+bool dearest_missing (const struct tally *t);  /* so many were removed that others have to be looked for */
 
 /* What a list shows of a record: a copy of the members that matter. NULL: no memory. */
 char *dearest_text (struct tally *t, const struct record *r, size_t *length);

@@ -54,6 +54,15 @@ static bool take_back (struct tally *t, uint64_t where, const struct facts *f) {
   return true;
 }
 
+/* Whether two records add the same to the same groups. */
+static bool add_the_same (const struct tally *t, const struct part *a, const struct part *b) {
+  size_t word = 0;
+  if (a->fate != b->fate || a->present != b->present || memcmp(a->group, b->group, sizeof a->group) != 0) return false;
+  for (int i = 0; i < t->declaration.measures; word += t->words[i++])
+    if ((a->present >> i & 1) && memcmp(&a->word[word], &b->word[word], t->words[i] * sizeof a->word[0]) != 0) return false;
+  return true;
+}
+
 /* Of the sightings at i and at j, which are of one id, leave one at i. */
 static bool settle_pair (struct tally *t, struct sighting *i, const struct sighting *j, const struct facts *a,
                          const struct facts *b) {
@@ -62,7 +71,9 @@ static bool settle_pair (struct tally *t, struct sighting *i, const struct sight
   const uint64_t differ = differed | differed_too | (both && a->text != b->text ? WHERE_DIFFERS : 0);
   const bool second = a->state != b->state ? b->state > a->state : is_better(a, b);
   const uint64_t winner = second ? j->where : i->where, loser = second ? i->where : j->where;
+  const bool stale = t->stale;
   if (both && !take_back(t, loser, second ? a : b)) return false;
+  if (both && add_the_same(t, &a->part, &b->part)) t->stale = stale || dearest_missing(t);  /* times are those of the winner */
   if (both) t->counts.duplicates++;
   t->counts.conflicts += (differ != 0) - (differed != 0) - (uint64_t)(differed_too != 0);  /* one for each id */
   drop(t, loser);

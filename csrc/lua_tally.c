@@ -381,7 +381,7 @@ static int group_key (lua_State *L) {
   return count;
 }
 
-/* As a number, though it stands as if it were money, `digits` of which are behind the point. */
+/* What stands as if it were money, as a number, times a power of ten. */
 static void push_scaled (lua_State *L, const struct money_sum *sum, const char *power) {
   char text[MONEY_SUM_TEXT_SIZE + 4];
   double number = 0;
@@ -442,11 +442,14 @@ static int group_sum (lua_State *L) {
       lua_pushnumber(L, seconds);
       push_time(L, tally_zone(h->tally), seconds);
       return 3;
-    default:
-      if (m->kind == TALLY_SUM && field_info[m->field].type == TYPE_MONEY) push_money(L, &sum);
-      else push_integer_sum(L, &sum);
-      return lua_gettop(L) - 3;
+    default: break;
   }
+  if (m->kind == TALLY_SUM && field_info[m->field].type == TYPE_MONEY) {
+    push_money(L, &sum);
+    return 3;
+  }
+  push_integer_sum(L, &sum);
+  return 2;
 }
 
 static bool is_integer_spread (const struct handle *h, int measure) {

@@ -143,7 +143,7 @@ void money_sum_subtract (struct money_sum *sum, const struct money *value) {
 #define DIGITS (9 * 7)  /* 192 bits have 58 */
 
 size_t money_sum_format (char out[MONEY_SUM_TEXT_SIZE], const struct money_sum *sum) {
-  char digits[DIGITS];
+  char digits[DIGITS] = "";
   const bool negative = sum->top < 0;
   const struct money_sum m = negative ? opposite_sum(sum) : *sum;
   struct wide w = { { (uint32_t)m.low, (uint32_t)(m.low >> 32), (uint32_t)m.high, (uint32_t)(m.high >> 32),

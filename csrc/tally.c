@@ -23,40 +23,15 @@ bool buffer_reserve (struct buffer *b, size_t size) {
   return true;
 }
 
-/* Room for one more in a list of things of that size. */
-static bool list_reserve (void *list, size_t count, size_t *room, size_t size) {
-  void *old;
-  if (count < *room) return true;
+void *buffer_list (void *list, size_t count, size_t *room, size_t size) {
+  if (count < *room) return list;
   const size_t more = *room ? *room * 2 : 16;
-  memcpy(&old, list, sizeof old);
-  void *bigger = realloc(old, more * size);
-  if (bigger == NULL) return false;
-  memcpy(list, &bigger, sizeof bigger);
-  *room = more;
-  return true;
+  void *bigger = realloc(list, more * size);
+  if (bigger != NULL) *room = more;
+  return bigger;
 }
 
 /* ---- making and freeing ------------------------------------------------------------------------------------------ */
-
-static void free_group (const struct tally *t, struct tally_group *g) {
-  if (g == NULL) return;
-  for (int i = 0; i < t->declaration.measures; i++)
-    if (t->declaration.measure[i].kind == TALLY_SPREAD) histogram_free(&g->cell[i].of.spread);
-  free(g);
-}
-
-static struct tally_group *make_group (const struct tally *t, uint32_t serial, uint32_t hash, const char *key, size_t length) {
-  size_t size = offsetof(struct tally_group, cell) + (size_t)t->declaration.measures * sizeof (struct cell);
-  struct tally_group *g = (struct tally_group *)calloc(1, size + length);
-  if (g == NULL) return NULL;
-  char *copy = (char *)g + size;
-  if (length > 0) memcpy(copy, key, length);
-  g->node.key = copy;
-  g->node.length = (uint32_t)length;
-  g->node.hash = hash;
-  g->serial = serial;
-  return g;
-}
 
 /* Note what the dimension needs of a record, and keep a copy of its name. */
 static bool copy_dimension (struct tally *t, struct tally_dimension *d, char **name) {
@@ -110,7 +85,7 @@ static struct tally *make_tally (const struct tally_declaration *declaration, co
   t->facts_size = offsetof(struct facts, part.word);
   for (int i = 0; i < declaration->measures; i++)
     t->facts_size += (t->words[i] = (uint8_t)measure_words(&declaration->measure[i])) * sizeof (uint64_t);
-  t->total = make_group(t, 0, 0, NULL, 0);
+  t->total = group_make(t, 0, 0, NULL, 0);
   t->now = (struct facts *)calloc(1, t->facts_size);
   t->other = (struct facts *)calloc(1, t->facts_size);
   if (t->total && t->now && t->other) return t;
@@ -153,12 +128,6 @@ void facts_free (struct facts *f) {
   free(f);
 }
 
-static void free_set (const struct tally *t, struct group_set *s) {
-  for (size_t i = 0; i < s->groups; i++) free_group(t, s->group[i]);
-  free(s->group);
-  hash_free(&s->by_key);
-}
-
 static void free_names (struct tally *t) {
   for (int s = 0; s < TALLY_MAX_SETS; s++)
     for (int i = 0; i < TALLY_MAX_DIMENSIONS; i++) free(t->name[s][i]);
@@ -170,8 +139,8 @@ static void free_names (struct tally *t) {
 
 void tally_free (struct tally *t) {
   if (t == NULL) return;
-  for (int s = 0; s < TALLY_MAX_SETS; s++) free_set(t, &t->set[s]);
-  free_group(t, t->total);
+  for (int s = 0; s < TALLY_MAX_SETS; s++) group_free_set(t, &t->set[s]);
+  group_free(t, t->total);
   for (size_t i = 0; i < t->providers; i++) free(t->provider[i]);
   free(t->provider);
   hash_free(&t->by_provider);
@@ -185,6 +154,7 @@ void tally_free (struct tally *t) {
   free(t->now);
   free(t->other);
   free(t->attempt);
+  free(t->other_attempt);
   free(t->line.bytes);
   free(t->id.bytes);
   free(t->key.bytes);
@@ -208,58 +178,15 @@ int tally_sources (const struct tally *t) { return t->sources; }
 
 /* ---- the groups of a record -------------------------------------------------------------------------------------- */
 
-static struct tally_group *add_group (struct tally *t, struct group_set *s, uint32_t hash, const char *key, size_t length) {
-  if (!list_reserve(&s->group, s->groups, &s->room, sizeof *s->group) || !hash_reserve(&s->by_key)) return NULL;
-  struct tally_group *g = make_group(t, t->serial + 1, hash, key, length);
-  if (g == NULL) return NULL;
-  hash_insert(&s->by_key, &g->node);
-  s->group[s->groups++] = g;
-  t->serial++;
-  return g;
-}
-
-/* The group with this key, made when it is the first; NULL and the reason when that cannot be. */
-static struct tally_group *find_group (struct tally *t, struct group_set *s, const char *key, size_t length, const char **why) {
-  uint32_t hash = (uint32_t)hash_bytes(t->secret, key, length);
-  struct hash_node *node = hash_find(&s->by_key, hash, key, length);
-  *why = tally_no_memory;
-  if (node) return (struct tally_group *)(void *)node;
-  if (s->groups < TALLY_MAX_GROUPS) return add_group(t, s, hash, key, length);
-  snprintf(t->reason, sizeof t->reason, "there are %d groups already, and no room for another", TALLY_MAX_GROUPS);
-  *why = t->reason;
-  return NULL;
-}
-
 static bool find_groups (struct tally *t, const struct record *r, struct part *part, const char **why) {
   for (int s = 0; s < t->declaration.sets; s++) {
     size_t length = key_of_record(t, &t->declaration.set[s], r);
-    if ((part->group[s] = find_group(t, &t->set[s], t->key.bytes, length, why)) == NULL) return false;
+    if ((part->group[s] = group_find(t, &t->set[s], t->key.bytes, length, why)) == NULL) return false;
   }
   return true;
 }
 
 /* ---- the providers of a record's attempts ------------------------------------------------------------------------ */
-
-static struct provider *add_provider (struct tally *t, uint32_t hash, const char *name, size_t length) {
-  if (!list_reserve(&t->provider, t->providers, &t->provider_room, sizeof *t->provider) || !hash_reserve(&t->by_provider))
-    return NULL;
-  struct provider *p = (struct provider *)calloc(1, sizeof *p + length);
-  if (p == NULL) return NULL;
-  if (length > 0) memcpy(p + 1, name, length);
-  p->node.key = (const char *)(p + 1);
-  p->node.length = (uint32_t)length;
-  p->node.hash = hash;
-  hash_insert(&t->by_provider, &p->node);
-  return t->provider[t->providers++] = p;
-}
-
-static struct provider *find_provider (struct tally *t, const char *name, size_t length, const char **why) {
-  uint32_t hash = (uint32_t)hash_bytes(t->secret, name, length);
-  struct hash_node *node = hash_find(&t->by_provider, hash, name, length);
-  *why = t->providers < TALLY_MAX_GROUPS ? tally_no_memory : "too many providers";
-  if (node) return (struct provider *)(void *)node;
-  return t->providers < TALLY_MAX_GROUPS ? add_provider(t, hash, name, length) : NULL;
-}
 
 /* The provider_name of an attempt. t->key has room for it. */
 static const char *name_of (struct tally *t, const char *response, size_t *length) {
@@ -275,12 +202,14 @@ static bool read_attempt (struct tally *t, const char *response, size_t i, const
   size_t length;
   const char *name = name_of(t, response, &length);
   *why = tally_no_memory;
-  if (!list_reserve(&t->attempt, i, &t->attempt_room, sizeof *t->attempt)) return false;
+  struct attempt *list = (struct attempt *)buffer_list(t->attempt, i, &t->attempt_room, sizeof *list);
+  if (list == NULL) return false;
+  t->attempt = list;
   struct attempt *a = &t->attempt[i];
   memset(a, 0, sizeof *a);
   a->failed = attempt_failed(response);
   if (a->failed && !attempt_latency(response, &a->latency)) memset(&a->latency, 0, sizeof a->latency);
-  return (a->provider = find_provider(t, name, length, why)) != NULL;
+  return (a->provider = provider_find(t, name, length, why)) != NULL;
 }
 
 static bool read_attempts (struct tally *t, const struct record *r, struct part *part, const char **why) {
@@ -300,94 +229,6 @@ static void count_attempt (const struct attempt *a, bool adding) {
   if (a->failed) p->failed += one;
   if (adding) money_sum_add(&p->latency, &a->latency);
   else money_sum_subtract(&p->latency, &a->latency);
-}
-
-/* ---- the dearest ------------------------------------------------------------------------------------------------- */
-
-/* A tally that wants them has spend as its first measure. */
-static bool spend_of (const struct part *part, struct money *spend) {
-  spend->low = part->word[0];
-  spend->high = part->word[1];
-  return part->fate == FATE_COUNTED && (part->present & 1);
-}
-
-static int compare_money (const struct money *a, const struct money *b) {
-  const uint64_t sign = UINT64_C(1) << 63, high_a = a->high ^ sign, high_b = b->high ^ sign;
-  if (high_a != high_b) return high_a < high_b ? -1 : 1;
-  return a->low == b->low ? 0 : a->low < b->low ? -1 : 1;
-}
-
-bool dearest_wants (const struct tally *t, const struct part *part) {
-  struct money spend;
-  if (t->declaration.dearest == 0 || !spend_of(part, &spend)) return false;
-  return t->dearest_count < MOST_DEAREST || compare_money(&spend, &t->dearest[MOST_DEAREST - 1].spend) >= 0;
-}
-
-/* Whether the first is dearer; of two that cost the same, the one whose text is greater, so that the order they came in does
-   not matter. */
-static bool is_dearer (const struct dearest *a, const struct dearest *b) {
-  const int by_spend = compare_money(&a->spend, &b->spend);
-  if (by_spend != 0) return by_spend > 0;
-  const int by_text = memcmp(a->text, b->text, a->length < b->length ? a->length : b->length);
-  return by_text != 0 ? by_text > 0 : a->length > b->length;
-}
-
-static void insert_dearest (struct tally *t, const struct dearest *one) {
-  int i = t->dearest_count;
-  if (i == MOST_DEAREST) {
-    t->dearest_beyond = true;
-    if (!is_dearer(one, &t->dearest[--i])) {
-      free(one->text);
-      return;
-    }
-    free(t->dearest[i].text);
-  } else t->dearest_count++;
-  for (; i > 0 && is_dearer(one, &t->dearest[i - 1]); i--) t->dearest[i] = t->dearest[i - 1];
-  t->dearest[i] = *one;
-}
-
-void dearest_insert (struct tally *t, const struct part *part, uint64_t place, char *text, size_t length) {
-  struct dearest one = { { 0, 0 }, place, text, length };
-  spend_of(part, &one.spend);
-  insert_dearest(t, &one);
-}
-
-bool dearest_missing (const struct tally *t) {
-  return t->dearest_beyond && t->dearest_count < t->declaration.dearest;
-}
-
-void dearest_remove (struct tally *t, uint64_t place) {
-  int i = 0;
-  while (i < t->dearest_count && t->dearest[i].place != place) i++;
-  if (i == t->dearest_count) return;
-  free(t->dearest[i].text);
-  t->dearest_count--;
-  memmove(&t->dearest[i], &t->dearest[i + 1], (size_t)(t->dearest_count - i) * sizeof t->dearest[0]);
-  if (dearest_missing(t)) t->stale = true;
-}
-
-static char *append (char *out, const char *text, size_t length) {
-  memcpy(out, text, length);
-  return out + length;
-}
-
-char *dearest_text (struct tally *t, const struct record *r, size_t *length) {
-  static const int shown[] = { FIELD_id, FIELD_created_at, FIELD_model, FIELD_provider_name, FIELD_external_user,
-                               FIELD_native_tokens_prompt, FIELD_native_tokens_completion, FIELD_total_cost, FIELD_usage,
-                               FIELD_is_byok, FIELD_upstream_inference_cost };
-  enum { SHOWN = sizeof shown / sizeof shown[0], LONGEST_NAME = 40 };
-  if (!buffer_reserve(&t->shown, (size_t)r->length + SHOWN * LONGEST_NAME + 3)) return NULL;
-  char *end = append(t->shown.bytes, "{", 1);
-  for (int i = 0; i < SHOWN; i++) {
-    const char *json = record_member(r, shown[i]);
-    if (json == NULL || *json == '{' || *json == '[') continue;
-    end += sprintf(end, "%s\"%s\":", end[-1] == '{' ? "" : ",", field_info[shown[i]].name);
-    end = append(end, json, (size_t)(json_skip(json) - json));
-  }
-  end = append(end, "}", 1);
-  *length = (size_t)(end - t->shown.bytes);
-  char *copy = (char *)malloc(*length);
-  return copy ? (char *)memcpy(copy, t->shown.bytes, *length) : NULL;
 }
 
 /* ---- adding what a record adds, and taking it back --------------------------------------------------------------- */
@@ -637,7 +478,9 @@ static struct facts *copy_facts (const struct tally *t, const struct facts *f) {
 
 /* Keep facts; r is NULL, or what a list of the dearest may show. */
 static bool keep (struct tally *t, const struct facts *f, const struct record *r) {
-  if (!list_reserve(&t->kept, t->kept_count, &t->kept_room, sizeof *t->kept)) return false;
+  struct facts **list = (struct facts **)buffer_list(t->kept, t->kept_count, &t->kept_room, sizeof *list);
+  if (list == NULL) return false;
+  t->kept = list;
   struct facts *copy = copy_facts(t, f);
   if (copy && r && t->declaration.dearest > 0 && f->part.fate == FATE_COUNTED
       && (copy->shown = dearest_text(t, r, &copy->shown_length)) == NULL) {
@@ -692,7 +535,7 @@ static bool add_record (struct tally *t, const struct record *r, uint64_t place,
     free(text);
     return false;
   }
-  if (wanted) dearest_insert(t, &t->now->part, place_of(t, place), text, length);
+  if (wanted) dearest_add(t, &t->now->part, place_of(t, place), text, length);
   see(t, hash, place, STATE_SETTLED);
   return true;
 }
@@ -810,7 +653,7 @@ struct record *tally_read_again (struct tally *t, uint64_t place, const char **p
 static bool prepare_set (struct tally *t, int s, const struct tally *from, struct tally_group **to, const char **why) {
   for (size_t i = 0; i < from->set[s].groups; i++) {
     const struct tally_group *g = from->set[s].group[i];
-    struct tally_group *same = find_group(t, &t->set[s], g->node.key, g->node.length, why);
+    struct tally_group *same = group_find(t, &t->set[s], g->node.key, g->node.length, why);
     if (same == NULL) return false;
     to[g->serial] = same;
   }
@@ -831,7 +674,7 @@ static bool prepare_merge (struct tally *t, const struct tally *from, struct tal
   for (int s = 0; s < t->declaration.sets; s++)
     if (!prepare_set(t, s, from, to, why)) return false;
   for (size_t i = 0; i < from->providers; i++)
-    if (find_provider(t, from->provider[i]->node.key, from->provider[i]->node.length, why) == NULL) return false;
+    if (provider_find(t, from->provider[i]->node.key, from->provider[i]->node.length, why) == NULL) return false;
   *why = tally_no_memory;
   if (!reserve_spreads(t, t->total, from->total)) return false;
   for (int s = 0; s < t->declaration.sets; s++)
@@ -860,7 +703,7 @@ static void merge_providers (struct tally *t, const struct tally *from) {
   const char *none;
   for (size_t i = 0; i < from->providers; i++) {
     const struct provider *p = from->provider[i];
-    struct provider *same = find_provider(t, p->node.key, p->node.length, &none);
+    struct provider *same = provider_find(t, p->node.key, p->node.length, &none);
     same->attempts += p->attempts;
     same->failed += p->failed;
     money_sum_merge(&same->latency, &p->latency);
@@ -868,7 +711,7 @@ static void merge_providers (struct tally *t, const struct tally *from) {
 }
 
 static void merge_lists (struct tally *t, struct tally *from, struct tally_group *const *to) {
-  for (int i = 0; i < from->dearest_count; i++) insert_dearest(t, &from->dearest[i]);
+  for (int i = 0; i < from->dearest_count; i++) dearest_insert(t, &from->dearest[i]);
   t->dearest_beyond = t->dearest_beyond || from->dearest_beyond;
   from->dearest_count = 0;
   for (size_t i = 0; i < from->requests.count; i++) {

@@ -1,5 +1,6 @@
-/* What the files of the tally share: tally_key.c (what a record is grouped and chosen by), tally_part.c (what it adds), tally.c
-   (groups, adding and taking back), tally_resolve.c (records of one id). Nobody else includes it. */
+/* What the files of the tally share: tally_key.c (what a record is grouped and chosen by), tally_part.c (what it adds),
+   tally_group.c (groups and providers), tally_dearest.c, tally.c (adding, taking back, merging), tally_resolve.c (records of one
+   id). Nobody else includes it. */
 #ifndef tally_private_h
 #define tally_private_h
 
@@ -149,12 +150,17 @@ struct tally {
   struct facts *now, *other;  /* of lines being looked at */
   struct attempt *attempt;    /* of the record being looked at */
   size_t attempt_room;
+  struct attempt *other_attempt;  /* … of the other one, where two are looked at */
+  size_t other_attempt_room;
   struct buffer line, id, key, text, shown;
   char reason[200];
 };
 
 /* Room for that many bytes; what was in it is lost when it grows. False: no memory. */
 bool buffer_reserve (struct buffer *b, size_t size);
+
+/* A list of things of that size with room for one more: itself, or a larger one in its place. NULL: no memory. */
+void *buffer_list (void *list, size_t count, size_t *room, size_t size);
 
 /* ---- tally_key.c ----------------------------------------------------------------------------------------------- */
 
@@ -193,6 +199,30 @@ void part_read_values (const struct tally *t, struct part *part, const struct re
 bool attempt_failed (const char *response);
 bool attempt_latency (const char *response, struct money *ms);
 
+/* ---- tally_group.c --------------------------------------------------------------------------------------------- */
+
+struct tally_group *group_make (const struct tally *t, uint32_t serial, uint32_t hash, const char *key, size_t length);
+void group_free (const struct tally *t, struct tally_group *g);  /* which may be NULL */
+void group_free_set (const struct tally *t, struct group_set *s);
+
+/* The group with this key, made when it is the first; NULL and the reason when that cannot be. */
+struct tally_group *group_find (struct tally *t, struct group_set *s, const char *key, size_t length, const char **why);
+struct provider *provider_find (struct tally *t, const char *name, size_t length, const char **why);
+
+/* ---- tally_dearest.c ------------------------------------------------------------------------------------------- */
+
+/* Whether the record may be one of the dearest. */
+bool dearest_wants (const struct tally *t, const struct part *part);
+
+/* Let it be one, if it is; `text`, which is taken over, is what a list shows of it. */
+void dearest_add (struct tally *t, const struct part *part, uint64_t place, char *text, size_t length);
+void dearest_insert (struct tally *t, const struct dearest *one);
+void dearest_remove (struct tally *t, uint64_t place);
+bool dearest_missing (const struct tally *t);  /* so many were removed that others have to be looked for */
+
+/* What a list shows of a record: a copy of the members that matter. NULL: no memory. */
+char *dearest_text (struct tally *t, const struct record *r, size_t *length);
+
 /* ---- tally.c --------------------------------------------------------------------------------------------------- */
 
 extern const char tally_no_memory[];
@@ -205,16 +235,7 @@ bool facts_read_open (struct tally *t, struct facts *f, const struct record *r, 
 /* Add what the record adds, or take it back. False and the reason: nothing was changed. */
 bool part_count (struct tally *t, const struct part *part, bool adding, const char **why);
 
-/* Let the record be one of the dearest, if it is. `text` is taken over. Whether there would be room first. */
-bool dearest_wants (const struct tally *t, const struct part *part);
-void dearest_insert (struct tally *t, const struct part *part, uint64_t place, char *text, size_t length);
-void dearest_remove (struct tally *t, uint64_t place);
-bool dearest_missing (const struct tally *t);  /* so many were removed that others have to be looked for */
-
-/* What a list shows of a record: a copy of the members that matter. NULL: no memory. */
-char *dearest_text (struct tally *t, const struct record *r, size_t *length);
-
-/* The request's text of a line, indexed. NULL: it cannot be read (any more). */
+/* The line at a place, indexed. NULL: it cannot be read (any more). */
 struct record *tally_read_again (struct tally *t, uint64_t place, const char **part, enum record_kind *kind);
 
 void facts_free (struct facts *f);

@@ -81,20 +81,14 @@ static bool settle_pair (struct tally *t, struct sighting *i, const struct sight
   return true;
 }
 
-/* Facts that were read with the attempts of t->attempt, which the next reading overwrites: let them have their own. */
-static bool own_attempts (struct facts *f) {
-  const size_t size = f->part.attempts * sizeof *f->part.attempt;
-  if (size == 0) return true;
-  struct attempt *copy = (struct attempt *)malloc(size);
-  if (copy == NULL) return false;
-  memcpy(copy, f->part.attempt, size);
-  f->part.attempt = copy;
-  return true;
-}
-
-static void disown_attempts (struct facts *f) {
-  if (f->part.attempts > 0) free(f->part.attempt);
-  f->part.attempts = 0;
+/* The attempts of facts that were read are in the tally: let the next reading use other room. */
+static void keep_attempts (struct tally *t) {
+  struct attempt *attempt = t->attempt;
+  const size_t room = t->attempt_room;
+  t->attempt = t->other_attempt;
+  t->attempt_room = t->other_attempt_room;
+  t->other_attempt = attempt;
+  t->other_attempt_room = room;
 }
 
 enum pair { ONE_ID, OTHER_ID, FIRST_CHANGED, SECOND_CHANGED, PAIR_FAILED };
@@ -103,11 +97,10 @@ static enum pair compare (struct tally *t, struct sighting *i, const struct sigh
   const struct facts *a, *b;
   const enum reading first = look(t, i->where, t->now, &a);
   if (first != READ) return first == CHANGED ? FIRST_CHANGED : PAIR_FAILED;
-  if (a == t->now && !own_attempts(t->now)) return PAIR_FAILED;
+  keep_attempts(t);
   const enum reading second = look(t, j->where, t->other, &b);
   enum pair result = second == NO_MEMORY ? PAIR_FAILED : second == CHANGED ? SECOND_CHANGED : a->id == b->id ? ONE_ID : OTHER_ID;
   if (result == ONE_ID && !settle_pair(t, i, j, a, b)) result = PAIR_FAILED;
-  if (a == t->now) disown_attempts(t->now);
   return result;
 }
 
@@ -205,7 +198,7 @@ static bool add_dearest (struct tally *t, uint64_t where, const struct facts *f)
     text = dearest_text(t, (const struct record *)(const void *)t->line.bytes, &length);  /* which was read a moment ago */
   }
   if (text == NULL) return false;
-  dearest_insert(t, &f->part, place_of_dearest(where), text, length);
+  dearest_add(t, &f->part, place_of_dearest(where), text, length);
   return true;
 }
 

@@ -797,7 +797,7 @@ describe("tally", function()
   it("comes through every failing allocation unharmed", function()
     local program = shell.directory() .. "/torture"
     local sources = "spec/support/tally_torture.c"
-    for _, name in ipairs { "tally", "tally_key", "tally_part", "tally_resolve", "sightings",
+    for _, name in ipairs { "tally", "tally_dearest", "tally_group", "tally_key", "tally_part", "tally_resolve", "sightings",
       "hash", "histogram", "record", "json", "money", "spend", "instant", "fields", "zone",
       "zone_file" } do
       sources = ("%s csrc/%s.c"):format(sources, name)

@@ -85,7 +85,7 @@ build = {
     ["openrouter.zone"] = "lua/openrouter/zone.lua",
     ["openrouter.core"] = {
       sources = {
-        "csrc/fields.c", "csrc/file.c", "csrc/hash.c", "csrc/histogram.c", "csrc/http1.c", "csrc/instant.c",
+        "csrc/fields.c", "csrc/file.c", "csrc/file_reader.c", "csrc/hash.c", "csrc/histogram.c", "csrc/http1.c", "csrc/instant.c",
         "csrc/json.c", "csrc/line.c", "csrc/lookup.c", "csrc/lua_core.c", "csrc/lua_error.c", "csrc/lua_file.c",
         "csrc/lua_generation.c", "csrc/lua_http1.c", "csrc/lua_line.c", "csrc/lua_lookup.c", "csrc/lua_record.c",
         "csrc/lua_scanner.c", "csrc/lua_segment.c", "csrc/lua_tally.c", "csrc/lua_value.c", "csrc/lua_verdict.c",

@@ -1,5 +1,4 @@
 #define _GNU_SOURCE  /* flock */
-#define _FILE_OFFSET_BITS 64
 #include "file.h"
 
 #include <aio.h>
@@ -11,8 +10,6 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-#define READ_SIZE ((size_t)64 << 10)
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
@@ -272,104 +269,4 @@ void file_shared_drop (struct file_shared *s) {
     close(s->file[i].fd);
   }
   free(s);
-}
-
-/* ---- reading --------------------------------------------------------------------------------------------------- */
-
-int file_reader_open (struct file_reader *r, const char *path) {
-  memset(r, 0, sizeof *r);
-  r->fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
-  if (r->fd < 0) return -1;
-  struct stat status;
-  if (fstat(r->fd, &status) == 0 && S_ISDIR(status.st_mode)) {
-    errno = EISDIR;
-    give_up(r->fd);
-    r->fd = -1;
-    return -1;
-  }
-  return 0;
-}
-
-void file_reader_close (struct file_reader *r) {
-  if (r->fd >= 0) close(r->fd);
-  free(r->buffer);
-  r->buffer = NULL;
-  r->fd = -1;
-}
-
-void file_reader_seek (struct file_reader *r, uint64_t offset) {
-  r->anywhere = true;
-  r->at = offset;
-  r->start = r->end = 0;
-  r->number = 0;
-  r->at_end = r->passing_over = false;
-}
-
-uint64_t file_reader_offset (const struct file_reader *r) { return r->at - (r->end - r->start); }
-
-/* Make room for READ_SIZE more bytes and a NUL. */
-static bool make_room (struct file_reader *r) {
-  if (r->start > 0) {
-    memmove(r->buffer, r->buffer + r->start, r->end - r->start);
-    r->end -= r->start;
-    r->start = 0;
-  }
-  if (r->capacity - r->end > READ_SIZE) return true;
-  size_t capacity = r->capacity ? r->capacity * 2 : READ_SIZE * 2;
-  char *buffer = (char *)realloc(r->buffer, capacity);
-  if (buffer == NULL) return false;
-  r->buffer = buffer;
-  r->capacity = capacity;
-  return true;
-}
-
-static enum file_line failure (void) { return errno == EINTR ? FILE_INTERRUPTED : FILE_ERROR; }
-
-/* Read some more; false on an error, or a signal. */
-static bool fill (struct file_reader *r) {
-  ssize_t n;
-  if (!make_room(r)) return false;
-  n = r->anywhere ? pread(r->fd, r->buffer + r->end, READ_SIZE, (off_t)r->at) : read(r->fd, r->buffer + r->end, READ_SIZE);
-  if (n < 0) return false;
-  if (n == 0) r->at_end = true;
-  r->end += (size_t)n;
-  r->at += (uint64_t)n;
-  return true;
-}
-
-static enum file_line hand_out (struct file_reader *r, const char **line, size_t *length, size_t size, enum file_line what) {
-  *line = r->buffer + r->start;
-  *length = size;
-  r->buffer[r->start + size] = '\0';  /* where the line end was, or the room kept for it */
-  r->start += size + (what == FILE_LINE);
-  r->number++;
-  return what;
-}
-
-/* Drop everything up to the next line end. */
-static enum file_line pass_over (struct file_reader *r) {
-  r->passing_over = true;
-  for (;;) {
-    char *end = (char *)memchr(r->buffer + r->start, '\n', r->end - r->start);
-    r->start = end ? (size_t)(end - r->buffer) + 1 : r->end;
-    if (end != NULL || r->at_end) break;
-    if (!fill(r)) return failure();
-  }
-  r->passing_over = false;
-  r->number++;
-  return FILE_TOO_LONG;
-}
-
-enum file_line file_reader_next (struct file_reader *r, const char **line, size_t *length) {
-  size_t seen = 0;
-  if (r->passing_over) return pass_over(r);
-  for (;;) {
-    size_t have = r->end - r->start;
-    char *end = have > seen ? (char *)memchr(r->buffer + r->start + seen, '\n', have - seen) : NULL;
-    if (end != NULL) return hand_out(r, line, length, (size_t)(end - (r->buffer + r->start)), FILE_LINE);
-    if (r->at_end) return have > 0 ? hand_out(r, line, length, have, FILE_LAST_LINE) : FILE_END;
-    if (have > FILE_MAX_LINE) return pass_over(r);
-    seen = have;
-    if (!fill(r)) return failure();
-  }
 }

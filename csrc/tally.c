@@ -82,6 +82,9 @@ static struct tally *make_tally (const struct tally_declaration *declaration, co
   t->secret[0] = secret[0];
   t->secret[1] = secret[1];
   t->resolved = true;
+  t->dimensions = 1;
+  for (int s = 0; s < declaration->sets; s++)
+    if (declaration->set[s].dimensions > t->dimensions) t->dimensions = declaration->set[s].dimensions;
   t->facts_size = offsetof(struct facts, part.word);
   for (int i = 0; i < declaration->measures; i++)
     t->facts_size += (t->words[i] = (uint8_t)measure_words(&declaration->measure[i])) * sizeof (uint64_t);
@@ -396,7 +399,7 @@ static bool read_part (struct tally *t, const struct record *r, uint64_t unique,
   part->attempts = 0;
   part->attempt = NULL;
   part->present = 0;
-  if (!key_reserve(t, r, TALLY_MAX_DIMENSIONS)) return false;
+  if (!key_reserve(t, r, t->dimensions)) return false;
   key_read_moment(t, r);
   part->fate = key_judge(t, r);
   if (part->fate != FATE_COUNTED) return true;

@@ -47,8 +47,8 @@ struct tally_reading {
   uint64_t chunks;
   uint32_t *lines;               /* of each chunk */
   int workers;
-  struct worker worker[TALLY_MAX_THREADS];
   struct tally_read result;
+  struct worker worker[1];       /* with room for as many as were asked for */
 };
 
 /* ---- one line ---------------------------------------------------------------------------------------------------- */
@@ -216,7 +216,8 @@ struct tally_reading *tally_reading_new (struct tally *t, const char *path, int 
   const bool is_input = strcmp(path, "-") == 0;
   const int fd = is_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return NULL;
-  struct tally_reading *r = (struct tally_reading *)calloc(1, sizeof *r);
+  const size_t more = (size_t)(threads - 1) * sizeof (struct worker);
+  struct tally_reading *r = (struct tally_reading *)calloc(1, sizeof *r + more);
   int reason = ENOMEM;
   if (r != NULL) {
     r->tally = r->worker[0].tally = t;

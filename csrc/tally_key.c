@@ -111,7 +111,7 @@ static char *put_dimension (const struct tally *t, char *out, const struct tally
 
 bool key_reserve (struct tally *t, const struct record *r, int dimensions) {
   const size_t longest = (size_t)r->length + KEY_PART + ZONE_TEXT_SIZE;
-  return buffer_reserve(&t->key, longest * (size_t)(dimensions + 1));
+  return buffer_reserve(&t->key, longest * (size_t)dimensions);
 }
 
 size_t key_of_record (const struct tally *t, const struct tally_set *set, const struct record *r) {

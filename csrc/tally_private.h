@@ -125,6 +125,7 @@ struct tally {
   struct zone_span span;
   struct moment moment;
   bool uses_context, uses_time;
+  int dimensions;                              /* of the largest set, 1 at least, as conditions have */
   uint64_t secret[2];
   size_t facts_size;
   uint8_t words[TALLY_MAX_MEASURES];  /* of each measure in a part */

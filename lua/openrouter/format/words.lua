@@ -34,12 +34,17 @@ local function spell_invalid(bytes)
   end))
 end
 
+-- What a terminal would obey is spelt out in valid UTF-8, as all text of a record is.
+local function obedient(text)
+  return (text:gsub("%c", spell_out):gsub("\194[\128-\159]", spell_out):gsub("\226\128[\168-\174]", spell_out)
+    :gsub("\226\129[\166-\169]", spell_out))
+end
+
 --- Valid UTF-8 on one line, and nothing in it that a terminal would obey.
 ---@param text string
 ---@return string
 function words.printable(text)
-  return (text:gsub("[\128-\255]+", spell_invalid):gsub("%c", spell_out):gsub("\194[\128-\159]", spell_out)
-    :gsub("\226\128[\168-\174]", spell_out):gsub("\226\129[\166-\169]", spell_out))
+  return obedient((text:gsub("[\128-\255]+", spell_invalid)))
 end
 
 -- Ranges of what takes two columns of a terminal: East Asian scripts and pictures; and none: marks upon the letter before.
@@ -94,14 +99,23 @@ local function tail(text, most)
   return rest
 end
 
+local LONG = 8192 -- bytes, of which no terminal shows more
+
+-- The bytes at both ends of a text that is much too long, by whole characters.
+local function ends(text)
+  local head, rest = text:sub(1, LONG / 2), text:sub(-LONG / 2)
+  return (head:gsub("[\192-\255][\128-\191]*$", "")), (rest:gsub("^[\128-\191]+", ""))
+end
+
 --- A text that is too wide with something cut out of its middle: beginnings and ends are what tells names apart.
 ---@param text string
 ---@param most integer columns
 ---@return string
 function words.shorten(text, most)
-  if words.width(text) <= most then return text end
-  local behind = math.floor((most - 1) / 2)
-  return (words.split(text, most - 1 - behind)) .. "…" .. tail(text, behind)
+  if #text <= LONG and words.width(text) <= most then return text end
+  local behind, head, rest = math.floor((most - 1) / 2), text, text
+  if #text > LONG then head, rest = ends(text) end
+  return (words.split(head, most - 1 - behind)) .. "…" .. tail(rest, behind)
 end
 
 --- A value of a dimension.
@@ -110,7 +124,7 @@ end
 function words.name(value)
   if type(value) == "number" then return core.number_text(value) end
   if value == "" then return '""' end
-  return words.printable(tostring(value))
+  return obedient(tostring(value))
 end
 
 -- ---- figures --------------------------------------------------------------------------------------------------------

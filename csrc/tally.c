@@ -386,7 +386,7 @@ static size_t copy_object (char *out, const char *p) {
    between tokens does not count. False when there is no memory. */
 static bool hash_text (struct tally *t, const struct record *r, uint64_t *hash) {
   static const uint64_t no_secret[2] = { 0, 0 };  /* the same hash in every run, since it decides what counts */
-  if (!buffer_reserve(&t->text, (size_t)r->length * 2)) return false;
+  if (!buffer_reserve(&t->text, (size_t)r->length * (t->uses_context ? 2 : 1))) return false;
   size_t length = copy_object(t->text.bytes, r->text + r->object);
   if (t->uses_context && r->context) length += copy_object(t->text.bytes + length, r->text + r->context);
   *hash = hash_bytes(no_secret, t->text.bytes, length);

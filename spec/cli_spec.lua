@@ -393,7 +393,8 @@ describe("openrouter-cost", function()
 
     it("does not write over records", function()
       for name, line in pairs { settled = '{"settled":"a","at":"2026-11-01T00:00:00.000Z","answer":{"data":{"id":"a"}}}',
-        failed = '{"failed":"a","at":"2026-11-01T00:00:00.000Z","error":{"kind":"not_found"}}', bare = '{"id":"a","total_cost":1}' } do
+        failed = '{"failed":"a","at":"2026-11-01T00:00:00.000Z","error":{"kind":"not_found"}}',
+        bare = '{"id":"a","total_cost":1}' } do
         local path = file(name .. ".jsonl", line .. "\n")
         local _, link = assert(shell.run(("ln -s %s %s.link"):format(path, path))), path .. ".link"
         for _, command in ipairs { "report " .. path .. " -o " .. path, "report " .. ledger .. " -o " .. link,

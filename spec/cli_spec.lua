@@ -391,6 +391,29 @@ describe("openrouter-cost", function()
       assert.equal("", beside)
     end)
 
+    it("does not write over records", function()
+      for name, line in pairs { settled = '{"settled":"a","at":"2026-11-01T00:00:00.000Z","answer":{"data":{"id":"a"}}}',
+        failed = '{"failed":"a","at":"2026-11-01T00:00:00.000Z","error":{"kind":"not_found"}}',
+        bare = '{"id":"a","total_cost":1}' } do
+        local path = file(name .. ".jsonl", line .. "\n")
+        local _, link = assert(shell.run(("ln -s %s %s.link"):format(path, path))), path .. ".link"
+        for _, command in ipairs { "report " .. path .. " -o " .. path, "report " .. ledger .. " -o " .. link,
+          ("diff %s %s -o %s"):format(path, ledger, path) } do
+          local status, out, err = run(command)
+          assert.same({ 1, "" }, { status, out })
+          assert.matches(": has records, which would be lost; nothing was written to it\n$", err)
+          assert.equal(line .. "\n", shell.read(path))
+        end
+      end
+    end)
+
+    it("writes over reports of every format", function()
+      for _, format in ipairs { "text", "markdown", "csv", "json", "html" } do
+        local path = file("report", "")
+        for _ = 1, 2 do assert.equal(3, (run(("report %s --format %s -o %s"):format(ledger, format, path)))) end
+      end
+    end)
+
     it("writes to what is no regular file as it is", function()
       local status, out = shell.run(cost(("report %s -o /dev/stdout"):format(ledger)) .. " | cat")
       assert.equal(0, status)

@@ -1,7 +1,9 @@
 -- What the command writes about itself: completion for shells, and the manual page.
 local shell = require "spec.support.shell"
 
-local COMMANDS = { "get", "fetch", "report", "diff", "check", "settle", "completion", "man" }
+local COMMANDS = { "get", "fetch", "report", "diff", "check", "reconcile", "settle", "completion", "man" }
+
+local unpack = table.unpack or unpack -- luacheck: ignore 113 143
 
 local function has(program) return (os.execute(("command -v %s >/dev/null 2>&1"):format(program))) end
 local function there(program)
@@ -140,7 +142,7 @@ describe("help", function()
   end)
 
   it("fits 80 columns", function()
-    for _, command in ipairs { "", "get", "fetch", "report", "diff", "check", "settle", "completion", "man" } do
+    for _, command in ipairs { "", unpack(COMMANDS) } do
       local _, help = shell.run(shell.cost(command .. " --help"))
       for line in help:gmatch "[^\n]+" do assert.is_true(#line <= 80, line) end
     end
@@ -164,6 +166,9 @@ describe("a wrong command line", function()
     says("report --format jsno x", "unknown format 'jsno'; did you mean 'json'? (openrouter-cost report --help)")
     says("report --format yaml x", ("unknown format 'yaml'; there are %s (openrouter-cost report --help)"):format(
       table.concat(require("openrouter.report").formats, ", ")))
+    says("reconcile --format jsno x", "unknown format 'jsno'; did you mean 'json'? (openrouter-cost reconcile --help)")
+    says("get --wait -3 x", "unknown option '-3' (openrouter-cost get --help)") -- one letter says nothing of another
+    says("check -o x", "unknown option '-o' (openrouter-cost check --help)")
     says("'x\27[31m'", "unknown command 'x\\x1B[31m' (openrouter-cost --help)")
   end)
 end)

@@ -128,6 +128,19 @@ describe("HTML format", function()
     assert.matches("2026-11-30: −$10.00, ", bars[4].tip, 1, true)
   end)
 
+  it("has an axis whose labels differ, also of amounts that are hardly any", function()
+    for spend, labels in pairs { ["0.0000004"] = { "$0", "$0.0000001", "$0.0000002", "$0.0000003", "$0.0000004" },
+      ["0.4"] = { "$0", "$0.10", "$0.20", "$0.30", "$0.40" }, ["4000"] = { "$0", "$1,000", "$2,000", "$3,000", "$4,000" },
+      [false] = { "$0" } } do
+      local view = views.by_model { page = true, days = 1, models = 1, providers = 1, buckets = 0 }
+      local day = view.page.days[1]
+      day.exact.spend, day.spend = spend or nil, spend and tonumber(spend) or nil
+      local axis, shown = shell.read(page_of(view)):match "<svg[^>]- class=\"axis\".-</svg>", {}
+      for label in axis:gmatch ">([^<]+)</text>" do shown[#shown + 1] = label end
+      assert.same(labels, shown)
+    end
+  end)
+
   it("keeps the buckets of latency in bars that are as wide as each other", function()
     local view = full()
     local page, n = read(page_of(view)), 0

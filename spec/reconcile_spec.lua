@@ -494,13 +494,20 @@ describe("reconcile", function()
       [path .. " --ledger x"] = "without %-%-fetch",
       [path .. " --since yesterday"] = "takes a UTC day", [path .. " --until 2026-13-01"] = "takes a UTC day",
       [path .. " --since " .. tomorrow] = "is over", [path .. " --since 2020-01-01"] = "OpenRouter tells of 365 days",
-      [path .. " --key-hash sk-or-v1-x"] = "never the key itself", [path .. " --with both-of-them"] = "with",
+      [path .. " --key-hash sk-or-v1-x"] = "never the key itself",
+      [path .. " --with both-of-them"] = "there are activity, analytics, both",
     } do
       local status, out, err = shell.run(shell.cost("reconcile " .. arguments))
       assert.same({ 2, "" }, { status, out }, arguments)
       assert.matches(why, err)
       assert.not_matches("sk%-or", err)
     end
+  end)
+
+  it("says which file cannot be read, as other commands do, and asks nobody", function()
+    local status, out, err = shell.run("env OPENROUTER_BASE_URL=http://127.0.0.1:1/api/v1 OPENROUTER_API_KEY=k timeout 30 "
+      .. shell.cost "reconcile /nonexistent/l")
+    assert.same({ 1, "", "openrouter-cost: /nonexistent/l: No such file or directory\n" }, { status, out, err })
   end)
 
   it("is part of the client", function()

@@ -59,7 +59,7 @@ local function explain(parser, message, arguments)
   local help = of == parser and "openrouter-cost --help" or ("openrouter-cost %s --help"):format(of._name)
   if what ~= "option" and what ~= "command" then return ("%s (%s)"):format(errors.printable(message), help) end
   local known = what == "command" and names_of(parser._commands, {}) or names_of(of._options, names_of(parser._options, {}))
-  local near = nearest(name, known)
+  local near = not name:find "^%-.?$" and nearest(name, known)
   return ("unknown %s '%s'%s (%s)"):format(what, errors.printable(name), near and ("; did you mean '%s'?"):format(near) or "",
     help)
 end

@@ -1,9 +1,11 @@
 --- openrouter-cost reconcile: what a ledger lacks of what OpenRouter says was used. docs/reconcile.md
 local batch = require "openrouter.batch"
 local core = require "openrouter.core"
+local errors = require "openrouter.errors"
 local ledger = require "openrouter.ledger"
 local openrouter = require "openrouter"
 local reconcile = require "openrouter.reconcile"
+local tools = require "openrouter.commands.tools"
 local witness = require "openrouter.witness"
 
 local command = {}
@@ -18,17 +20,23 @@ local LARGEST_ANSWER = 32 * 1024 * 1024 -- bytes
 --- Declare it.
 ---@param parser table of argparse
 function command.add(parser)
-  local it = parser:command("reconcile", "Compare ledgers with what OpenRouter says was used, per UTC day and model.",
-    "Asks GET /activity and POST /analytics/query, which want a management key: $OPENROUTER_MANAGEMENT_KEY, else "
-    .. "$OPENROUTER_API_KEY.\nExit status: 0 complete, 3 something is missing or differs, 4 key, 1 failure, 2 usage.")
+  local it = parser:command("reconcile", "Compare ledgers with what OpenRouter says was used, per UTC day and model.")
   it:argument("file", "Ledgers, or the directory of openrouter.nginx."):args "+"
   it:option("--since", "First UTC day, such as 2026-11-01 (30 days ago).")
   it:option("--until", "Last UTC day (yesterday, the last one that is over).")
-  it:option("--with", "Whom to ask: activity, analytics or both.", "both"):choices { "activity", "analytics", "both" }
+  tools.choice(it:option("--with", "Whom to ask: activity, analytics or both.", "both"), "witness",
+    { "activity", "analytics", "both" })
   it:option("--key-hash", "Only what this API key used: its hash, as GET /api/v1/keys has it.")
   it:flag("--fetch", "Fetch the records that are missing, and compare again.")
-  it:option("--ledger", "Where --fetch writes them.")
-  it:option("--format", "text or json.", "text"):choices { "text", "json" }
+  it:option("--ledger", "Where --fetch writes them."):argname "<file>"
+  tools.choice(it:option("--format", "text or json.", "text"), "format", { "text", "json" })
+  tools.epilog(it, "Asks GET /activity and POST /analytics/query, which want a management key: $OPENROUTER_MANAGEMENT_KEY, "
+    .. "else $OPENROUTER_API_KEY. The exit status is 0 when the ledgers are complete, 3 when something is missing or differs.", {
+    "openrouter-cost reconcile costs.jsonl",
+    "openrouter-cost reconcile costs.jsonl --since 2026-11-01 --until 2026-11-15",
+    "openrouter-cost reconcile costs.jsonl --fetch --ledger costs.jsonl",
+    "openrouter-cost reconcile /var/log/nginx/openrouter --format json",
+  })
 end
 
 -- ---- which days -----------------------------------------------------------------------------------------------------
@@ -260,8 +268,19 @@ local function look(view, client, args, paths)
   return find_ids(view, client, args, paths)
 end
 
+-- Before a minute of questions, as a name is mistyped easily.
+local function check_files(paths)
+  for _, path in ipairs(paths) do
+    local kind, why = core.file_status(path)
+    if not kind then return nil, errors.new("io", why) end
+  end
+  return true
+end
+
 -- What there is to tell; nil and an error.
 local function find_out(args, period, client, out)
+  local fine, trouble = check_files(args.file)
+  if not fine then return nil, trouble end
   local sources, err = ask_sources(client, period, args)
   if not sources then return nil, err end
   local view = { period = period, sources = sources }
@@ -278,7 +297,7 @@ local function find_out(args, period, client, out)
 end
 
 local function say_error(err, out)
-  out.say("%s", tostring(err))
+  out.say("%s", err.kind == "io" and err.message or tostring(err))
   if err.kind == "forbidden" then
     out.say("a management key is needed: set OPENROUTER_MANAGEMENT_KEY to one of %s",
       "https://openrouter.ai/settings/management-keys")

@@ -2,6 +2,7 @@
 --- is a table with add(parser), which declares it, and run(args, tools), which returns its exit status.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
+local ledger = require "openrouter.ledger"
 local nearest = require "openrouter.nearest"
 local openrouter = require "openrouter"
 local progress = require "openrouter.progress"
@@ -88,7 +89,16 @@ local function replace_file(path, text)
   return nil, why
 end
 
---- Put a text out: to stdout, or into a file, which is written whole or not at all.
+-- Records cannot be made again from a report, and may be gone from the server.
+local function holds_records(path)
+  if core.file_status(path) ~= "file" then return false end
+  local lines = ledger.read(path)
+  if not lines then return false end
+  local _, id, gen = lines()
+  return (id or gen) ~= nil
+end
+
+--- Put a text out: to stdout, or into a file, which is written whole or not at all. A file of records stays as it is.
 ---@param path string? nil: stdout
 ---@param text string
 ---@return boolean? ok false or nil when it cannot be written, which has been said then
@@ -96,6 +106,10 @@ function tools.write(path, text)
   if not path then
     tools.put(text)
     return true
+  end
+  if holds_records(path) then
+    tools.say("%s: has records, which would be lost; nothing was written to it", path)
+    return false
   end
   local ok, why = replace_file(path, text)
   if not ok then tools.say("%s: %s", path, (why:gsub("^.*: ", ""))) end
@@ -135,6 +149,7 @@ tools.STATUSES = {
 
 tools.ENVIRONMENT = {
   { "OPENROUTER_API_KEY", "The key that records are fetched with." },
+  { "OPENROUTER_MANAGEMENT_KEY", "The key that reconcile asks with, if not $OPENROUTER_API_KEY." },
   { "OPENROUTER_API_KEY_<NAME>", "The key NAME of a ledger of openrouter.nginx, for settle." },
   { "OPENROUTER_BASE_URL", "Where the API is, if not at https://openrouter.ai/api/v1." },
   { "COLUMNS", "How wide the terminal is, if it is not to be asked." },

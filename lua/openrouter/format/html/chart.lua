@@ -38,6 +38,7 @@ local function make_scale(lowest, highest, top, whole)
   if first == last then last = first + 1 end
   local scale = { ticks = {}, top = top, bottom = top + HEIGHT, height = top + HEIGHT + BOTTOM }
   for i = first, last do scale.ticks[#scale.ticks + 1] = i * step end
+  if lowest == highest then scale.ticks = { 0 } end -- of nothing there are no amounts to name
   function scale.y(value)
     return top + HEIGHT * (last * step - value) / ((last - first) * step)
   end

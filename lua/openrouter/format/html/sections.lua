@@ -37,9 +37,9 @@ end
 -- ---- over time ------------------------------------------------------------------------------------------------------
 
 local function axis_money(value)
-  local text = ("%.6f"):format(value):gsub("0+$", ""):gsub("%.$", "")
+  local text = ("%.12f"):format(value):gsub("0+$", ""):gsub("%.$", "")
   local digits = math.max(#(text:match "%.(%d+)" or ""), text:find "%." and 2 or 0)
-  if digits > 0 then return figures.money_text(("%.6f"):format(value), digits) end
+  if digits > 0 then return figures.money_text(("%.12f"):format(value), digits) end
   return (figures.money_text(text, 2):gsub("%.00$", ""))
 end
 

@@ -14,7 +14,7 @@ const char tally_no_memory[] = "not enough memory";
 
 bool buffer_reserve (struct buffer *b, size_t size) {
   if (size <= b->size) return true;
-  size_t bigger = size > 2 * b->size ? size : 2 * b->size;
+  const size_t grown = b->size + b->size / 4, bigger = size > grown ? size : grown;
   char *bytes = (char *)malloc(bigger);  /* not realloc: what was in it is no longer needed */
   if (bytes == NULL) return false;
   free(b->bytes);
@@ -159,7 +159,6 @@ void tally_free (struct tally *t) {
   free(t->attempt);
   free(t->other_attempt);
   free(t->line.bytes);
-  free(t->id.bytes);
   free(t->key.bytes);
   free(t->text.bytes);
   free(t->shown.bytes);
@@ -332,19 +331,19 @@ bool part_count (struct tally *t, const struct part *p, bool adding, const char 
 
 /* ---- what a line says -------------------------------------------------------------------------------------------- */
 
-/* The characters of an id; NULL where it is none, or (with *length 1) where there is no memory. */
+/* The characters of an id, which may be in t->text; NULL where it is none, or (with *length 1) where there is no memory. */
 static const char *read_id (struct tally *t, const char *json, size_t *length) {
   *length = 0;
   if (json == NULL || *json != '"') return NULL;
   json = json_string(json, length);
   if (*length == 0) return NULL;
   if (memchr(json, '\\', *length) == NULL) return json;
-  if (!buffer_reserve(&t->id, *length)) {
+  if (!buffer_reserve(&t->text, *length)) {
     *length = 1;
     return NULL;
   }
-  *length = json_unescape(t->id.bytes, json, *length);
-  return t->id.bytes;
+  *length = json_unescape(t->text.bytes, json, *length);
+  return t->text.bytes;
 }
 
 /* Where the record does not say its id, the ledger line around it does. */

@@ -153,7 +153,7 @@ struct tally {
   size_t attempt_room;
   struct attempt *other_attempt;  /* … of the other one, where two are looked at */
   size_t other_attempt_room;
-  struct buffer line, id, key, text, shown;
+  struct buffer line, key, text, shown;
   char reason[200];
 };
 

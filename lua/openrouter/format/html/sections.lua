@@ -231,7 +231,7 @@ function sections.latency(page)
   for _, bucket in ipairs(buckets) do n = n + bucket.count end
   local summary = "Latencies of " .. plural(n, "generation", "generations")
   if total.latency_p50 and total.latency_p95 then
-    summary = ("Half of %s took %s at most, and 95%% of them %s at most"):format(
+    summary = ("Half of %s took about %s or less, and 95%% of them about %s or less"):format(
       plural(n, "generation", "generations"), figures.duration(total.latency_p50), figures.duration(total.latency_p95))
   end
   return section("latency", "Latency", paragraph(summary, ". Times are within 1%; the scale is logarithmic."),

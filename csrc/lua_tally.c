@@ -249,12 +249,19 @@ static void read_lists (lua_State *L, struct tally_declaration *d) {
   lua_pop(L, 2);
 }
 
+static void check_requests (lua_State *L, const struct tally_declaration *d) {
+  int count = 0;
+  for (int i = 0; i < d->measures; i++) count += d->measure[i].kind == TALLY_REQUESTS;
+  if (count > 1) luaL_error(L, "tally: requests can be counted once");
+}
+
 /* Names, zone and values are left where they are safe until the tally has copies. */
 static void read_declaration (lua_State *L, struct handle *h) {
   struct tally_declaration *d = &h->declaration;
   read_sets(L, d);
   read_measures(L, d, "sums", set_sum);
   h->sums = d->measures;
+  check_requests(L, d);
   read_measures(L, d, "spreads", set_spread);
   read_lists(L, d);
   read_zone(L, d);

@@ -206,7 +206,7 @@ bool facts_read_open (struct tally *t, struct facts *f, const struct record *r, 
 bool part_count (struct tally *t, const struct part *part, bool adding, const char **why);
 
 /* Let the record be one of the dearest, if it is. `text` is taken over. Whether there would be room first. */
-bool dearest_wants (const struct tally *t, const struct part *part);
+bool dearest_wants (struct tally *t, const struct part *part);
 void dearest_insert (struct tally *t, const struct part *part, uint64_t place, char *text, size_t length);
 void dearest_remove (struct tally *t, uint64_t place);
 

@@ -730,6 +730,26 @@ describe("tally", function()
     end)
   end)
 
+  -- More are kept than are asked for, and most of those are replaced here, so that some which were left out belong there.
+  it("lists the dearest that are left, whenever it is looked at", function()
+    local function listed(look)
+      local t = core.tally { dimensions = {}, sums = { "spend" }, spreads = {}, dearest = 10 }
+      for i = 1, 64 do add(t, settled("a" .. i, "2026-11-20T10:00:00Z", ('{"usage":%d}'):format(100 + i))) end
+      add(t, '{"id":"left out","usage":50}')
+      for i = 1, 55 do
+        add(t, settled("a" .. i, "2026-11-20T10:00:01Z", '{"usage":0}'))
+        if look and i == 1 then t:counts() end
+        if i == 1 then add(t, '{"id":"b","usage":1}') end
+      end
+      local costs = {}
+      for i, text in ipairs(t:dearest()) do costs[i] = generation.spend(openrouter.decode(text)) end
+      return costs
+    end
+    local expected = { 164, 163, 162, 161, 160, 159, 158, 157, 156, 50 }
+    assert.same(expected, listed(false))
+    assert.same(expected, listed(true))
+  end)
+
   it("adds records as it adds lines", function()
     local t = tally({ "context.user" })
     assert.is_true(t:add(assert(core.decode(settled("g", "2026-11-20T10:00:01Z", '{"id":"g","usage":2}', '{"user":"a"}')))))
@@ -787,6 +807,7 @@ describe("tally", function()
     assert.has_error(function() t:read("spec", 0) end)
     assert.has_error(declared { dimensions = {}, sums = {}, spreads = {}, dearest = 3 })
     assert.has_error(declared { dimensions = {}, sums = { "spend" }, spreads = {}, dearest = 33 })
+    assert.has_error(declared { dimensions = {}, sums = { "requests", "requests" }, spreads = {} })
     assert.has_error(declared { dimensions = {}, more = { {}, {}, {}, {} }, sums = {}, spreads = {} })
     assert.has_error(function() t:add_line() end)
     assert.has_error(function() t.add_line(io.stdout, "") end)

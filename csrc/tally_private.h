@@ -144,6 +144,7 @@ struct tally {
   size_t kept_count, kept_room;
   bool resolved;
   bool stale;                 /* something was taken back that was the first, last or dearest: look at all records again */
+  uint64_t unseen;            /* records that could not be looked at then, as their file was changed */
   struct tally_counts counts; /* but those by fate */
   uint64_t fates[FATE_COUNT]; /* of the records that would count */
   struct facts *now, *other;  /* of lines being looked at */
@@ -197,10 +198,11 @@ bool attempt_latency (const char *response, struct money *ms);
 
 extern const char tally_no_memory[];
 
-/* Look at a line that stands at a place (or is to be kept): fill in facts. False and the reason when that cannot be. */
-bool facts_read (struct tally *t, struct facts *f, const struct record *r, uint64_t place, const char **why);
+/* Look at a line that stands at a place (or is to be kept): fill in facts; *hash is that of its sighting. False and the reason
+   when that cannot be. */
+bool facts_read (struct tally *t, struct facts *f, const struct record *r, uint64_t place, uint64_t *hash, const char **why);
 bool facts_read_open (struct tally *t, struct facts *f, const struct record *r, const char *id_json, enum state state,
-                      const char **why);
+                      uint64_t *hash, const char **why);
 
 /* Add what the record adds, or take it back. False and the reason: nothing was changed. */
 bool part_count (struct tally *t, const struct part *part, bool adding, const char **why);
@@ -213,8 +215,9 @@ void dearest_remove (struct tally *t, uint64_t place);
 /* What a list shows of a record: a copy of the members that matter. NULL: no memory. */
 char *dearest_text (struct tally *t, const struct record *r, size_t *length);
 
-/* The request's text of a line, indexed. NULL: it cannot be read (any more). */
-struct record *tally_read_again (struct tally *t, uint64_t place, const char **part, enum record_kind *kind);
+/* The line at a place, indexed in t->line. CHANGED: it cannot be read any more. */
+enum reading { READ, CHANGED, NO_MEMORY };
+enum reading tally_read_again (struct tally *t, uint64_t place, struct record **r, const char **part, enum record_kind *kind);
 
 void facts_free (struct facts *f);
 

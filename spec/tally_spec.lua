@@ -508,6 +508,26 @@ describe("tally", function()
       shell.write(path, "")
       assert.equal(10, t:counts().changed)
       assert.equal(2000, t:generations(0))
+      add(t, '{"id":"1","usage":1}', '{"id":"of its own","usage":1}')
+      assert.equal(11, t:counts().changed)
+      assert.equal(2002, t:generations(0))
+    end)
+
+    it("takes back nothing that it never added, where other records have come to stand in their places", function()
+      local function text(first, cost, model)
+        local lines = {}
+        for i = 1, 2000 do
+          lines[i] = ('{"id":"%d","usage":%d,"model":"%s"}\n'):format(first + i % 1998, cost, model:rep(100))
+        end
+        return table.concat(lines)
+      end
+      local path = shell.write(shell.directory() .. "/rewritten.jsonl", text(1000, 1, "m"))
+      local t = tally { "model" }
+      assert.is_true(read(t, path, 1))
+      shell.write(path, text(5000, 7, "n"))
+      assert.same({ 2000, 2000, "2000" }, { t:sum(0, 1) })
+      assert.same({ 2, 0 }, { t:counts().changed, t:counts().duplicates })
+      for group = 2, t:groups() do assert.equal(0, t:generations(group)) end
     end)
   end)
 

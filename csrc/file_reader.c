@@ -81,15 +81,20 @@ static enum file_line hand_out (struct file_reader *r, const char **line, size_t
   return what;
 }
 
+bool file_reader_skip (struct file_reader *r, uint64_t limit) {
+  for (;;) {
+    const size_t have = r->end - r->start;
+    const char *end = have > 0 ? (const char *)memchr(r->buffer + r->start, '\n', have) : NULL;
+    r->start = end ? (size_t)(end - r->buffer) + 1 : r->end;
+    if (end != NULL || r->at_end || file_reader_offset(r) >= limit) return true;
+    if (!fill(r)) return false;
+  }
+}
+
 /* Drop everything up to the next line end. */
 static enum file_line pass_over (struct file_reader *r) {
   r->passing_over = true;
-  for (;;) {
-    char *end = (char *)memchr(r->buffer + r->start, '\n', r->end - r->start);
-    r->start = end ? (size_t)(end - r->buffer) + 1 : r->end;
-    if (end != NULL || r->at_end) break;
-    if (!fill(r)) return failure();
-  }
+  if (!file_reader_skip(r, UINT64_MAX)) return failure();
   r->passing_over = false;
   r->number++;
   return FILE_TOO_LONG;

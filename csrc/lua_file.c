@@ -19,7 +19,7 @@
 static int push_failure (lua_State *L, const char *path) {
   int reason = errno;
   lua_pushnil(L);
-  lua_pushfstring(L, "%s: %s", path, strerror(reason));
+  lua_pushfstring(L, "%s: %s", path, unpack_strerror(reason));
   if (reason == EWOULDBLOCK) lua_pushliteral(L, "locked");
   else if (reason == ENOENT) lua_pushliteral(L, "missing");
   else lua_pushnil(L);

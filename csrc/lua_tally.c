@@ -16,6 +16,7 @@
 #include "instant.h"
 #include "lua_zone.h"
 #include "tally_file.h"
+#include "unpack.h"
 
 #include <errno.h>
 #include <math.h>
@@ -249,12 +250,19 @@ static void read_lists (lua_State *L, struct tally_declaration *d) {
   lua_pop(L, 2);
 }
 
+static void check_requests (lua_State *L, const struct tally_declaration *d) {
+  int count = 0;
+  for (int i = 0; i < d->measures; i++) count += d->measure[i].kind == TALLY_REQUESTS;
+  if (count > 1) luaL_error(L, "tally: requests can be counted once");
+}
+
 /* Names, zone and values are left where they are safe until the tally has copies. */
 static void read_declaration (lua_State *L, struct handle *h) {
   struct tally_declaration *d = &h->declaration;
   read_sets(L, d);
   read_measures(L, d, "sums", set_sum);
   h->sums = d->measures;
+  check_requests(L, d);
   read_measures(L, d, "spreads", set_spread);
   read_lists(L, d);
   read_zone(L, d);
@@ -553,25 +561,31 @@ static int push_counts (lua_State *L) {
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
 struct reader {
-  struct tally_reading *reading;
+  struct tally_reading *reading;  /* NULL once it has ended, so that files are closed without the collector */
+  struct tally_read result;       /* from then on */
   struct handle *into;  /* in whose environment this is kept, so that it lives on */
 };
 
 static struct reader *check_reader (lua_State *L) {
   struct reader *r = (struct reader *)luaL_checkudata(L, 1, READING_METATABLE);
-  luaL_argcheck(L, r->reading != NULL && r->into->tally != NULL, 1, "a reading that has ended");
+  luaL_argcheck(L, r->into != NULL && r->into->tally != NULL, 1, "a reading that never began");
   return r;
 }
 
-static int reader_gc (lua_State *L) {
-  struct reader *r = (struct reader *)luaL_checkudata(L, 1, READING_METATABLE);
-  if (r->reading != NULL) r->into->reading = false;
+static void end_reading (struct reader *r) {
+  if (r->reading == NULL) return;
+  r->result = *tally_reading_result(r->reading);
+  r->into->reading = false;
   tally_reading_free(r->reading);
   r->reading = NULL;
+}
+
+static int reader_gc (lua_State *L) {
+  end_reading((struct reader *)luaL_checkudata(L, 1, READING_METATABLE));
   return 0;
 }
 
-/* tally:read(path, threads) -> reading | nil, why. Until it is done the tally is of no other use. */
+/* tally:read(path, threads) -> reading | nil, why, "missing" where there is no such file. Until it is done the tally is of no other use. */
 static int read_file (lua_State *L) {
   struct handle *h = check_handle(L);
   const char *path = luaL_checkstring(L, 2);
@@ -579,8 +593,7 @@ static int read_file (lua_State *L) {
   luaL_argcheck(L, threads >= 1 && threads <= TALLY_MAX_THREADS, 3, "no such number of threads");
   lua_settop(L, 2);
   struct reader *r = (struct reader *)compat_newuserdata(L, sizeof *r);
-  r->reading = NULL;
-  r->into = h;
+  memset(r, 0, sizeof *r);
   luaL_getmetatable(L, READING_METATABLE);
   lua_setmetatable(L, -2);
   lua_createtable(L, 1, 0);
@@ -588,7 +601,14 @@ static int read_file (lua_State *L) {
   lua_rawseti(L, -2, 1);
   compat_setuservalue(L, 3);
   r->reading = tally_reading_new(h->tally, path, (int)threads);
-  if (r->reading == NULL) return push_refusal(L, strerror(errno));
+  if (r->reading == NULL) {
+    const int reason = errno;
+    push_refusal(L, unpack_strerror(reason));
+    if (reason == ENOENT) lua_pushliteral(L, "missing");
+    else lua_pushnil(L);
+    return 3;
+  }
+  r->into = h;
   h->reading = true;
   return 1;
 }
@@ -598,12 +618,13 @@ static int read_file (lua_State *L) {
 static int reader_step (lua_State *L) {
   struct reader *r = check_reader(L);
   const char *why = "";
+  luaL_argcheck(L, r->reading != NULL, 1, "a reading that has ended");
   const enum tally_step what = tally_reading_step(r->reading, &why);
   if (what == TALLY_MORE || what == TALLY_SIGNAL) {
     lua_pushboolean(L, 1);
     return 1;
   }
-  r->into->reading = false;
+  end_reading(r);
   if (what == TALLY_TROUBLE) return push_refusal(L, why);
   lua_pushboolean(L, 0);
   return 1;
@@ -622,7 +643,8 @@ static void push_notes (lua_State *L, const struct tally_read *result) {
 
 /* reading:result() -> { records =, skipped =, notes = { { line =, reason = }, … }, done = bytes, size = bytes } */
 static int reader_result (lua_State *L) {
-  const struct tally_read *result = tally_reading_result(check_reader(L)->reading);
+  const struct reader *r = check_reader(L);
+  const struct tally_read *result = r->reading ? tally_reading_result(r->reading) : &r->result;
   lua_createtable(L, 0, 5);
   push_count(L, "records", result->records);
   push_count(L, "skipped", result->skipped);

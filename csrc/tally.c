@@ -431,11 +431,10 @@ static bool read_identity (struct tally *t, struct facts *f, const char *id_json
   return true;
 }
 
-bool facts_read (struct tally *t, struct facts *f, const struct record *r, uint64_t place, const char **why) {
-  uint64_t hash;
+bool facts_read (struct tally *t, struct facts *f, const struct record *r, uint64_t place, uint64_t *hash, const char **why) {
   *why = tally_no_memory;
   f->state = STATE_SETTLED;
-  return read_identity(t, f, id_value(r), r->at ? r->text + r->at : NULL, unique_of(t, place), &hash)
+  return read_identity(t, f, id_value(r), r->at ? r->text + r->at : NULL, unique_of(t, place), hash)
     && hash_text(t, r, &f->text) && read_part(t, r, unique_of(t, place), &f->part, why);
 }
 
@@ -447,14 +446,13 @@ static bool read_instant_cost (const struct record *r, struct money *cost) {
 }
 
 bool facts_read_open (struct tally *t, struct facts *f, const struct record *r, const char *id_json, enum state state,
-                      const char **why) {
-  uint64_t hash;
+                      uint64_t *hash, const char **why) {
   *why = tally_no_memory;
   f->state = state;
   f->text = 0;
   f->part.attempts = 0;
   f->part.fate = FATE_FILTERED;
-  if (!read_identity(t, f, id_json, json_member(json_space(r->text), "at", 2), 0, &hash)) return false;
+  if (!read_identity(t, f, id_json, json_member(json_space(r->text), "at", 2), 0, hash)) return false;
   f->has_instant = state == STATE_OPEN && read_instant_cost(r, &f->instant);
   return true;
 }
@@ -584,8 +582,7 @@ static enum tally_line add_unsettled (struct tally *t, const struct record *r, c
   uint64_t hash;
   const char *id = read_id(t, id_json, &length);
   *why = id || length ? tally_no_memory : "a ledger line without an id";
-  if (id == NULL || !facts_read_open(t, t->now, r, id_json, state, why)) return TALLY_REFUSED;
-  hash = hash_bytes(t->secret, id, length);
+  if (id == NULL || !facts_read_open(t, t->now, r, id_json, state, &hash, why)) return TALLY_REFUSED;
   if (!sightings_reserve(&t->seen, 1) || (place == TALLY_KEEP && !keep(t, t->now, NULL))) return refuse(why, tally_no_memory);
   see(t, hash, place, state);
   return state == STATE_FAILED ? TALLY_FAILED : TALLY_OPEN;
@@ -625,28 +622,31 @@ enum tally_line tally_add_line (struct tally *t, const char *line, size_t length
 
 #define READ_SIZE ((size_t)8 << 10)
 
-/* The line at the offset, in t->text; false when it cannot be read, or is too long to have been one. */
-static bool read_line (struct tally *t, int fd, uint64_t offset, size_t *length) {
+/* The line at the offset, in t->text. CHANGED: it cannot be read, or is too long to have been one. */
+static enum reading read_line (struct tally *t, int fd, uint64_t offset, size_t *length) {
   for (size_t size = READ_SIZE; ; size *= 4) {
-    if (!buffer_reserve(&t->text, size)) return false;
+    if (!buffer_reserve(&t->text, size)) return NO_MEMORY;
     size_t have = 0;
     for (ssize_t n = 1; n > 0 && have < size; have += (size_t)n) {
       n = pread(fd, t->text.bytes + have, size - have, (off_t)(offset + have));
-      if (n < 0) return false;
+      if (n < 0) return CHANGED;
     }
     const char *end = (const char *)memchr(t->text.bytes, '\n', have);
     *length = end ? (size_t)(end - t->text.bytes) : have;
-    if (end != NULL || have < size) return true;
-    if (size > RECORD_MAX_TEXT) return false;
+    if (end != NULL || have < size) return READ;
+    if (size > RECORD_MAX_TEXT) return CHANGED;
   }
 }
 
-struct record *tally_read_again (struct tally *t, uint64_t place, const char **part, enum record_kind *kind) {
+enum reading tally_read_again (struct tally *t, uint64_t place, struct record **r, const char **part, enum record_kind *kind) {
   struct json_check error;
   size_t length;
   const int source = (int)(place >> 46);
-  if (source >= t->sources || !read_line(t, t->source[source], place & TALLY_MAX_OFFSET, &length)) return NULL;
-  return index_line(t, t->text.bytes, length, part, &error, kind);
+  if (source >= t->sources) return CHANGED;
+  const enum reading what = read_line(t, t->source[source], place & TALLY_MAX_OFFSET, &length);
+  if (what != READ) return what;
+  *r = index_line(t, t->text.bytes, length, part, &error, kind);
+  return *r ? READ : NO_MEMORY;
 }
 
 /* ---- merging ----------------------------------------------------------------------------------------------------- */
@@ -796,5 +796,6 @@ struct tally_counts tally_counts (const struct tally *t) {
   struct tally_counts counts = t->counts;
   counts.filtered = t->fates[FATE_FILTERED];
   counts.undated = t->fates[FATE_UNDATED];
+  counts.changed += t->unseen;
   return counts;
 }

@@ -65,7 +65,7 @@ enum tally_measure_kind {
   TALLY_FAILED_LATENCY,   /* ms that failed attempts took, summed up exactly, like money; no value where none has a latency */
   TALLY_FIRST,            /* created_at of the first record and the last: Unix time */
   TALLY_LAST,
-  TALLY_REQUESTS,         /* distinct values of request_id; a record without one is a request of its own */
+  TALLY_REQUESTS,         /* distinct values of request_id; a record without one is a request of its own. Once at most */
   TALLY_SPREAD            /* histogram of an INTEGER or NUMBER field */
 };
 

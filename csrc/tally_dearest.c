@@ -17,10 +17,15 @@ static int compare_money (const struct money *a, const struct money *b) {
   return a->low == b->low ? 0 : a->low < b->low ? -1 : 1;
 }
 
-bool dearest_wants (const struct tally *t, const struct part *part) {
+/* One that is left out is never dearer than any in the list. So once there was one, the list does not grow at its end: what
+   comes there may be less dear than what was left out. */
+bool dearest_wants (struct tally *t, const struct part *part) {
   struct money spend;
+  const int count = t->dearest_count;
   if (t->declaration.dearest == 0 || !spend_of(part, &spend)) return false;
-  return t->dearest_count < MOST_DEAREST || compare_money(&spend, &t->dearest[MOST_DEAREST - 1].spend) >= 0;
+  if (count < MOST_DEAREST && !t->dearest_beyond) return true;
+  t->dearest_beyond = true;
+  return count > 0 && compare_money(&spend, &t->dearest[count - 1].spend) >= 0;
 }
 
 /* Whether the first is dearer; of two that cost the same, the one whose text is greater, so that the order they came in does
@@ -34,14 +39,14 @@ static bool is_dearer (const struct dearest *a, const struct dearest *b) {
 
 void dearest_insert (struct tally *t, const struct dearest *one) {
   int i = t->dearest_count;
-  if (i == MOST_DEAREST) {
-    t->dearest_beyond = true;
-    if (!is_dearer(one, &t->dearest[--i])) {
-      free(one->text);
-      return;
-    }
-    free(t->dearest[i].text);
-  } else t->dearest_count++;
+  const bool full = i == MOST_DEAREST;
+  t->dearest_beyond = t->dearest_beyond || full;
+  if (t->dearest_beyond && (i == 0 || !is_dearer(one, &t->dearest[i - 1]))) {
+    free(one->text);
+    return;
+  }
+  if (full) free(t->dearest[--i].text);
+  else t->dearest_count++;
   for (; i > 0 && is_dearer(one, &t->dearest[i - 1]); i--) t->dearest[i] = t->dearest[i - 1];
   t->dearest[i] = *one;
 }

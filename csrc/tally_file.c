@@ -79,8 +79,11 @@ static void read_chunk (struct worker *w, uint64_t chunk) {
   size_t length = 0;
   enum file_line what = FILE_LINE;
   file_reader_seek(&w->reader, start > 0 ? start - 1 : 0);
-  if (start > 0) what = file_reader_next(&w->reader, &line, &length);  /* the end of the one before */
-  w->reader.number = 0;
+  while (start > 0 && !file_reader_skip(&w->reader, end)) {  /* the end of the one before */
+    if (errno == EINTR) continue;
+    w->trouble = errno;
+    return;
+  }
   while (what != FILE_END && what != FILE_LAST_LINE && file_reader_offset(&w->reader) < end) {
     const uint64_t offset = file_reader_offset(&w->reader);
     what = file_reader_next(&w->reader, &line, &length);

@@ -146,6 +146,7 @@ struct tally {
   size_t kept_count, kept_room;
   bool resolved;
   bool stale;                 /* something was taken back that was the first, last or dearest: look at all records again */
+  uint64_t unseen;            /* records that could not be looked at then, as their file was changed */
   struct tally_counts counts; /* but those by fate */
   uint64_t fates[FATE_COUNT]; /* of the records that would count */
   struct facts *now, *other;  /* of lines being looked at */
@@ -213,7 +214,7 @@ struct provider *provider_find (struct tally *t, const char *name, size_t length
 /* ---- tally_dearest.c ------------------------------------------------------------------------------------------- */
 
 /* Whether the record may be one of the dearest. */
-bool dearest_wants (const struct tally *t, const struct part *part);
+bool dearest_wants (struct tally *t, const struct part *part);
 
 /* Let it be one, if it is; `text`, which is taken over, is what a list shows of it. */
 void dearest_add (struct tally *t, const struct part *part, uint64_t place, char *text, size_t length);
@@ -228,16 +229,18 @@ char *dearest_text (struct tally *t, const struct record *r, size_t *length);
 
 extern const char tally_no_memory[];
 
-/* Look at a line that stands at a place (or is to be kept): fill in facts. False and the reason when that cannot be. */
-bool facts_read (struct tally *t, struct facts *f, const struct record *r, uint64_t place, const char **why);
+/* Look at a line that stands at a place (or is to be kept): fill in facts; *hash is that of its sighting. False and the reason
+   when that cannot be. */
+bool facts_read (struct tally *t, struct facts *f, const struct record *r, uint64_t place, uint64_t *hash, const char **why);
 bool facts_read_open (struct tally *t, struct facts *f, const struct record *r, const char *id_json, enum state state,
-                      const char **why);
+                      uint64_t *hash, const char **why);
 
 /* Add what the record adds, or take it back. False and the reason: nothing was changed. */
 bool part_count (struct tally *t, const struct part *part, bool adding, const char **why);
 
-/* The line at a place, indexed. NULL: it cannot be read (any more). */
-struct record *tally_read_again (struct tally *t, uint64_t place, const char **part, enum record_kind *kind);
+/* The line at a place, indexed in t->line. CHANGED: it cannot be read any more. */
+enum reading { READ, CHANGED, NO_MEMORY };
+enum reading tally_read_again (struct tally *t, uint64_t place, struct record **r, const char **part, enum record_kind *kind);
 
 void facts_free (struct facts *f);
 

@@ -5,10 +5,12 @@
 
 /* ---- facts of a sighting ----------------------------------------------------------------------------------------- */
 
-enum reading { READ, CHANGED, NO_MEMORY };
-
-/* Read the line again and fill in *into; or where the facts were kept, *facts is these. */
-static enum reading look (struct tally *t, uint64_t where, struct facts *into, const struct facts **facts) {
+/* Read the line again and fill in *into; or where the facts were kept, *facts is these. A line of another id, which was never
+   added, must not be taken back. */
+static enum reading look (struct tally *t, const struct sighting *s, struct facts *into, const struct facts **facts) {
+  const uint64_t where = s->where;
+  uint64_t hash;
+  struct record *r;
   enum record_kind kind = RECORD_INVALID;
   const char *part = NULL, *why = NULL;
   *facts = into;
@@ -16,14 +18,14 @@ static enum reading look (struct tally *t, uint64_t where, struct facts *into, c
     *facts = t->kept[WHERE_PLACE(where)];
     return READ;
   }
-  const struct record *r = tally_read_again(t, WHERE_PLACE(where), &part, &kind);
-  if (r == NULL) return CHANGED;
+  const enum reading what = tally_read_again(t, WHERE_PLACE(where), &r, &part, &kind);
+  if (what != READ) return what;
   const enum state state = kind == RECORD_GENERATION ? STATE_SETTLED : kind == RECORD_FAILED ? STATE_FAILED : STATE_OPEN;
   if (kind == RECORD_INVALID || kind == RECORD_API_ERROR || state != WHERE_STATE(where)) return CHANGED;
   if (state == STATE_FAILED) part = json_member(json_space(r->text), "failed", 6);
-  const bool fine = state == STATE_SETTLED ? facts_read(t, into, r, WHERE_PLACE(where), &why)
-                                           : facts_read_open(t, into, r, part, state, &why);
-  return fine ? READ : NO_MEMORY;
+  const bool fine = state == STATE_SETTLED ? facts_read(t, into, r, WHERE_PLACE(where), &hash, &why)
+                                           : facts_read_open(t, into, r, part, state, &hash, &why);
+  return !fine ? NO_MEMORY : hash == s->hash ? READ : CHANGED;
 }
 
 /* It is no longer needed. */
@@ -95,28 +97,42 @@ enum pair { ONE_ID, OTHER_ID, FIRST_CHANGED, SECOND_CHANGED, PAIR_FAILED };
 
 static enum pair compare (struct tally *t, struct sighting *i, const struct sighting *j) {
   const struct facts *a, *b;
-  const enum reading first = look(t, i->where, t->now, &a);
+  const enum reading first = look(t, i, t->now, &a);
   if (first != READ) return first == CHANGED ? FIRST_CHANGED : PAIR_FAILED;
   keep_attempts(t);
-  const enum reading second = look(t, j->where, t->other, &b);
+  const enum reading second = look(t, j, t->other, &b);
   enum pair result = second == NO_MEMORY ? PAIR_FAILED : second == CHANGED ? SECOND_CHANGED : a->id == b->id ? ONE_ID : OTHER_ID;
   if (result == ONE_ID && !settle_pair(t, i, j, a, b)) result = PAIR_FAILED;
   return result;
 }
 
+/* How many of those that are left may count twice, as they cannot be compared any more. */
+static bool count_changed (struct tally *t, const struct sighting *run, size_t count) {
+  const struct facts *f;
+  size_t changed = 0;
+  for (size_t i = 0; i < count; i++) {
+    const enum reading what = look(t, &run[i], t->now, &f);
+    if (what == NO_MEMORY) return false;
+    changed += what == CHANGED;
+  }
+  t->counts.changed += changed < count ? changed : count - 1;
+  return true;
+}
+
 /* Sightings with the same hash: *count of them, of which those that stay come to stand first. */
 static bool settle_run (struct tally *t, struct sighting *run, size_t *count) {
+  bool changed = false;
   for (size_t i = 0; i < *count; i++) {
     for (size_t j = i + 1; j < *count; ) {
       const enum pair what = compare(t, &run[i], &run[j]);
       if (what == PAIR_FAILED) return false;
-      if (what == FIRST_CHANGED || what == SECOND_CHANGED) t->counts.changed++;
+      changed = changed || what == FIRST_CHANGED || what == SECOND_CHANGED;
       if (what == FIRST_CHANGED) break;
       if (what == ONE_ID) run[j] = run[--*count];
       else j++;
     }
   }
-  return true;
+  return !changed || count_changed(t, run, *count);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------------------- */
@@ -150,7 +166,7 @@ static bool count_open (struct tally *t) {
     if (state == STATE_FAILED) t->counts.failed++;
     if (state != STATE_OPEN) continue;
     t->counts.open++;
-    const enum reading what = look(t, t->seen.list[i].where, t->now, &f);
+    const enum reading what = look(t, &t->seen.list[i], t->now, &f);
     if (what == NO_MEMORY) return false;
     if (what == READ && f->has_instant) money_sum_add(&t->counts.instant_cost, &f->instant);
     else t->counts.instant_unknown++;
@@ -204,13 +220,14 @@ static bool add_dearest (struct tally *t, uint64_t where, const struct facts *f)
 
 static bool find_extremes (struct tally *t) {
   const struct facts *f;
+  t->unseen = 0;
   forget_extremes(t);
   for (size_t i = 0; i < t->seen.count; i++) {
     const uint64_t where = t->seen.list[i].where;
     if (WHERE_STATE(where) != STATE_SETTLED) continue;
-    const enum reading what = look(t, where, t->now, &f);
+    const enum reading what = look(t, &t->seen.list[i], t->now, &f);
     if (what == NO_MEMORY) return false;
-    if (what == CHANGED) t->counts.changed++;
+    if (what == CHANGED) t->unseen++;
     if (what == CHANGED || f->part.fate != FATE_COUNTED) continue;
     for (int s = 0; s < t->declaration.sets; s++) add_times(t, f->part.group[s], &f->part);
     add_times(t, t->total, &f->part);
@@ -281,6 +298,7 @@ static void count_requests (struct tally *t) {
 
 bool tally_resolve (struct tally *t) {
   if (t->resolved) return true;
+  t->counts.changed = 0;  /* they are found again, as they are all left */
   sightings_sort(&t->seen);
   if (!settle_all(t) || !count_open(t) || (t->stale && !find_extremes(t))) return false;
   count_requests(t);

@@ -43,8 +43,13 @@ int unpack_start (const char *program, int fd, pid_t *pid) {
   close(ends[1]);
   if (reason == 0) return ends[0];
   close(ends[0]);
-  errno = reason;
+  errno = reason == ENOENT ? ENOEXEC : reason;
   return -1;
+}
+
+const char *unpack_strerror (int reason) {
+  return reason == ENOEXEC ? "it is compressed, and the program that unpacks it (gzip, xz, zstd or bzip2) is not there"
+                           : strerror(reason);
 }
 
 bool unpack_ended (pid_t pid) {

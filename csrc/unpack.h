@@ -12,8 +12,12 @@
 /* The program that unpacks what the regular file begins with, or NULL. Its position does not move. */
 const char *unpack_program (int fd);
 
-/* Start it. Returns the descriptor to read from, which ends when the program does; -1: errno says why. */
+/* Start it. Returns the descriptor to read from, which ends when the program does; -1: errno says why. Where the program is not
+   there that is ENOEXEC, since it is no file of the caller's that is missing. */
 int unpack_start (const char *program, int fd, pid_t *pid);
+
+/* As strerror, of what may go wrong when a file is opened that may have to be unpacked. */
+const char *unpack_strerror (int reason);
 
 /* Wait for it to end, after its output was read or closed. False: it failed, so what it gave is not all. Where the process is
    not told about children it cannot be known. */

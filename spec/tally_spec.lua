@@ -496,9 +496,61 @@ describe("tally", function()
       end
     end)
 
+    it("says that a program is missing, which is no missing file", function()
+      local path = shell.write(shell.directory() .. "/packed", "\31\139 and so on")
+      local script = [[
+        local core = require "openrouter.core"
+        print(core.tally { dimensions = {}, sums = {}, spreads = {} }:read(arg[1], 1))
+        print(core.lines(arg[1]))
+      ]]
+      local lua = select(2, shell.run("command -v " .. (rawget(_G, "jit") and "luajit" or "lua5.4"))):match "%S+"
+      local _, out = shell.run(("PATH=/nowhere %s %s %s"):format(lua, shell.write(shell.directory() .. "/it.lua", script), path))
+      local why = "it is compressed, and the program that unpacks it (gzip, xz, zstd or bzip2) is not there\tnil\n"
+      assert.equal(("nil\t%snil\t%s: %s"):format(why, path, why), out)
+    end)
+
+    -- Longer than any line may be, so that no line begins in many of the stretches that threads take.
+    it("finds lines that end where a stretch ends, and passes over one that is longer than many", function()
+      local stretch, line = 4 * 1024 * 1024, '{"id":"%06d","usage":1,"model":"%s"}\r\n'
+      line = line .. (" "):rep(1022 - #line:format(0, "")) .. "\r\n"
+      local lines = {}
+      for i = 1, 2 * stretch / 1024 do lines[i] = line:format(i, "") end
+      local long = ("x"):rep(stretch)
+      local path = shell.directory() .. "/borders.jsonl"
+      local file = assert(io.open(path, "wb"))
+      file:write(table.concat(lines))
+      for _ = 1, 17 do file:write(long) end
+      file:write("\n", '{"id":"last","usage":1}')
+      file:close()
+      for threads = 1, 3 do
+        local t = tally()
+        local ok, _, result = read(t, path, threads)
+        assert.is_true(ok)
+        assert.same({ 8193, 1 }, { result.records, result.skipped })
+        assert.same({ { line = 16385, reason = "longer than 64 MiB" } }, result.notes)
+        assert.equal(8193, t:generations(0))
+      end
+    end)
+
+    it("ends a reading once, and closes what it does not need any more", function()
+      local path = shell.write(shell.directory() .. "/small.jsonl", '{"id":"a","usage":1}\n')
+      local t = tally()
+      local first = assert(t:read(path, 1))
+      repeat until not first:step()
+      assert.has_error(function() first:step() end)
+      local second = assert(t:read(path, 1))
+      first = first:result() and nil
+      collectgarbage()
+      collectgarbage()
+      assert.has_error(function() t:counts() end) -- the second one is still under way
+      repeat until not second:step()
+      assert.same({ 1, 1 }, { t:generations(0), t:counts().duplicates })
+      assert.same({ 1, 21 }, { second:result().records, second:result().done })
+    end)
+
     it("says what cannot be read, and of files that were changed meanwhile how many records may count twice", function()
-      assert.same({ nil, "No such file or directory" }, { tally():read("/does/not/exist", 1) })
-      assert.same({ nil, "Is a directory" }, { tally():read("spec", 1) })
+      assert.same({ nil, "No such file or directory", "missing" }, { tally():read("/does/not/exist", 1) })
+      assert.same({ nil, "Is a directory", nil }, { tally():read("spec", 1) })
       local line = '{"id":"%d","usage":1,"model":"' .. ("m"):rep(100) .. '"}\n'
       local text = {}
       for i = 1, 2000 do text[i] = line:format(i % 1990) end
@@ -508,6 +560,26 @@ describe("tally", function()
       shell.write(path, "")
       assert.equal(10, t:counts().changed)
       assert.equal(2000, t:generations(0))
+      add(t, '{"id":"1","usage":1}', '{"id":"of its own","usage":1}')
+      assert.equal(11, t:counts().changed)
+      assert.equal(2002, t:generations(0))
+    end)
+
+    it("takes back nothing that it never added, where other records have come to stand in their places", function()
+      local function text(first, cost, model)
+        local lines = {}
+        for i = 1, 2000 do
+          lines[i] = ('{"id":"%d","usage":%d,"model":"%s"}\n'):format(first + i % 1998, cost, model:rep(100))
+        end
+        return table.concat(lines)
+      end
+      local path = shell.write(shell.directory() .. "/rewritten.jsonl", text(1000, 1, "m"))
+      local t = tally { "model" }
+      assert.is_true(read(t, path, 1))
+      shell.write(path, text(5000, 7, "n"))
+      assert.same({ 2000, 2000, "2000" }, { t:sum(0, 1) })
+      assert.same({ 2, 0 }, { t:counts().changed, t:counts().duplicates })
+      for group = 2, t:groups() do assert.equal(0, t:generations(group)) end
     end)
   end)
 
@@ -730,6 +802,26 @@ describe("tally", function()
     end)
   end)
 
+  -- More are kept than are asked for, and most of those are replaced here, so that some which were left out belong there.
+  it("lists the dearest that are left, whenever it is looked at", function()
+    local function listed(look)
+      local t = core.tally { dimensions = {}, sums = { "spend" }, spreads = {}, dearest = 10 }
+      for i = 1, 64 do add(t, settled("a" .. i, "2026-11-20T10:00:00Z", ('{"usage":%d}'):format(100 + i))) end
+      add(t, '{"id":"left out","usage":50}')
+      for i = 1, 55 do
+        add(t, settled("a" .. i, "2026-11-20T10:00:01Z", '{"usage":0}'))
+        if look and i == 1 then t:counts() end
+        if i == 1 then add(t, '{"id":"b","usage":1}') end
+      end
+      local costs = {}
+      for i, text in ipairs(t:dearest()) do costs[i] = generation.spend(openrouter.decode(text)) end
+      return costs
+    end
+    local expected = { 164, 163, 162, 161, 160, 159, 158, 157, 156, 50 }
+    assert.same(expected, listed(false))
+    assert.same(expected, listed(true))
+  end)
+
   it("adds records as it adds lines", function()
     local t = tally({ "context.user" })
     assert.is_true(t:add(assert(core.decode(settled("g", "2026-11-20T10:00:01Z", '{"id":"g","usage":2}', '{"user":"a"}')))))
@@ -787,6 +879,7 @@ describe("tally", function()
     assert.has_error(function() t:read("spec", 0) end)
     assert.has_error(declared { dimensions = {}, sums = {}, spreads = {}, dearest = 3 })
     assert.has_error(declared { dimensions = {}, sums = { "spend" }, spreads = {}, dearest = 33 })
+    assert.has_error(declared { dimensions = {}, sums = { "requests", "requests" }, spreads = {} })
     assert.has_error(declared { dimensions = {}, more = { {}, {}, {}, {} }, sums = {}, spreads = {} })
     assert.has_error(function() t:add_line() end)
     assert.has_error(function() t.add_line(io.stdout, "") end)

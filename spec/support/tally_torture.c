@@ -129,10 +129,7 @@ static void print_tally (const struct tally *t, char *out, size_t size) {
            (int)counts.changed);
 }
 
-static int refused;
-
 static void expect_no_memory (const char *why) {
-  refused = 1;
   if (strcmp(why, "not enough memory") != 0) exit(2);
 }
 
@@ -160,7 +157,7 @@ static void fill (struct tally *t, FILE *file) {
   int source = -1;
   struct tally *part[2] = { t, t };
   if (file) {
-    while ((source = tally_add_source(t, dup(fileno(file)))) < 0) refused = 1;
+    while ((source = tally_add_source(t, dup(fileno(file)))) < 0) {}
     part[0] = sibling(t);
     part[1] = sibling(t);
   }
@@ -173,19 +170,19 @@ static void fill (struct tally *t, FILE *file) {
   if (file) merge(t, part[0]);
 }
 
-/* Fill a tally, trying again what was refused; returns whether anything was. */
+/* Fill a tally, trying again what was refused; returns whether an allocation failed. */
 static int run (long failing, FILE *file, char *out, size_t size) {
-  refused = 0;
   countdown = failing;
   struct tally *t = start();
   if (t == NULL) expect_no_memory("not enough memory");
   if (t == NULL) t = start();
   fill(t, file);
-  while (!tally_resolve(t)) refused = 1;
+  while (!tally_resolve(t)) {}
+  const int failed = countdown < 0;
   countdown = -1;
   print_tally(t, out, size);
   tally_free(t);
-  return refused;
+  return failed;
 }
 
 static FILE *make_file (void) {

@@ -580,6 +580,7 @@ static void end_reading (struct reader *r) {
   r->reading = NULL;
 }
 
+/* Also reading:close(), for who gives up: what it has not brought to the tally by then never gets there. */
 static int reader_gc (lua_State *L) {
   end_reading((struct reader *)luaL_checkudata(L, 1, READING_METATABLE));
   return 0;
@@ -656,7 +657,8 @@ static int reader_result (lua_State *L) {
 }
 
 static const luaL_Reg reader_metamethods[] = { { "__gc", reader_gc }, { NULL, NULL } };
-static const luaL_Reg reader_methods[] = { { "step", reader_step }, { "result", reader_result }, { NULL, NULL } };
+static const luaL_Reg reader_methods[] = { { "step", reader_step }, { "result", reader_result },
+                                           { "close", reader_gc }, { NULL, NULL } };
 
 static const luaL_Reg functions[] = { { "tally", new_tally }, { NULL, NULL } };
 static const luaL_Reg metamethods[] = { { "__gc", handle_gc }, { NULL, NULL } };

@@ -19,7 +19,7 @@
 #define STEP ((uint64_t)16 << 20)        /* for each thread, until the caller has a say */
 #define STREAM_STEP ((uint64_t)8 << 20)
 #define SMALL_FILE (64 << 10)            /* not worth a descriptor that stays open */
-#define MOST_OPEN 500                    /* files that are held open: a process may have 1024 */
+#define MOST_OPEN 500                    /* files that are held open, or half as many as a process may have */
 
 /* A thread, or the caller as one. */
 struct worker {
@@ -182,6 +182,11 @@ static void add_workers (struct tally_reading *r, int threads) {
   }
 }
 
+static bool may_stay_open (const struct tally *t) {
+  const long limit = sysconf(_SC_OPEN_MAX);
+  return tally_sources(t) < (limit > 0 && limit / 2 < MOST_OPEN ? limit / 2 : MOST_OPEN);
+}
+
 static bool prepare_chunks (struct tally_reading *r, int fd, int threads) {
   r->chunks = (r->result.size + CHUNK - 1) / CHUNK;
   r->lines = (uint32_t *)calloc((size_t)r->chunks + 1, sizeof *r->lines);
@@ -209,7 +214,7 @@ static bool prepare (struct tally_reading *r, int fd, bool is_input, int threads
     r->streams = true;
     return unpack(r, fd);
   }
-  if (regular && status.st_size > SMALL_FILE && tally_sources(r->tally) < MOST_OPEN) return prepare_chunks(r, fd, threads);
+  if (regular && status.st_size > SMALL_FILE && may_stay_open(r->tally)) return prepare_chunks(r, fd, threads);
   r->streams = true;
   r->worker[0].reader.fd = fd;
   return true;

@@ -396,6 +396,19 @@ describe("report", function()
     assert.has_error(function() report.new { page = 1 } end, "page must be a boolean, not a number")
   end)
 
+  it("is of use after an error in what it told how far it has read", function()
+    local path = shell.write(shell.directory() .. "/long.jsonl", ('{"usage":1,"model":"%s"}\n'):format(("m"):rep(9975)):rep(1700))
+    local r = report.new()
+    local problem = {}
+    local ok, raised = pcall(r.add_file, r, path, { threads = 1, progress = function() error(problem) end })
+    assert.is_false(ok)
+    assert.equal(problem, raised)
+    local before = r:total().generations
+    assert.is_true(before < 1700)
+    assert.equal(1700, r:add_file(path))
+    assert.equal(before + 1700, r:total().generations)
+  end)
+
   describe("options", function()
     local function refused(message, options)
       assert.same({ nil, message }, { report.check(options) })

@@ -532,6 +532,21 @@ describe("tally", function()
       end
     end)
 
+    it("reads more files than a process may have open", function()
+      local path = shell.write(shell.directory() .. "/long.jsonl", ('{"usage":1,"model":"%s"}\n'):format(("m"):rep(99)):rep(700))
+      local script = [[
+        local t = require "openrouter.core".tally { dimensions = {}, sums = {}, spreads = {} }
+        for _ = 1, 120 do
+          local reading = assert(t:read(arg[1], 2))
+          repeat until not reading:step()
+        end
+        print(t:generations(0))
+      ]]
+      local status, out, errors = shell.run(("ulimit -n 100; %s %s %s"):format(rawget(_G, "jit") and "luajit" or "lua5.4",
+        shell.write(shell.directory() .. "/it.lua", script), path))
+      assert.same({ 0, "84000\n" }, { status, out }, errors)
+    end)
+
     it("ends a reading once, and closes what it does not need any more", function()
       local path = shell.write(shell.directory() .. "/small.jsonl", '{"id":"a","usage":1}\n')
       local t = tally()
@@ -566,10 +581,10 @@ describe("tally", function()
     end)
 
     it("takes back nothing that it never added, where other records have come to stand in their places", function()
-      local function text(first, cost, model)
+      local function text(first, cost, letter)
         local lines = {}
         for i = 1, 2000 do
-          lines[i] = ('{"id":"%d","usage":%d,"model":"%s"}\n'):format(first + i % 1998, cost, model:rep(100))
+          lines[i] = ('{"id":"%d","usage":%d,"model":"%s"}\n'):format(first + i % 1998, cost, letter:rep(100))
         end
         return table.concat(lines)
       end
@@ -887,14 +902,44 @@ describe("tally", function()
 
   if rawget(_G, "jit") then return end -- what follows is the same under every Lua
 
-  it("comes through every failing allocation unharmed", function()
-    local program = shell.directory() .. "/torture"
-    local sources = "spec/support/tally_torture.c"
+  -- The program of spec/support, and what it is made of.
+  local function sources_of(program, ...)
+    local sources = ("spec/support/%s.c"):format(program)
     for _, name in ipairs { "tally", "tally_dearest", "tally_group", "tally_key", "tally_part", "tally_resolve", "sightings",
-      "hash", "histogram", "record", "json", "money", "spend", "instant", "fields", "zone",
-      "zone_file" } do
+      "hash", "histogram", "record", "json", "money", "spend", "instant", "fields", "zone", "zone_file", ... } do
       sources = ("%s csrc/%s.c"):format(sources, name)
     end
+    return sources
+  end
+
+  it("has threads that get by without each other's memory", function()
+    local directory = shell.directory()
+    local build = "cc -std=c99 -O1 -g -fsanitize=thread -pthread -I csrc -o " .. directory .. "/"
+    shell.write(directory .. "/probe.c", "int main (void) { return 0; }")
+    if shell.run(("%sprobe %s/probe.c && %s/probe"):format(build, directory, directory)) ~= 0 then
+      pending("no ThreadSanitizer here")
+      return
+    end
+    local lines = {}
+    for i = 1, 10000 do
+      lines[i] = ('{"id":"%d","usage":0.%d,"model":"m%d","external_user":"%s","latency":%d,"created_at":"2026-10-25T0%d:30:00Z",'
+        .. '"provider_responses":[{"provider_name":"p%d","status":500,"latency":3}],"request_id":"%s"}'):format(i % 9000, i,
+        i % 7, i % 3 == 0 and "b" or "a", i, i % 5, i % 11, ("r"):rep(2000))
+    end
+    local path = shell.write(directory .. "/lines.jsonl", table.concat(lines, "\n") .. "\n")
+    local sources = sources_of("tally_threads", "tally_file", "file_reader", "unpack")
+    local status, _, errors = shell.run(build .. "threads " .. sources .. " -lm")
+    assert.equal(0, status, errors)
+    local out
+    status, out, errors = shell.run(("%s/threads %s /usr/share/zoneinfo Europe/Berlin"):format(directory, path))
+    assert.equal("", errors)
+    assert.equal(0, status)
+    assert.equal("6000 records in 7 models, 1000 of them repeated\n", out)
+  end)
+
+  it("comes through every failing allocation unharmed", function()
+    local program = shell.directory() .. "/torture"
+    local sources = sources_of "tally_torture"
     local status, _, errors = shell.run("cc -std=c99 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -I csrc"
       .. " -Dmalloc=failing_malloc -Dcalloc=failing_calloc -Drealloc=failing_realloc -o " .. program .. " " .. sources .. " -lm")
     assert.equal(0, status, errors)

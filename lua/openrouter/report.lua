@@ -408,6 +408,14 @@ function Report:add(gen)
   return nil, errors.new("too_large", why)
 end
 
+-- An error of the caller's goes on to the caller, who may go on with the report.
+local function tell(reading, progress, done, size)
+  local fine, problem = pcall(progress, done, size)
+  if fine then return end
+  reading:close()
+  error(problem, 0)
+end
+
 -- Add a file; returns how many records that was. `progress` is called with bytes read so far, and of the file where that is
 -- known.
 local function add_whole_file(self, path, options)
@@ -418,7 +426,7 @@ local function add_whole_file(self, path, options)
   repeat
     more, trouble = reading:step()
     local so_far = reading:result()
-    if options and options.progress then options.progress(so_far.done, so_far.size > 0 and so_far.size or nil) end
+    if options and options.progress then tell(reading, options.progress, so_far.done, so_far.size > 0 and so_far.size or nil) end
   until not more
   local result = reading:result()
   for _, note in ipairs(result.notes) do skip(self, note.reason, path, note.line) end

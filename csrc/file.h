@@ -74,7 +74,8 @@ void file_reader_close (struct file_reader *r);
 void file_reader_seek (struct file_reader *r, uint64_t offset);
 uint64_t file_reader_offset (const struct file_reader *r);  /* where the next line starts */
 
-/* Drop what is left of a line, reading no further than a little behind the limit. False: failed, or a signal came, as errno says. */
+/* Drop what is left of a line, reading no further than a little behind the limit. False: failed, or a signal came, as errno
+   says. */
 bool file_reader_skip (struct file_reader *r, uint64_t limit);
 
 /* The next line without its end, followed by a NUL, valid until the next call. FILE_LAST_LINE: it has no line end, as if

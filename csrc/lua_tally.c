@@ -586,7 +586,8 @@ static int reader_gc (lua_State *L) {
   return 0;
 }
 
-/* tally:read(path, threads) -> reading | nil, why, "missing" where there is no such file. Until it is done the tally is of no other use. */
+/* tally:read(path, threads) -> reading | nil, why, "missing" where there is no such file. Until it is done the tally is
+   of no other use. */
 static int read_file (lua_State *L) {
   struct handle *h = check_handle(L);
   const char *path = luaL_checkstring(L, 2);

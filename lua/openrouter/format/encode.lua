@@ -42,6 +42,17 @@ function encode.list(items, text_of, separator)
   return "[" .. table.concat(parts, separator or ",") .. "]"
 end
 
+--- A list with a line for each item.
+---@generic T
+---@param items T[]
+---@param text_of fun(item: T): string
+---@return string
+function encode.lines(items, text_of)
+  local parts = {}
+  for i, item in ipairs(items) do parts[i] = text_of(item) end
+  return "[" .. (#parts > 0 and "\n" or "") .. table.concat(parts, ",\n") .. "]"
+end
+
 local COUNTS = { "pending", "failed", "unpriced", "skipped", "duplicates", "conflicts", "filtered", "undated" }
 
 --- What a report leaves out.

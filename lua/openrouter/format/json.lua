@@ -1,21 +1,9 @@
 --- A report as JSON: {"period":{…},"page":{…},"rows":[…],"total":{…},"omitted":{…}}, the first two where the report has them.
 --- Rows have their dimensions, then their measures in the order declared, null where there is no value, and "exact": every
 --- amount of money as a string.
-local core = require "openrouter.core"
+local encode = require "openrouter.format.encode"
 
-local function scalar(value)
-  if value == nil then return "null" end
-  if type(value) == "number" then return core.number_text(value) end
-  if type(value) == "string" then return core.quote(value) end
-  return tostring(value)
-end
-
--- Members: a list of { name, JSON }.
-local function object(members)
-  local parts = {}
-  for i, member in ipairs(members) do parts[i] = core.quote(member[1]) .. ":" .. member[2] end
-  return "{" .. table.concat(parts, ",") .. "}"
-end
+local list, object, scalar = encode.lines, encode.object, encode.scalar
 
 local function row_json(row, dimensions, measures)
   local members, exact = {}, {}
@@ -26,13 +14,6 @@ local function row_json(row, dimensions, measures)
   end
   members[#members + 1] = { "exact", object(exact) }
   return object(members)
-end
-
--- A list of objects, a line each.
-local function list(items, to_json)
-  local lines = {}
-  for i, item in ipairs(items) do lines[i] = to_json(item) end
-  return "[" .. (#lines > 0 and "\n" .. table.concat(lines, ",\n") or "") .. "]"
 end
 
 -- A function that makes an object of these members.

@@ -1,26 +1,15 @@
 --- What `openrouter-cost reconcile` found, as JSON: every row, amounts as strings to the last digit.
 local core = require "openrouter.core"
+local encode = require "openrouter.format.encode"
 
 local DAY = 86400
-
-local function scalar(value)
-  if value == nil then return "null" end
-  if type(value) == "number" then return core.number_text(value) end
-  if type(value) == "string" then return core.quote(value) end
-  return tostring(value)
-end
+local list, scalar = encode.lines, encode.scalar
 
 -- Members: a list of name, JSON, name, JSON, …
 local function object(members)
   local parts = {}
   for i = 1, #members, 2 do parts[#parts + 1] = core.quote(members[i]) .. ":" .. members[i + 1] end
   return "{" .. table.concat(parts, ",") .. "}"
-end
-
-local function list(items, json)
-  local parts = {}
-  for i, item in ipairs(items) do parts[i] = json(item) end
-  return "[" .. (#parts > 0 and "\n" or "") .. table.concat(parts, ",\n") .. "]"
 end
 
 local function day(number)

@@ -26,10 +26,12 @@ enum field_type { TYPE_STRING, TYPE_ENUM, TYPE_BOOLEAN, TYPE_INTEGER, TYPE_NUMBE
 
 enum field_presence { PRESENCE_REQUIRED, PRESENCE_OPTIONAL, PRESENCE_RETIRED };
 
+#define FIELD_SPELT 40  /* room for the longest name, and for 32 bytes to be looked at whatever the length */
+
 struct field_info {
   const char *name;
   size_t name_length;
-  const char *spelt;  /* as it stands in a record: ,"name": */
+  char spelt[FIELD_SPELT];  /* as it stands in a record: ,"name": */
   enum field_type type;
   const char *unit;  /* "USD", "ms", "tokens", "count" or "" */
   bool nullable;

@@ -5,7 +5,7 @@
 
 /* ---- SipHash-1-3 (Aumasson and Bernstein, 2012) ----------------------------------------------------------------- */
 
-static uint64_t rotate (uint64_t x, int by) { return x << by | x >> (64 - by); }
+static inline uint64_t rotate (uint64_t x, int by) { return x << by | x >> (64 - by); }
 
 static inline void sip_round (uint64_t v[4]) {
   v[0] += v[1];
@@ -27,24 +27,26 @@ static void sip_word (uint64_t v[4], uint64_t word) {
 }
 
 /* Bytes are taken with the first one lowest on any machine, since this hash decides which of two records counts. */
-static uint64_t eight_bytes (const char *p) {
+static inline uint64_t eight_bytes (const char *p) {
   const unsigned char *b = (const unsigned char *)p;
   return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 | (uint64_t)b[4] << 32
          | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;  /* compilers make one load of it */
 }
 
-static uint64_t last_bytes (const char *p, size_t count) {
+/* Those behind the last eight. */
+static uint64_t last_bytes (const char *bytes, size_t length) {
+  size_t count = length % 8;
   uint64_t word = 0;
-  while (count-- > 0) word = word << 8 | (unsigned char)p[count];
+  if (length > 8 && count > 0) return eight_bytes(bytes + length - 8) >> (64 - 8 * count);
+  while (count-- > 0) word = word << 8 | (unsigned char)bytes[count];
   return word;
 }
 
 uint64_t hash_bytes (const uint64_t secret[2], const char *bytes, size_t length) {
   uint64_t v[4] = { secret[0] ^ 0x736f6d6570736575u, secret[1] ^ 0x646f72616e646f6du,
                     secret[0] ^ 0x6c7967656e657261u, secret[1] ^ 0x7465646279746573u };
-  const char *end = bytes + length / 8 * 8;
-  for (; bytes < end; bytes += 8) sip_word(v, eight_bytes(bytes));
-  sip_word(v, (uint64_t)length << 56 | last_bytes(bytes, length % 8));
+  for (size_t at = 0; at + 8 <= length; at += 8) sip_word(v, eight_bytes(bytes + at));
+  sip_word(v, (uint64_t)length << 56 | last_bytes(bytes, length));
   v[2] ^= 0xff;
   for (int i = 0; i < 3; i++) sip_round(v);
   return v[0] ^ v[1] ^ v[2] ^ v[3];

@@ -19,20 +19,10 @@ static int days_in_month (int year, int month) {
   return days[month - 1] + (month == 2 && leap);
 }
 
-/* The `count` digits at *p, or -1. */
-static int digits (const char **p, int count) {
-  int value = 0;
-  for (; count > 0; count--, ++*p) {
-    if (**p < '0' || **p > '9') return -1;
-    value = value * 10 + (**p - '0');
-  }
-  return value;
-}
-
-static bool expect (const char **p, char c) {
-  if (**p != c) return false;
-  ++*p;
-  return true;
+/* The two digits at p, or -1. */
+static int two_digits (const char *p) {
+  const unsigned tens = (unsigned char)p[0] - (unsigned)'0', ones = (unsigned char)p[1] - (unsigned)'0';
+  return tens <= 9 && ones <= 9 ? (int)(tens * 10 + ones) : -1;
 }
 
 static bool make (int year, int month, int day, int hour, int minute, int second, double *out) {
@@ -43,50 +33,38 @@ static bool make (int year, int month, int day, int hour, int minute, int second
 }
 
 /* Decimals of a second, to the microsecond; the rest is passed over. */
-static bool fraction (const char **p, double *value) {
+static bool fraction (const char **p, const char *end, double *value) {
   int micro = 0, unit = 100000;
+  const char *first = *p + 1, *q = first;
   *value = 0;
-  if (!expect(p, '.')) return true;
-  if (**p < '0' || **p > '9') return false;
-  for (; **p >= '0' && **p <= '9'; ++*p, unit /= 10) micro += (**p - '0') * unit;
+  if (*p == end || **p != '.') return true;
+  for (; q < end && *q >= '0' && *q <= '9'; q++, unit /= 10) micro += (*q - '0') * unit;
+  *p = q;
   *value = micro / 1e6;
-  return true;
+  return q > first;
 }
 
-/* Z or +hh:mm, in seconds east of UTC. */
-static bool offset (const char **p, int *seconds) {
+/* Z or +hh:mm and nothing behind it, in seconds east of UTC. */
+static bool offset (const char *p, const char *end, int *seconds) {
   *seconds = 0;
-  if (expect(p, 'Z') || expect(p, 'z')) return true;
-  int sign = **p == '-' ? -1 : 1;
-  if (!expect(p, '+') && !expect(p, '-')) return false;
-  int hour = digits(p, 2);
-  if (hour < 0 || hour > 23 || !expect(p, ':')) return false;
-  int minute = digits(p, 2);
-  if (minute < 0 || minute > 59) return false;
-  *seconds = sign * (hour * 3600 + minute * 60);
-  return true;
+  if (end - p == 1) return *p == 'Z' || *p == 'z';
+  if (end - p != 6 || (*p != '+' && *p != '-') || p[3] != ':') return false;
+  const int hour = two_digits(p + 1), minute = two_digits(p + 4);
+  *seconds = (*p == '-' ? -1 : 1) * (hour * 3600 + minute * 60);
+  return hour >= 0 && hour <= 23 && minute >= 0 && minute <= 59;
 }
 
 bool instant_parse (const char *text, size_t length, double *out) {
-  char copy[48];
-  if (length >= sizeof copy) return false;
-  memcpy(copy, text, length);
-  copy[length] = '\0';
-  const char *p = copy;
-  int year = digits(&p, 4);
-  if (year < 0 || !expect(&p, '-')) return false;
-  int month = digits(&p, 2);
-  if (month < 0 || !expect(&p, '-')) return false;
-  int day = digits(&p, 2);
-  if (day < 0 || !(expect(&p, 'T') || expect(&p, 't') || expect(&p, ' '))) return false;
-  int hour = digits(&p, 2);
-  if (hour < 0 || !expect(&p, ':')) return false;
-  int minute = digits(&p, 2);
-  if (minute < 0 || !expect(&p, ':')) return false;
-  int second = digits(&p, 2), east;
+  const char *t = text, *end = text + length, *p = text + 19;
+  int east;
   double part;
-  if (second < 0 || !fraction(&p, &part) || !offset(&p, &east) || p != copy + length) return false;
-  if (!make(year, month, day, hour, minute, second, out)) return false;
+  if (length < sizeof "2026-11-21T06:26:57Z" - 1) return false;
+  if (t[4] != '-' || t[7] != '-' || (t[10] != 'T' && t[10] != 't' && t[10] != ' ') || t[13] != ':' || t[16] != ':') return false;
+  const int century = two_digits(t), year = two_digits(t + 2);
+  if (century < 0 || year < 0 || !fraction(&p, end, &part) || !offset(p, end, &east)) return false;
+  if (!make(century * 100 + year, two_digits(t + 5), two_digits(t + 8), two_digits(t + 11), two_digits(t + 14), two_digits(t + 17),
+            out))
+    return false;
   *out += part - east;
   return true;
 }

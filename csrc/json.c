@@ -1,14 +1,11 @@
 #include "json.h"
 
+#include "sse2.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__SSE2__) && defined(__GNUC__) && !defined(OPENROUTER_NO_SSE2) && !defined(OPENROUTER_NO_WORDS)
-#define USES_SSE2
-#include <emmintrin.h>
-#endif
 
 /* What is rare, or long, stays out of the functions that call it for every value, which then need no stack. */
 #if defined(__GNUC__)
@@ -96,7 +93,7 @@ static const unsigned char plain[256] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 /* A bit for each of 16 bytes that is not plain. Compared as signed, a byte of 0x80 or more is less than ' ' too. */
 static inline unsigned not_plain (const char *p) {
   const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(' ');
-  const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+  const __m128i bytes = sse2_load(p);
   return (unsigned)_mm_movemask_epi8(_mm_or_si128(
     _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)), _mm_cmplt_epi8(bytes, space)));
 }
@@ -161,8 +158,42 @@ static const char *skip_digits (const char *p) {
   return p;
 }
 
+#ifdef USES_SSE2
+
+/* How many digits stand at p, of 16 bytes. */
+static inline int digits_at (const char *p) {
+  const __m128i value = _mm_sub_epi8(sse2_load(p), _mm_set1_epi8('0'));
+  const __m128i no_digit = _mm_cmpeq_epi8(_mm_max_epu8(value, _mm_set1_epi8(10)), value);
+  return __builtin_ctz((unsigned)_mm_movemask_epi8(no_digit) | 0x10000);
+}
+
+/* Pass digits with a point among them or none, as nearly all numbers are: without a loop, for processors cannot guess how
+   long one is. NULL: look at it one by one. */
+static inline const char *pass_short_number (const char *p, const char *end) {
+  if (end - p < 32) return NULL;
+  const int whole = digits_at(p);
+  if (whole == 0 || whole == 16 || (*p == '0' && whole > 1)) return NULL;
+  p += whole;
+  if (*p == '.') {
+    const int places = digits_at(p + 1);
+    if (places == 0 || places == 16) return NULL;
+    p += 1 + places;
+  }
+  return (*p | ('e' ^ 'E')) == 'e' ? NULL : p;
+}
+
+#else
+
+static inline const char *pass_short_number (const char *p, const char *end) {
+  (void)p, (void)end;
+  return NULL;
+}
+
+#endif
+
 static NOT_INLINE const char *check_number (const char *p, struct json_check *check) {
-  const char *start = p;
+  const char *start = p, *end = pass_short_number(p, check->end);
+  if (end != NULL) return end;
   if (*p == '-') p++;
   if (!is_digit(*p)) return json_fail(check, "a digit must follow the minus", p);
   if (*p == '0' && is_digit(p[1])) return json_fail(check, "a number must not start with 0", start);
@@ -481,17 +512,7 @@ static inline ptrdiff_t take_digits (const char **p, uint64_t *n) {
   return q - first;
 }
 
-#ifndef OPENROUTER_NO_FAST_NUMBERS
-
-/* digits * 10^exponent */
-struct short_number {
-  bool negative;
-  uint64_t digits;
-  int exponent;
-};
-
-/* Read a number of up to 19 digits, leading zeros apart, and an exponent of up to 4; false: it is a longer one. */
-static inline bool read_short (const char *p, struct short_number *n) {
+bool json_short (const char *p, struct json_short *n) {
   n->negative = *p == '-';
   n->digits = 0;
   n->exponent = 0;
@@ -515,6 +536,8 @@ static inline bool read_short (const char *p, struct short_number *n) {
   }
   return count <= LEADING_DIGITS;
 }
+
+#ifndef OPENROUTER_NO_FAST_NUMBERS
 
 /* Powers of ten that a double holds exactly: one multiplication or division by them rounds once, hence correctly. That needs
    doubles that are computed as doubles, which the 8087's are not. */
@@ -557,7 +580,7 @@ static double round_wide (wide n, bool more, int exponent) {
 
 /* 10^e is 5^e * 2^e, and the latter is only a matter of the exponent, so one multiplication or division of integers is exact
    for 27 places either way: for all prices, as 17-digit doubles too. */
-static bool wide_double (const struct short_number *n, double *value) {
+static bool wide_double (const struct json_short *n, double *value) {
   if (n->exponent <= -POWERS_OF_5 || n->exponent >= POWERS_OF_5) return false;
   if (n->exponent >= 0) {
     *value = round_wide((wide)n->digits * power_of_5[n->exponent], false, n->exponent);
@@ -571,7 +594,7 @@ static bool wide_double (const struct short_number *n, double *value) {
 
 #endif
 
-static bool fast_double (const struct short_number *n, double *value) {
+static bool fast_double (const struct json_short *n, double *value) {
   if (n->digits == 0) *value = 0.0;
   else if (n->digits <= (uint64_t)1 << 53 && n->exponent >= 0 && n->exponent <= EXACT_POWERS)
     *value = (double)n->digits * exact_power[n->exponent];
@@ -589,8 +612,8 @@ static bool fast_double (const struct short_number *n, double *value) {
 
 bool json_double (const char *p, double *value) {
 #ifndef OPENROUTER_NO_FAST_NUMBERS
-  struct short_number n;
-  if (read_short(p, &n) && fast_double(&n, value)) {
+  struct json_short n;
+  if (json_short(p, &n) && fast_double(&n, value)) {
     if (n.negative) *value = -*value;
     return true;
   }

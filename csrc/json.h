@@ -106,6 +106,15 @@ struct json_decimal {
 };
 void json_decimal (const char *p, struct json_decimal *d);
 
+/* The same of a number with up to 19 digits, leading zeros apart, and an exponent of up to 4: digits * 10^exponent. False: it is
+   a longer one. */
+struct json_short {
+  bool negative;
+  uint64_t digits;
+  int exponent;
+};
+bool json_short (const char *p, struct json_short *n);
+
 /* Nearest double, ties to even, whatever the locale; false when it is beyond the range of a double. */
 bool json_double (const char *p, double *value);
 

@@ -1,5 +1,7 @@
 #include "record.h"
 
+#include "sse2.h"
+
 #include <string.h>
 
 /* Members of the outermost object that say what the text is. */
@@ -27,6 +29,14 @@ static uint32_t offset_of (const struct record *r, const char *p) { return p ? (
 
 #ifndef OPENROUTER_NO_PREDICTION
 
+/* Whether the n bytes at p are the field's name as it stands in a record. */
+static inline bool is_spelt (const char *p, const struct field_info *info, size_t n, const char *end) {
+#ifdef USES_SSE2
+  if (n <= 32 && end - p >= 32) return (~(uint64_t)sse2_same(p, info->spelt) & (((uint64_t)1 << n) - 1)) == 0;
+#endif
+  return (size_t)(end - p) >= n && memcmp(p, info->spelt, 4) == 0 && field_same(p, info->spelt, n);
+}
+
 /*
 ** Members mostly come in the table's order, and then a name need not be looked for, only compared. If the next member is
 ** called as `field` is, its value, else NULL. p is behind the member before. Without white space one comparison does it.
@@ -34,9 +44,7 @@ static uint32_t offset_of (const struct record *r, const char *p) { return p ? (
 static inline const char *pass_expected (const char *p, int field, const char *end) {
   const struct field_info *info = &field_info[field];
   const size_t n = info->name_length + 4;  /* comma, quotes, colon */
-  if ((size_t)(end - p) < n) return NULL;
-  /* the first bytes alone first: where the order is another one they are nearly always enough, whatever the length */
-  if (memcmp(p, info->spelt, 4) == 0 && field_same(p, info->spelt, n)) return json_space(p + n);
+  if (is_spelt(p, info, n, end)) return json_space(p + n);
   p = json_space(p);
   if (*p != ',' || p[1] == '"') return NULL;
   p = json_space(p + 1);

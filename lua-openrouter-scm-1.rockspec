@@ -91,7 +91,7 @@ build = {
         "csrc/lua_scanner.c", "csrc/lua_segment.c", "csrc/lua_tally.c", "csrc/lua_value.c", "csrc/lua_verdict.c",
         "csrc/lua_zone.c", "csrc/money.c", "csrc/pace.c", "csrc/quote.c", "csrc/record.c", "csrc/retry.c",
         "csrc/scanner.c", "csrc/segment.c", "csrc/sightings.c", "csrc/spend.c", "csrc/tally.c", "csrc/tally_dearest.c",
-        "csrc/tally_file.c", "csrc/tally_group.c", "csrc/tally_key.c", "csrc/tally_part.c", "csrc/tally_resolve.c", "csrc/unpack.c", "csrc/zone.c",
+        "csrc/tally_file.c", "csrc/tally_group.c", "csrc/tally_key.c", "csrc/tally_merge.c", "csrc/tally_part.c", "csrc/tally_resolve.c", "csrc/unpack.c", "csrc/zone.c",
         "csrc/zone_file.c",
       },
       libraries = { "m", "pthread" },

@@ -61,6 +61,10 @@ void histogram_merge (struct histogram *h, const struct histogram *other) {
   for (int i = 0; i < other->size; i++) h->count[other->first + i - h->first] += other->count[i];
 }
 
+void histogram_clear (struct histogram *h) {
+  if (h->size > 0) memset(h->count, 0, h->size * sizeof *h->count);
+}
+
 void histogram_add (struct histogram *h, int bucket) { h->count[bucket - h->first]++; }
 
 void histogram_remove (struct histogram *h, int bucket) { h->count[bucket - h->first]--; }

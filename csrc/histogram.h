@@ -29,6 +29,8 @@ bool histogram_reserve_all (struct histogram *h, const struct histogram *other);
 void histogram_add (struct histogram *h, int bucket);     /* after histogram_reserve */
 void histogram_remove (struct histogram *h, int bucket);  /* what was added before */
 
+void histogram_clear (struct histogram *h);  /* its room stays */
+
 void histogram_merge (struct histogram *h, const struct histogram *other);  /* after histogram_reserve_all */
 
 /* The bucket of the value with this rank, 1 for the smallest; there must be that many. */

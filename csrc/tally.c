@@ -75,6 +75,20 @@ static bool copy_declaration (struct tally *t) {
   return copy_conditions(t);
 }
 
+/* Where in a part the values of the measures are. */
+static void place_measures (struct tally *t) {
+  size_t words = 0;
+  t->requests_measure = -1;
+  for (int i = 0; i < t->declaration.measures; i++) {
+    const struct tally_measure *m = &t->declaration.measure[i];
+    t->word[i] = (uint8_t)words;
+    words += t->words[i] = (uint8_t)measure_words(m);
+    if (m->kind == TALLY_SPREAD) t->spread[t->spreads++] = (uint8_t)i;
+    if (m->kind == TALLY_REQUESTS) t->requests_measure = i;
+  }
+  t->facts_size = offsetof(struct facts, part.word) + words * sizeof (uint64_t);
+}
+
 static struct tally *make_tally (const struct tally_declaration *declaration, const uint64_t secret[2]) {
   struct tally *t = (struct tally *)calloc(1, sizeof *t);
   if (t == NULL) return NULL;
@@ -85,9 +99,7 @@ static struct tally *make_tally (const struct tally_declaration *declaration, co
   t->dimensions = 1;
   for (int s = 0; s < declaration->sets; s++)
     if (declaration->set[s].dimensions > t->dimensions) t->dimensions = declaration->set[s].dimensions;
-  t->facts_size = offsetof(struct facts, part.word);
-  for (int i = 0; i < declaration->measures; i++)
-    t->facts_size += (t->words[i] = (uint8_t)measure_words(&declaration->measure[i])) * sizeof (uint64_t);
+  place_measures(t);
   t->total = group_make(t, 0, 0, NULL, 0);
   t->now = (struct facts *)calloc(1, t->facts_size);
   t->other = (struct facts *)calloc(1, t->facts_size);
@@ -235,6 +247,11 @@ static void count_attempt (const struct attempt *a, bool adding) {
 
 /* ---- adding what a record adds, and taking it back --------------------------------------------------------------- */
 
+void requests_push (struct requests *q, uint64_t hash, uint32_t group, int32_t count) {
+  const struct request one = { hash, group, count };
+  q->list[q->count++] = one;
+}
+
 bool requests_reserve (struct requests *q, size_t more) {
   if (more <= q->room - q->count) return true;
   size_t room = q->room + q->room / 2 + 64 + more;
@@ -245,11 +262,6 @@ bool requests_reserve (struct requests *q, size_t more) {
   return true;
 }
 
-static void push_request (struct requests *q, uint64_t hash, uint32_t group, int32_t count) {
-  const struct request one = { hash, group, count };
-  q->list[q->count++] = one;
-}
-
 /* Integers are summed up in 192 bits too: no number of records can make them overflow. */
 static struct money amount (const uint64_t *word, int words) {
   struct money value = { word[0], words == 2 ? word[1] : word[0] >> 63 ? UINT64_MAX : 0 };
@@ -257,15 +269,10 @@ static struct money amount (const uint64_t *word, int words) {
 }
 
 /* Make sure that the change is possible. */
-static bool prepare_group (struct tally *t, struct tally_group *g, const struct part *p) {
-  const uint64_t *word = p->word;
-  for (int i = 0; i < t->declaration.measures; i++) {
-    const struct tally_measure *m = &t->declaration.measure[i];
-    if (p->present >> i & 1) {
-      if (m->kind == TALLY_SPREAD && !histogram_reserve(&g->cell[i].of.spread, (int)*word)) return false;
-      if (m->kind == TALLY_REQUESTS && !requests_reserve(&t->requests, TALLY_MAX_SETS + 1)) return false;
-    }
-    word += t->words[i];
+static bool prepare_group (const struct tally *t, struct tally_group *g, const struct part *p) {
+  for (int i = 0; i < t->spreads; i++) {
+    const int measure = t->spread[i], bucket = (int)p->word[t->word[measure]];
+    if ((p->present >> measure & 1) && !histogram_reserve(&g->cell[measure].of.spread, bucket)) return false;
   }
   return true;
 }
@@ -282,8 +289,7 @@ static void change_time (struct tally *t, struct cell *cell, const struct tally_
   else if (time == cell->of.time) t->stale = true;
 }
 
-static void change_cell (struct tally *t, struct tally_group *g, int i, const uint64_t *word, bool adding) {
-  struct cell *cell = &g->cell[i];
+static void change_cell (struct tally *t, struct cell *cell, int i, const uint64_t *word, bool adding) {
   const struct tally_measure *m = &t->declaration.measure[i];
   const struct money value = amount(word, t->words[i]);
   switch (m->kind) {
@@ -291,8 +297,8 @@ static void change_cell (struct tally *t, struct tally_group *g, int i, const ui
       if (adding) histogram_add(&cell->of.spread, (int)*word);
       else histogram_remove(&cell->of.spread, (int)*word);
       break;
-    case TALLY_REQUESTS: push_request(&t->requests, *word, g->serial, adding ? 1 : -1); break;
     case TALLY_FIRST: case TALLY_LAST: change_time(t, cell, m, word, adding); break;
+    case TALLY_REQUESTS: break;
     default:
       if (adding) money_sum_add(&cell->of.sum, &value);
       else money_sum_subtract(&cell->of.sum, &value);
@@ -301,12 +307,17 @@ static void change_cell (struct tally *t, struct tally_group *g, int i, const ui
 }
 
 static void change_group (struct tally *t, struct tally_group *g, const struct part *p, bool adding) {
-  const uint64_t *word = p->word;
   g->generations += adding ? 1 : UINT32_MAX;
-  for (int i = 0; i < t->declaration.measures; i++) {
-    if (p->present >> i & 1) change_cell(t, g, i, word, adding);
-    word += t->words[i];
-  }
+  for (int i = 0; i < t->declaration.measures; i++)
+    if (p->present >> i & 1) change_cell(t, &g->cell[i], i, &p->word[t->word[i]], adding);
+}
+
+/* The request of a record is one of the total's, and of its group's in each set. */
+static void change_requests (struct tally *t, const struct part *p, bool adding) {
+  if (t->requests_measure < 0) return;
+  const uint64_t hash = p->word[t->word[t->requests_measure]];
+  requests_push(&t->requests, hash, t->total->serial, adding ? 1 : -1);
+  for (int s = 0; s < t->declaration.sets; s++) requests_push(&t->requests, hash, p->group[s]->serial, adding ? 1 : -1);
 }
 
 static bool prepare (struct tally *t, const struct part *p, bool adding, const char **why) {
@@ -315,14 +326,15 @@ static bool prepare (struct tally *t, const struct part *p, bool adding, const c
   *why = tally_no_memory;
   for (int s = 0; s < t->declaration.sets; s++)
     if (!prepare_group(t, p->group[s], p)) return false;
-  return prepare_group(t, t->total, p);
+  return t->requests_measure < 0 || requests_reserve(&t->requests, TALLY_MAX_SETS + 1);
 }
 
 bool part_count (struct tally *t, const struct part *p, bool adding, const char **why) {
   if (p->fate == FATE_COUNTED) {
     if (!prepare(t, p, adding, why)) return false;
     for (int s = 0; s < t->declaration.sets; s++) change_group(t, p->group[s], p, adding);
-    change_group(t, t->total, p, adding);
+    change_requests(t, p, adding);
+    t->total->generations += adding ? 1 : UINT32_MAX;  /* the rest of it is added up from a set's groups, see tally_merge.c */
     for (size_t i = 0; i < p->attempts; i++) count_attempt(&p->attempt[i], adding);
   }
   t->fates[p->fate] += adding ? 1 : UINT64_MAX;
@@ -647,99 +659,6 @@ enum reading tally_read_again (struct tally *t, uint64_t place, struct record **
   if (what != READ) return what;
   *r = index_line(t, t->text.bytes, length, part, &error, kind);
   return *r ? READ : NO_MEMORY;
-}
-
-/* ---- merging ----------------------------------------------------------------------------------------------------- */
-
-/* Make the groups of the sibling that are not there yet, with room for what it has; note for each which one it is. */
-static bool prepare_set (struct tally *t, int s, const struct tally *from, struct tally_group **to, const char **why) {
-  for (size_t i = 0; i < from->set[s].groups; i++) {
-    const struct tally_group *g = from->set[s].group[i];
-    struct tally_group *same = group_find(t, &t->set[s], g->node.key, g->node.length, why);
-    if (same == NULL) return false;
-    to[g->serial] = same;
-  }
-  return true;
-}
-
-static bool reserve_spreads (const struct tally *t, struct tally_group *to, const struct tally_group *from) {
-  for (int i = 0; i < t->declaration.measures; i++)
-    if (t->declaration.measure[i].kind == TALLY_SPREAD && !histogram_reserve_all(&to->cell[i].of.spread, &from->cell[i].of.spread))
-      return false;
-  return true;
-}
-
-static bool prepare_merge (struct tally *t, const struct tally *from, struct tally_group **to, const char **why) {
-  to[0] = t->total;
-  *why = "there is no room for more than 4294967295 records";
-  if ((uint64_t)t->total->generations + from->total->generations > UINT32_MAX) return false;
-  for (int s = 0; s < t->declaration.sets; s++)
-    if (!prepare_set(t, s, from, to, why)) return false;
-  for (size_t i = 0; i < from->providers; i++)
-    if (provider_find(t, from->provider[i]->node.key, from->provider[i]->node.length, why) == NULL) return false;
-  *why = tally_no_memory;
-  if (!reserve_spreads(t, t->total, from->total)) return false;
-  for (int s = 0; s < t->declaration.sets; s++)
-    for (size_t i = 0; i < from->set[s].groups; i++)
-      if (!reserve_spreads(t, to[from->set[s].group[i]->serial], from->set[s].group[i])) return false;
-  return sightings_reserve(&t->seen, from->seen.count) && requests_reserve(&t->requests, from->requests.count);
-}
-
-static void merge_cell (const struct tally_measure *m, struct cell *to, const struct cell *from) {
-  if (from->values == 0) return;
-  switch (m->kind) {
-    case TALLY_SPREAD: histogram_merge(&to->of.spread, &from->of.spread); break;
-    case TALLY_FIRST: case TALLY_LAST: cell_add_time(to, m, from->of.time); break;
-    case TALLY_REQUESTS: break;
-    default: money_sum_merge(&to->of.sum, &from->of.sum);
-  }
-  to->values += from->values;
-}
-
-static void merge_group (const struct tally *t, struct tally_group *to, const struct tally_group *from) {
-  to->generations += from->generations;
-  for (int i = 0; i < t->declaration.measures; i++) merge_cell(&t->declaration.measure[i], &to->cell[i], &from->cell[i]);
-}
-
-static void merge_providers (struct tally *t, const struct tally *from) {
-  const char *none;
-  for (size_t i = 0; i < from->providers; i++) {
-    const struct provider *p = from->provider[i];
-    struct provider *same = provider_find(t, p->node.key, p->node.length, &none);
-    same->attempts += p->attempts;
-    same->failed += p->failed;
-    money_sum_merge(&same->latency, &p->latency);
-  }
-}
-
-static void merge_lists (struct tally *t, struct tally *from, struct tally_group *const *to) {
-  for (int i = 0; i < from->dearest_count; i++) dearest_insert(t, &from->dearest[i]);
-  t->dearest_beyond = t->dearest_beyond || from->dearest_beyond;
-  from->dearest_count = 0;
-  for (size_t i = 0; i < from->requests.count; i++) {
-    const struct request *q = &from->requests.list[i];
-    push_request(&t->requests, q->hash, to[q->group]->serial, q->count);
-  }
-  for (size_t i = 0; i < from->seen.count; i++) sightings_push(&t->seen, from->seen.list[i].hash, from->seen.list[i].where);
-  if (from->seen.count > 0) t->resolved = false;
-}
-
-bool tally_merge (struct tally *t, struct tally *from, const char **why) {
-  *why = tally_no_memory;
-  struct tally_group **to = (struct tally_group **)calloc((size_t)from->serial + 1, sizeof *to);
-  if (to == NULL) return false;
-  const bool fine = prepare_merge(t, from, to, why);
-  if (fine) {
-    merge_group(t, t->total, from->total);
-    for (int s = 0; s < t->declaration.sets; s++)
-      for (size_t i = 0; i < from->set[s].groups; i++)
-        merge_group(t, to[from->set[s].group[i]->serial], from->set[s].group[i]);
-    merge_providers(t, from);
-    merge_lists(t, from, to);
-    for (int i = 0; i < FATE_COUNT; i++) t->fates[i] += from->fates[i];
-  }
-  free(to);
-  return fine;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

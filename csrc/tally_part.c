@@ -124,11 +124,7 @@ static bool read_value (const struct tally *t, const struct tally_measure *m, co
 }
 
 void part_read_values (const struct tally *t, struct part *part, const struct record *r, uint64_t unique) {
-  uint64_t *word = part->word;
   part->present = 0;
-  for (int i = 0; i < t->declaration.measures; i++) {
-    const struct tally_measure *m = &t->declaration.measure[i];
-    if (read_value(t, m, r, unique, word)) part->present |= (uint64_t)1 << i;
-    word += t->words[i];
-  }
+  for (int i = 0; i < t->declaration.measures; i++)
+    if (read_value(t, &t->declaration.measure[i], r, unique, &part->word[t->word[i]])) part->present |= (uint64_t)1 << i;
 }

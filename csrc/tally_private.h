@@ -1,6 +1,6 @@
 /* What the files of the tally share: tally_key.c (what a record is grouped and chosen by), tally_part.c (what it adds),
    tally_group.c (groups and providers), tally_dearest.c, tally.c (adding, taking back, merging), tally_resolve.c (records of one
-   id). Nobody else includes it. */
+   id), tally_merge.c (adding up groups and whole tallies). Nobody else includes it. */
 #ifndef tally_private_h
 #define tally_private_h
 
@@ -128,10 +128,12 @@ struct tally {
   int dimensions;                              /* of the largest set, 1 at least, as conditions have */
   uint64_t secret[2];
   size_t facts_size;
-  uint8_t words[TALLY_MAX_MEASURES];  /* of each measure in a part */
+  uint8_t word[TALLY_MAX_MEASURES], words[TALLY_MAX_MEASURES];  /* of each measure in a part: the first, and how many */
+  uint8_t spread[TALLY_MAX_MEASURES];         /* the measures that are spreads */
+  int spreads, requests_measure;              /* -1: none */
   struct group_set set[TALLY_MAX_SETS];
   uint32_t serial;
-  struct tally_group *total;
+  struct tally_group *total;  /* of its own it has but the number of generations, see total_add_up */
   struct hash_table by_provider;
   struct provider **provider;
   size_t providers, provider_room;
@@ -225,6 +227,12 @@ bool dearest_missing (const struct tally *t);  /* so many were removed that othe
 /* What a list shows of a record: a copy of the members that matter. NULL: no memory. */
 char *dearest_text (struct tally *t, const struct record *r, size_t *length);
 
+/* ---- tally_merge.c --------------------------------------------------------------------------------------------- */
+
+/* Every record that counts is in one group of each set, so the total need not be kept up to date while they are added: it is
+   what the first set's groups add up to. False: no memory. */
+bool total_add_up (struct tally *t);
+
 /* ---- tally.c --------------------------------------------------------------------------------------------------- */
 
 extern const char tally_no_memory[];
@@ -245,6 +253,7 @@ enum reading tally_read_again (struct tally *t, uint64_t place, struct record **
 void facts_free (struct facts *f);
 
 bool requests_reserve (struct requests *q, size_t more);
+void requests_push (struct requests *q, uint64_t hash, uint32_t group, int32_t count);
 
 /* The first or last time of a cell. */
 void cell_add_time (struct cell *cell, const struct tally_measure *m, double time);

@@ -58,10 +58,11 @@ static bool take_back (struct tally *t, uint64_t where, const struct facts *f) {
 
 /* Whether two records add the same to the same groups. */
 static bool add_the_same (const struct tally *t, const struct part *a, const struct part *b) {
-  size_t word = 0;
   if (a->fate != b->fate || a->present != b->present || memcmp(a->group, b->group, sizeof a->group) != 0) return false;
-  for (int i = 0; i < t->declaration.measures; word += t->words[i++])
-    if ((a->present >> i & 1) && memcmp(&a->word[word], &b->word[word], t->words[i] * sizeof a->word[0]) != 0) return false;
+  for (int i = 0; i < t->declaration.measures; i++) {
+    const size_t at = t->word[i], size = t->words[i] * sizeof a->word[0];
+    if ((a->present >> i & 1) && memcmp(&a->word[at], &b->word[at], size) != 0) return false;
+  }
   return true;
 }
 
@@ -182,7 +183,6 @@ static void forget_times (struct tally *t, struct tally_group *g) {
 }
 
 static void forget_extremes (struct tally *t) {
-  forget_times(t, t->total);
   for (int s = 0; s < t->declaration.sets; s++)
     for (size_t i = 0; i < t->set[s].groups; i++) forget_times(t, t->set[s].group[i]);
   for (int i = 0; i < t->dearest_count; i++) free(t->dearest[i].text);
@@ -191,16 +191,13 @@ static void forget_extremes (struct tally *t) {
 }
 
 static void add_times (struct tally *t, struct tally_group *g, const struct part *p) {
-  const uint64_t *word = p->word;
   for (int i = 0; i < t->declaration.measures; i++) {
     const struct tally_measure *m = &t->declaration.measure[i];
-    if ((p->present >> i & 1) && measure_is_time(m)) {
-      double time;
-      memcpy(&time, word, sizeof time);
-      cell_add_time(&g->cell[i], m, time);
-      g->cell[i].values++;
-    }
-    word += t->words[i];
+    if (!(p->present >> i & 1) || !measure_is_time(m)) continue;
+    double time;
+    memcpy(&time, &p->word[t->word[i]], sizeof time);
+    cell_add_time(&g->cell[i], m, time);
+    g->cell[i].values++;
   }
 }
 
@@ -230,7 +227,6 @@ static bool find_extremes (struct tally *t) {
     if (what == CHANGED) t->unseen++;
     if (what == CHANGED || f->part.fate != FATE_COUNTED) continue;
     for (int s = 0; s < t->declaration.sets; s++) add_times(t, f->part.group[s], &f->part);
-    add_times(t, t->total, &f->part);
     if (!add_dearest(t, where, f)) return false;
   }
   t->stale = false;
@@ -257,12 +253,6 @@ static void join_requests (struct requests *q) {
   q->count = kept;
 }
 
-static int requests_measure (const struct tally *t) {
-  int i = t->declaration.measures - 1;
-  while (i >= 0 && t->declaration.measure[i].kind != TALLY_REQUESTS) i--;
-  return i;
-}
-
 static void set_requests (struct tally_group *g, int measure, uint64_t count) {
   memset(&g->cell[measure].of.sum, 0, sizeof g->cell[measure].of.sum);
   g->cell[measure].of.sum.low = count;
@@ -283,7 +273,7 @@ static struct tally_group *group_of (const struct tally *t, uint32_t serial) {
 }
 
 static void count_requests (struct tally *t) {
-  const int measure = requests_measure(t);
+  const int measure = t->requests_measure;
   const struct requests *q = &t->requests;
   if (measure < 0) return;
   join_requests(&t->requests);
@@ -300,7 +290,7 @@ bool tally_resolve (struct tally *t) {
   if (t->resolved) return true;
   t->counts.changed = 0;  /* they are found again, as they are all left */
   sightings_sort(&t->seen);
-  if (!settle_all(t) || !count_open(t) || (t->stale && !find_extremes(t))) return false;
+  if (!settle_all(t) || !count_open(t) || (t->stale && !find_extremes(t)) || !total_add_up(t)) return false;
   count_requests(t);
   t->resolved = true;
   return true;

@@ -905,8 +905,8 @@ describe("tally", function()
   -- The program of spec/support, and what it is made of.
   local function sources_of(program, ...)
     local sources = ("spec/support/%s.c"):format(program)
-    for _, name in ipairs { "tally", "tally_dearest", "tally_group", "tally_key", "tally_part", "tally_resolve", "sightings",
-      "hash", "histogram", "record", "json", "money", "spend", "instant", "fields", "zone", "zone_file", ... } do
+    for _, name in ipairs { "tally", "tally_dearest", "tally_group", "tally_key", "tally_merge", "tally_part", "tally_resolve",
+      "sightings", "hash", "histogram", "record", "json", "money", "spend", "instant", "fields", "zone", "zone_file", ... } do
       sources = ("%s csrc/%s.c"):format(sources, name)
     end
     return sources

@@ -38,7 +38,7 @@ local variants = {
 
 local SOURCES = "spec/support/variants.c"
 for _, name in ipairs { "fields", "hash", "histogram", "instant", "json", "money", "record", "sightings",
-  "spend", "tally", "tally_dearest", "tally_group", "tally_key", "tally_part", "tally_resolve", "zone" } do
+  "spend", "tally", "tally_dearest", "tally_group", "tally_key", "tally_merge", "tally_part", "tally_resolve", "zone" } do
   SOURCES = ("%s csrc/%s.c"):format(SOURCES, name)
 end
 local STRICT = " -std=c99 -Wall -Wextra -pedantic -Wshadow -Wundef -Werror -I csrc"

@@ -128,6 +128,28 @@ describe("HTML format", function()
     assert.matches("2026-11-30: −$10.00, ", bars[4].tip, 1, true)
   end)
 
+  it("shows and says which times the records do not cover", function()
+    local view = views.by_model { page = true, days = 100, models = 1, providers = 1, buckets = 0 }
+    view.period.first, view.period.last = "2026-08-23T10:00:00+02:00", "2026-11-27T09:00:00+01:00"
+    local text, page = html(view), read(page_of(view))
+    local said = "Pale, with a dashed edge, are bars of less than a whole week: 23 Aug 2026 (from 2026-08-23), "
+      .. "23 Nov 2026 (to 2026-11-27)."
+    assert.matches(said, text:match "<desc.->([^<]*)</desc>", 1, true)
+    assert.matches("<p class=\"note\">" .. said, text:gsub("</?time>", ""), 1, true)
+    assert.same({ "bar partial", "bar" }, { page.bars[1].class, page.bars[2].class })
+    assert.matches("generations; only part of the week, from 2026%-08%-23$", page.bars[1].tip)
+    assert.equal("2026-08-23 (only from 2026-08-23)", page.tables["days-table"][2][1].text)
+    view = full()
+    assert.is_nil(html(view):find("Pale", 1, true))
+    view.dimensions, view.rows, view.page = { "model", "day" }, view.page.days, nil
+    view.period.since, view.period.first = nil, "2026-11-01T10:00:00+01:00"
+    for _, row in ipairs(view.rows) do row.model = "m" end
+    page = read(page_of(view))
+    assert.same({ "2026-11-01*", "2026-11-02" }, { page.tables["rows-table"][2][2].text, page.tables["rows-table"][3][2].text })
+    assert.matches("* Records cover only part of 2026-11-01 (from 10:00).</p></section>",
+      html(view):gsub("</?time>", ""), 1, true)
+  end)
+
   it("has an axis whose labels differ, also of amounts that are hardly any", function()
     for spend, labels in pairs { ["0.0000004"] = { "$0", "$0.0000001", "$0.0000002", "$0.0000003", "$0.0000004" },
       ["0.4"] = { "$0", "$0.10", "$0.20", "$0.30", "$0.40" }, ["4000"] = { "$0", "$1,000", "$2,000", "$3,000", "$4,000" },

@@ -43,7 +43,7 @@ describe("text format", function()
   it("is a table with a header, a total and what is left out", function()
     local r = filled({ by = "model,day", measures = "generations,spend,latency_p50,tokens_prompt" },
       '{"model":"vendor/a","created_at":"2026-11-20T00:00:00Z","usage":1234567.5,"latency":1000,"tokens_prompt":1234567}',
-      '{"model":"b","created_at":"2026-11-21T00:00:00Z","usage":0.25,"latency":12}')
+      '{"model":"b","created_at":"2026-11-21T23:00:00Z","usage":0.25,"latency":12}')
     assert.same({
       "                                                 latency_",
       "                                          spend       p50    tokens_",
@@ -54,7 +54,7 @@ describe("text format", function()
       "--------  ----------  -----------  ------------  --------  ---------",
       "total                           2  1,234,567.75        12  1,234,567",
       "",
-      "Period: records from 2026-11-20T00:00:00Z to 2026-11-21T00:00:00Z, zone UTC.",
+      "Period: records from 2026-11-20T00:00:00Z to 2026-11-21T23:00:00Z, zone UTC.",
       "Nothing is left out.",
     }, lines_of(r:render "text"))
   end)

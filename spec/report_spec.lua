@@ -303,7 +303,8 @@ describe("report", function()
     assert.same({ "2026-07-01T12:00:00+02:00", "2026-12-01T11:00:00.500+01:00" }, { a.first, a.last })
     assert.same({ exact = {}, model = "b", byok = 0, requests = 1 }, b)
     assert.equal(3, r:total().requests)
-    assert.same({ tz = "Europe/Berlin", first = a.first, last = a.last }, r:view().period)
+    local period = r:view().period
+    assert.same({ tz = "Europe/Berlin", first = a.first, last = a.last, today = period.today }, period)
   end)
 
   it("forgets the first, the last and the dearest when another record of their id counts", function()

@@ -623,12 +623,20 @@ end
 ---@field until? string
 ---@field first? string created_at of the first generation, RFC 3339 in the zone
 ---@field last? string
+---@field today? string the date in the zone when it was asked for
+
+local function today(of_tz)
+  local now = core.unix_time()
+  if of_tz then return (select(2, of_tz:show(now))) end
+  return core.timestamp(now):sub(1, 10)
+end
 
 local function read_period(self)
   local first, last = select(3, self.tally:sum(0, 2)), select(3, self.tally:sum(0, 3))
   return {
     tz = self.asked.tz or "UTC", since = self.asked.since, ["until"] = self.asked["until"],
     first = first and shown_time(first), last = last and shown_time(last),
+    today = today(self.zone),
   }
 end
 
@@ -700,7 +708,7 @@ function report.new(options)
     for _, set in pairs(PAGE_SETS) do declaration.more[set[1] - 1] = { set[2] } end
   end
   return setmetatable({
-    tally = core.tally(declaration), asked = copy(options),
+    tally = core.tally(declaration), zone = declaration.zone, asked = copy(options),
     dimensions = dimensions, measures = measures, place = place, skipped = 0, notes = {},
   }, Report)
 end

@@ -1,6 +1,7 @@
 --- A report as one HTML page that needs nothing else: no script, no font, nothing from anywhere; for screens and paper.
 local figures = require "openrouter.format.html.figures"
 local markup = require "openrouter.format.html.markup"
+local partial = require "openrouter.format.partial"
 local sections = require "openrouter.format.html.sections"
 local style = require "openrouter.format.html.style"
 local tables = require "openrouter.format.html.tables"
@@ -108,9 +109,17 @@ local function measure_of_share(view)
   return first
 end
 
-local function row_columns(view, rows)
+local function starred(column, name, star)
+  local cell = column.cell
+  function column.cell(row) return { cell(row), star(name, row) } end
+  return column
+end
+
+local function row_columns(view, rows, star)
   local columns = {}
-  for i, name in ipairs(view.dimensions) do columns[i] = i == 1 and tables.names(name, name) or tables.text(name, name) end
+  for i, name in ipairs(view.dimensions) do
+    columns[i] = starred((i == 1 and tables.names or tables.text)(name, name), name, star)
+  end
   local of_share = measure_of_share(view)
   for _, measure in ipairs(view.measures) do
     columns[#columns + 1] = measure_column(measure, rows)
@@ -135,10 +144,10 @@ end
 
 local function rows_section(view)
   if #view.dimensions == 0 or is_shown_already(view) then return nil end
-  local rows = tables.top(view.rows, MOST_ROWS, view.measures)
+  local rows, star, in_part = tables.top(view.rows, MOST_ROWS, view.measures), partial.stars(view)
   local title = "By " .. table.concat(view.dimensions, ", ")
-  return section("rows", title, tables.make { id = "rows-table", caption = title, columns = row_columns(view, rows), rows = rows,
-    total = tables.total(view.total) })
+  return section("rows", title, tables.make { id = "rows-table", caption = title, columns = row_columns(view, rows, star),
+    rows = rows, total = tables.total(view.total) }, in_part and sections.note(sections.dated(in_part)))
 end
 
 -- ---- what is omitted ------------------------------------------------------------------------------------------------
@@ -193,13 +202,13 @@ local function days_of(view)
   local has = {}
   for _, measure in ipairs(view.measures) do has[measure.name] = true end
   if #view.dimensions ~= 1 or view.dimensions[1] ~= "day" or not (has.spend and has.generations) then return nil end
-  return sections.days { days = view.rows }
+  return sections.days({ days = view.rows }, view.period)
 end
 
 local function page_sections(view)
   local page = view.page
   if not page then return days_of(view) end
-  return markup.join(sections.days(page), sections.models(page), sections.providers(page), sections.latency(page),
+  return markup.join(sections.days(page, view.period), sections.models(page), sections.providers(page), sections.latency(page),
     sections.cache(page), sections.health(page), sections.dearest(page))
 end
 

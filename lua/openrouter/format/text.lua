@@ -1,4 +1,5 @@
 --- A report as a table for people, fitted to their terminal, and what it leaves out in plain sentences.
+local partial = require "openrouter.format.partial"
 local words = require "openrouter.format.words"
 
 local width = words.width
@@ -46,16 +47,16 @@ local function cut(text)
   return width(text) <= LONGEST and text or (words.split(text, LONGEST - 1)) .. "…"
 end
 
-local function dimension_column(name, rows, first)
+local function dimension_column(name, rows, star, first)
   local column = { header = { words.printable(name) }, left = true, fixed = TIMES[name] }
-  for i = 1, #rows - 1 do column[i] = cut(words.name(rows[i][name])) end
+  for i = 1, #rows - 1 do column[i] = cut(words.name(rows[i][name])) .. star(name, rows[i]) end
   column[#rows] = first and "total" or ""
   return set_width(column)
 end
 
-local function make_columns(view, rows)
+local function make_columns(view, rows, star)
   local columns = {}
-  for i, name in ipairs(view.dimensions) do columns[i] = dimension_column(name, rows, i == 1) end
+  for i, name in ipairs(view.dimensions) do columns[i] = dimension_column(name, rows, star, i == 1) end
   for _, measure in ipairs(view.measures) do columns[#columns + 1] = measure_column(measure, rows) end
   return columns
 end
@@ -198,9 +199,9 @@ local function add_wrapped(lines, text, most, indent)
   lines[#lines + 1] = text
 end
 
-local function add_listed(lines, view, row, cells_of, most)
-  for _, name in ipairs(view.dimensions) do
-    if row[name] ~= nil then add_wrapped(lines, words.printable(name) .. ": " .. cut(words.name(row[name])), most, "  ") end
+local function add_listed(lines, view, row, star, cells_of, most)
+  for _, name in ipairs(row == view.total and {} or view.dimensions) do
+    add_wrapped(lines, words.printable(name) .. ": " .. cut(words.name(row[name])) .. star(name, row), most, "  ")
   end
   for i, measure in ipairs(view.measures) do
     local unit = UNITS[measure.unit] and " " .. UNITS[measure.unit] or ""
@@ -209,19 +210,20 @@ local function add_listed(lines, view, row, cells_of, most)
 end
 
 -- Where a terminal is too narrow for any table: a line for each figure.
-local function listed_lines(view, rows, most)
+local function listed_lines(view, rows, star, most)
   local lines, cells_of = {}, {}
   for i, measure in ipairs(view.measures) do cells_of[i] = words.cells(measure, rows) end
   for i, row in ipairs(rows) do
     if i > 1 then lines[#lines + 1] = ("-"):rep(math.min(most, SHORT)) end
     if i == #rows then lines[#lines + 1] = "total" end
-    add_listed(lines, view, row, cells_of, most)
+    add_listed(lines, view, row, star, cells_of, most)
   end
   return lines
 end
 
-local function closing_lines(lines, view, left_out, most)
+local function closing_lines(lines, view, in_part, left_out, most)
   local period = words.period(view.period)
+  if in_part then add_wrapped(lines, in_part, most, "  ") end
   if period then add_wrapped(lines, period, most) end
   if #left_out > 0 then
     add_wrapped(lines, ("Not shown for want of room: %s (a wider terminal has them, and --measures chooses)."):format(
@@ -251,15 +253,16 @@ return function(view, options)
   options = options or {}
   local most, paint = math.max(options.width or math.huge, NARROWEST), painter(options.color)
   local rows = words.all_rows(view)
-  local columns, left_out = fit(make_columns(view, rows), most)
+  local star, in_part = partial.stars(view)
+  local columns, left_out = fit(make_columns(view, rows, star), most)
   local lines
   if columns then
     if options.width then columns[#columns + 1] = share_column(rows, most - total_width(columns)) end
     lines = table_lines(columns, rows, paint)
   else
-    lines, left_out = listed_lines(view, rows, most), {}
+    lines, left_out = listed_lines(view, rows, star, most), {}
   end
   lines[#lines + 1] = ""
-  closing_lines(lines, view, left_out, most)
+  closing_lines(lines, view, in_part, left_out, most)
   return table.concat(lines, "\n") .. "\n"
 end

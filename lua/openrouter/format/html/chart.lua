@@ -83,7 +83,8 @@ local function bar_rect(bar, scale)
   if bar.value ~= 0 and bottom - top < 1.5 then
     if bar.value > 0 then top = bottom - 1.5 else bottom = top + 1.5 end
   end
-  return element("rect", { class = bar.value < 0 and "bar below" or "bar", x = percentage(bar.from),
+  local class = "bar" .. (bar.value < 0 and " below" or "") .. (bar.part and " partial" or "")
+  return element("rect", { class = class, x = percentage(bar.from),
     width = percentage(bar.to - bar.from), y = pixels(top), height = pixels(bottom - top) }, element("title", {}, bar.tip))
 end
 
@@ -109,7 +110,8 @@ end
 ---@field id string
 ---@field title string
 ---@field description string what is to be seen, in words
----@field bars { from: number, to: number, value: number?, tip: string }[] places from 0 to 1; without a value a gap
+---@field bars { from: number, to: number, value: number?, tip: string, part: string? }[] places from 0 to 1; without a value a
+---  gap; `part` where it stands for less than it could
 ---@field labels { at: number, text: string, minor: boolean? }[] under the plot
 ---@field marks? { at: number, text: string }[]
 ---@field axis fun(value: number): string

@@ -20,6 +20,7 @@ sections.section = section
 local function paragraph(...)
   return element("p", { class = "note" }, ...)
 end
+sections.note = paragraph
 
 --- Text whose dates are not broken over lines.
 ---@param text string
@@ -43,10 +44,11 @@ local function axis_money(value)
   return (figures.money_text(text, 2):gsub("%.00$", ""))
 end
 
-local function bar_tip(bar, places)
+local function bar_tip(bar, unit, places)
   local made = plural(bar.generations, "generation", "generations")
   local spent = bar.exact and figures.money_text(bar.exact, places) or bar.generations > 0 and "price not known" or "nothing made"
-  return ("%s: %s, %s"):format(bar.span, spent, made)
+  local part = bar.part and ("; only part of the %s, %s"):format(unit, bar.part) or ""
+  return ("%s: %s, %s%s"):format(bar.span, spent, made, part)
 end
 
 -- Labels for at most seven bars, and for every other one of them on small screens, or for fewer where they are long.
@@ -58,11 +60,13 @@ local function day_labels(bars)
   return labels
 end
 
-local function placed_bars(bars, places)
+local function placed_bars(series, places)
+  local bars = series.bars
   local placed, margin = {}, #bars == 1 and 0.4 or #bars < 4 and 0.25 or 0.12
   for i, bar in ipairs(bars) do
     local value = bar.exact and tonumber(bar.exact) or bar.generations == 0 and 0 or nil
-    placed[i] = { from = (i - 1 + margin) / #bars, to = (i - margin) / #bars, value = value, tip = bar_tip(bar, places) }
+    placed[i] = { from = (i - 1 + margin) / #bars, to = (i - margin) / #bars, value = value, part = bar.part,
+      tip = bar_tip(bar, series.unit, places) }
   end
   return placed
 end
@@ -81,6 +85,16 @@ local function describe_days(series, places)
   if not most or #series.bars == 1 then return text .. "." end
   return ("%s; the most is %s, %s %s."):format(text, figures.money_text(most.exact, places),
     series.unit == "day" and "on" or "from", most.span)
+end
+
+-- What is paler than the other bars, and less high for having had less time; nil where all are whole.
+local function partial_text(series)
+  local told = {}
+  for _, bar in ipairs(series.bars) do
+    if bar.part then told[#told + 1] = ("%s (%s)"):format(bar.label, bar.part) end
+  end
+  return told[1] and ("Pale, with a dashed edge, are bars of less than a whole %s: %s."):format(series.unit,
+    table.concat(told, ", "))
 end
 
 local function aside_notes(series, places)
@@ -102,20 +116,25 @@ local function unpriced_note(bars, unit)
 end
 
 ---@param page table
-function sections.days(page)
+---@param period? openrouter.ReportPeriod
+function sections.days(page, period)
   if #page.days == 0 then return nil end
-  local series, amounts = day_series(page.days), {}
+  local series, amounts = day_series(page.days, period), {}
   local bars = series.bars
   for i, bar in ipairs(bars) do amounts[i] = bar.exact or false end
   local places = figures.places(amounts)
   if #bars == 0 then return section("days", "Spend over time", aside_notes(series, places)) end
+  local text, in_part = describe_days(series, places), partial_text(series)
   return section("days", "Spend over time",
-    paragraph(sections.dated(describe_days(series, places))),
-    chart.columns { id = "days-chart", title = "Spend per " .. series.unit, description = describe_days(series, places),
-      bars = placed_bars(bars, places), labels = day_labels(bars), axis = axis_money },
-    unpriced_note(bars, series.unit), aside_notes(series, places),
+    paragraph(sections.dated(text)),
+    chart.columns { id = "days-chart", title = "Spend per " .. series.unit,
+      description = in_part and text .. " " .. in_part or text, bars = placed_bars(series, places),
+      labels = day_labels(bars), axis = axis_money },
+    in_part and paragraph(sections.dated(in_part)), unpriced_note(bars, series.unit), aside_notes(series, places),
     tables.folded("Figures of the chart", { id = "days-table", caption = "Spend per " .. series.unit, rows = bars, columns = {
-      { head = series.unit:gsub("^%l", string.upper), names = true, cell = function(bar) return sections.dated(bar.span) end },
+      { head = series.unit:gsub("^%l", string.upper), names = true, cell = function(bar)
+          return sections.dated(bar.span .. (bar.part and (" (only %s)"):format(bar.part) or ""))
+        end },
       { head = "Spend", class = "figure", cell = function(bar) return figures.money(bar.exact, places) end },
       { head = "Generations", class = "figure", cell = function(bar) return figures.count(bar.generations) end },
     } }))

@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "ZTzdCNqo6l9a2GVe6MH59sGN06/uyyG9jcGNjfI7oag="
+style.sha256 = "pG9WyGFJ9ESx7qnvLP2kZ9ndk0mk34UoL5Cingt79Hw="
 
 ---@type string
 style.text = [[
@@ -57,6 +57,7 @@ svg text { fill: var(--quiet); font-size: 12px; font-variant-numeric: tabular-nu
 .base, .tick { stroke: var(--quiet); }
 .tick { opacity: 0.6; }
 .bar { fill: var(--accent); }
+.bar.partial { fill-opacity: 0.4; stroke: var(--accent); stroke-dasharray: 4 3; }
 .bar.below, .bad { fill: var(--below); }
 .gap { fill: var(--track); }
 .good { fill: var(--good); }

@@ -344,6 +344,22 @@ describe("words of formats", function()
     assert.equal("\\x80é", words.printable "\128é")
   end)
 
+  it("show names of which nothing would be seen, and where they begin and end", function()
+    for name, shown in pairs { [""] = '""', ["  "] = '"  "', ["\194\160"] = '"\\u{A0}"', ["\227\128\128 "] = '"\\u{3000} "',
+      ["\226\128\139"] = '"\\u{200B}"', ["\239\184\143"] = '"\\u{FE0F}"', ["\243\160\129\129"] = '"\\u{E0041}"',
+      [" a"] = '" a"', ["a "] = '"a "', ["a  b"] = "a  b", ["é"] = "é", ["\240\159\152\128"] = "\240\159\152\128", ["."] = ".",
+      ["\9"] = "\\x09", ["日"] = "日", ["\226\157\164\239\184\143"] = "\226\157\164\239\184\143" } do
+      assert.equal(shown, words.name(name))
+    end
+    assert.same({ "7", "true" }, { words.name(7), words.name(true) })
+    local r = filled({ by = "model", measures = "generations" }, '{"model":"  "}')
+    assert.matches('\n"  " ', r:render "text", 1, true)
+    assert.matches('\n| `"  "` |', r:render "markdown", 1, true)
+    assert.matches('<bdi>&quot;  &quot;</bdi>', r:render "html", 1, true)
+    assert.matches('\r\ngroup,"  ",1,', r:render "csv", 1, true)
+    assert.matches('"model":"  "', r:render "json", 1, true)
+  end)
+
   it("know how wide text is, and cut it to that", function()
     assert.same({ 1, 4, 1, 2, 0 }, { words.width "é", words.width "日本", words.width "e\204\129",
       words.width "\240\159\152\128", words.width "" })

@@ -5,15 +5,6 @@ local words = {}
 
 -- ---- text -----------------------------------------------------------------------------------------------------------
 
--- A terminal obeys some characters; they are spelt out: control characters, C1 among them, and those that turn the
--- direction of the text or break the line.
-local function spell_out(character)
-  local a, b, c = character:byte(1, 3)
-  if not b then return ("\\x%02X"):format(a) end
-  if not c then return ("\\u{%X}"):format((a - 0xC0) * 64 + b - 0x80) end
-  return ("\\u{%X}"):format((a - 0xE0) * 4096 + (b - 0x80) * 64 + c - 0x80)
-end
-
 local LEAST = { 0, 0x80, 0x800, 0x10000 } -- code points that need as many bytes
 
 -- The code point of a whole, valid UTF-8 character; nil of anything else.
@@ -25,6 +16,13 @@ local function code_point(character)
   for i = 2, size do point = point * 64 + character:byte(i) - 0x80 end
   local valid = point >= LEAST[size] and point < 0x110000 and not (point >= 0xD800 and point < 0xE000)
   return valid and point or nil
+end
+
+-- A terminal obeys some characters; they are spelt out: control characters, C1 among them, and those that turn the
+-- direction of the text or break the line.
+local function spell_out(character)
+  if #character == 1 then return ("\\x%02X"):format(character:byte()) end
+  return ("\\u{%X}"):format(code_point(character))
 end
 
 -- Bytes that are not UTF-8, which only names of files may have.
@@ -118,13 +116,25 @@ function words.shorten(text, most)
   return (words.split(head, most - 1 - behind)) .. "…" .. tail(rest, behind)
 end
 
---- A value of a dimension.
+-- What leaves no ink: spaces of any width, and what joins, parts, fills, or chooses a variant.
+local BLANKS = { " ", "\194[\160\173]", "\205\143", "\216\156", "\225\133[\159\160]", "\225\154\128", "\225\160\142",
+  "\226\128[\128-\143\175]", "\226\129[\159-\164]", "\226\160\128", "\227\128\128", "\227\133\164", "\239\184[\128-\143]",
+  "\239\187\191", "\239\190\160", "\243\160[\128-\135][\128-\191]" }
+
+local function has_ink(text)
+  if text:find "[%w%p]" then return true end
+  for _, blank in ipairs(BLANKS) do text = text:gsub(blank, "") end
+  return text ~= ""
+end
+
+--- A value of a dimension. One of nothing to be seen is between quotes, and so is one with spaces at an end.
 ---@param value string|number|boolean
 ---@return string
 function words.name(value)
   if type(value) == "number" then return core.number_text(value) end
-  if value == "" then return '""' end
-  return obedient(tostring(value))
+  local text = obedient(tostring(value))
+  if not has_ink(text) then return '"' .. text:gsub("[\194-\243][\128-\191]+", spell_out) .. '"' end
+  return (text:find "^ " or text:find " $") and '"' .. text .. '"' or text
 end
 
 -- ---- figures --------------------------------------------------------------------------------------------------------

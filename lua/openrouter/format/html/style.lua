@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "pG9WyGFJ9ESx7qnvLP2kZ9ndk0mk34UoL5Cingt79Hw="
+style.sha256 = "U1PK77PB+N5ecLjFsLu63aw2YSYlUx8XUcW5hxjTsSY="
 
 ---@type string
 style.text = [[
@@ -37,6 +37,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 data, .figure, .percent, .tiles dd { font-variant-numeric: tabular-nums; }
 data, time { white-space: nowrap; }
+bdi { white-space: pre-wrap; }
 
 .tiles { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 12px; margin: 0 0 16px; }
 .tiles > div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 18px;

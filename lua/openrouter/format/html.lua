@@ -7,7 +7,7 @@ local style = require "openrouter.format.html.style"
 local tables = require "openrouter.format.html.tables"
 local words = require "openrouter.format.words"
 
-local element, section = markup.element, sections.section
+local element, section, plural = markup.element, sections.section, words.plural
 
 local MOST_ROWS = 1000
 
@@ -40,14 +40,22 @@ local function each_cost(total)
   return ("%s per generation"):format(figures.money_text(("%.9f"):format(each), each >= 1 and 2 or each >= 0.01 and 4 or 6))
 end
 
+-- Where providers bill some of it, it is not what OpenRouter's invoice says.
+local function billed(total)
+  local own = total.exact.spend_upstream
+  if not own or not own:find "[1-9]" then return nil end
+  return ("%s charged by OpenRouter, %s billed by providers"):format(figures.money_text(total.exact.spend_openrouter, 2),
+    figures.money_text(own, 2))
+end
+
 local function spend_tile(total)
   local unpriced = total.unpriced or 0
-  local more = { each_cost(total) }
-  if unpriced > 0 then
-    more[#more + 1] = (#more > 0 and "; " or "") .. words.count(unpriced) .. " of no known price not included"
-  end
-  if not total.spend and #more > 0 then return tile("Spend (USD)", "not known", more, "main") end
-  return tile("Spend (USD)", figures.money(total.exact.spend), #more > 0 and more, "main")
+  local more = { billed(total) }
+  more[#more + 1] = each_cost(total)
+  local without = plural(unpriced, "generation", "generations") .. " of no known price"
+  if not total.spend and unpriced > 0 then return tile("Spend (USD)", "not known", without, "main") end
+  if unpriced > 0 then more[#more + 1] = "not in it: " .. without end
+  return tile("Spend (USD)", figures.money(total.exact.spend), #more > 0 and table.concat(more, "; "), "main")
 end
 
 local function tokens_tile(total)

@@ -277,28 +277,41 @@ local function cache_panel(total)
   local prompt, cached = total.native_tokens_prompt, total.native_tokens_cached
   local parts = prompt and cached and cached <= prompt and chart.parts("cache-chart", "Prompt tokens from the cache", {
     { name = "From the cache", value = cached, text = words.count(cached) .. " tokens" },
-    { name = "Read anew", value = prompt - cached, text = words.count(prompt - cached) .. " tokens" },
+    { name = "Not from the cache", value = prompt - cached, text = words.count(prompt - cached) .. " tokens" },
   })
   return element("div", { class = "panel" }, element("h3", {}, "Prompt cache"),
     parts or paragraph "No record says how many prompt tokens came from a cache.",
     paragraph(discount_text(total.exact.cache_discount)))
 end
 
-local function byok_panel(total)
-  local made = total.byok or 0
+-- Whose invoices the spend is on.
+local function billing_parts(total)
   local own, theirs = total.exact.spend_upstream, total.exact.spend_openrouter
-  local share = figures.percent(made, total.generations)
-  local known = made > 0 and own and theirs and not (own .. theirs):find "%-"
-  local parts = known and chart.parts("byok-chart", "Who bills the spend", {
-    { name = "Charged by OpenRouter", value = tonumber(theirs), text = figures.money(theirs) },
-    { name = "Billed by providers", value = tonumber(own), text = figures.money(own) },
+  if not own or not theirs or (own .. theirs):find "%-" then return nil end
+  local is_fee = total.byok == total.generations
+  return chart.parts("byok-chart", "Whose invoices the spend is on", {
+    { name = is_fee and "OpenRouter's fee" or "Charged by OpenRouter", value = tonumber(theirs), text = figures.money(theirs) },
+    { name = "Billed to you by providers", value = tonumber(own), text = figures.money(own) },
   })
-  local note = "No generation used a key of your own."
-  if made > 0 then
-    note = ("%s, %s of all, used a key of your own: the provider bills them, and OpenRouter its fee."):format(
-      plural(made, "generation", "generations"), share)
+end
+
+local function byok_notes(total)
+  local unpriced = total.unpriced or 0
+  return paragraph(("%s, %s of all, ran on keys of your own at providers. Those bill you for them directly; OpenRouter charges "
+      .. "only its fee for them, or nothing within a free allowance%s."):format(
+      plural(total.byok, "generation", "generations"), figures.percent(total.byok, total.generations),
+      total.byok < total.generations and ". That fee is part of what it charged" or "")),
+    unpriced > 0 and paragraph(("The price of %s is not known, and nothing of it is in any amount: with a key of your own, where "
+      .. "the record does not say what the provider billed."):format(plural(unpriced, "generation", "generations")))
+end
+
+local function byok_panel(total)
+  local heading = element("h3", {}, "Own keys at providers (BYOK)")
+  if (total.byok or 0) == 0 then
+    return element("div", { class = "panel" }, heading,
+      paragraph "No generation ran on a key of your own, so all of the spend was charged by OpenRouter.")
   end
-  return element("div", { class = "panel" }, element("h3", {}, "Own keys (BYOK)"), parts, paragraph(note))
+  return element("div", { class = "panel" }, heading, billing_parts(total), byok_notes(total))
 end
 
 ---@param page table

@@ -132,7 +132,7 @@ describe("HTML format", function()
     local view = views.by_model { page = true, days = 100, models = 1, providers = 1, buckets = 0 }
     view.period.first, view.period.last = "2026-08-23T10:00:00+02:00", "2026-11-27T09:00:00+01:00"
     local text, page = html(view), read(page_of(view))
-    local said = "Pale, with a dashed edge, are bars of less than a whole week: 23 Aug 2026 (from 2026-08-23), "
+    local said = "A pale bar with a dashed edge is of less than a whole week: 23 Aug 2026 (from 2026-08-23), "
       .. "23 Nov 2026 (to 2026-11-27)."
     assert.matches(said, text:match "<desc.->([^<]*)</desc>", 1, true)
     assert.matches("<p class=\"note\">" .. said, text:gsub("</?time>", ""), 1, true)
@@ -140,7 +140,7 @@ describe("HTML format", function()
     assert.matches("generations; only part of the week, from 2026%-08%-23$", page.bars[1].tip)
     assert.equal("2026-08-23 (only from 2026-08-23)", page.tables["days-table"][2][1].text)
     view = full()
-    assert.is_nil(html(view):find("Pale", 1, true))
+    assert.is_nil(html(view):find("pale bar", 1, true))
     view.dimensions, view.rows, view.page = { "model", "day" }, view.page.days, nil
     view.period.since, view.period.first = nil, "2026-11-01T10:00:00+01:00"
     for _, row in ipairs(view.rows) do row.model = "m" end
@@ -204,8 +204,9 @@ describe("HTML format", function()
       .. "not in it: 7 generations of no known price", tile.more)
     assert.matches("Charged by OpenRouter 75.0% $30.00 Billed to you by providers 25.0% $10.00 50 generations, 25.0% of all, "
       .. "ran on keys of your own at providers. Those bill you for them directly; OpenRouter charges only its fee for them, or "
-      .. "nothing within a free allowance. That fee is part of what it charged. The price of 7 generations is not known, and nothing of "
-      .. "it is in any amount: with a key of your own, where the record does not say what the provider billed.", panel, 1, true)
+      .. "nothing within a free allowance. That fee is part of what it charged. The price of 7 generations is not known, "
+      .. "and nothing of it is in any amount: with a key of your own, where the record does "
+      .. "not say what the provider billed.", panel, 1, true)
     tile, panel = page_with(200, "0.5", "9.5", 0)
     assert.equal("$0.50 charged by OpenRouter, $9.50 billed by providers; $0.0500 per generation", tile.more)
     assert.matches("OpenRouter&#39;s fee 5.0% $0.5000 Billed to you by providers 95.0% $9.50 200 generations, 100% of all",
@@ -213,12 +214,34 @@ describe("HTML format", function()
     assert.is_nil(panel:find("part of what", 1, true))
     assert.is_nil(panel:find("not known", 1, true))
     tile, panel = page_with(200, nil, nil, 200)
-    assert.same({ "not known", "200 generations of no known price" }, { tile.value, tile.more })
+    assert.same({ "not known", "not in it: 200 generations of no known price" }, { tile.value, tile.more })
     assert.matches("The price of 200 generations is not known", panel, 1, true)
     assert.is_nil(panel:find "%$")
     tile, panel = page_with(0, "40", "0", 0)
     assert.equal("$0.2000 per generation", tile.more)
     assert.matches("No generation ran on a key of your own, so all of the spend was charged by OpenRouter.", panel, 1, true)
+  end)
+
+  it("says in its headline what has no record, and that nothing is known of nothing", function()
+    local view = views.by_model { page = true, days = 0, models = 0, providers = 0, buckets = 0 }
+    assert.same({ "–", "" }, (function(tile) return { tile.value, tile.more } end)(tile_of(read(page_of(view)), "Spend (USD)")))
+    view.omitted = views.EVERYTHING
+    local tile = tile_of(read(page_of(view)), "Spend (USD)")
+    assert.same({ "not known", "not in it: 1,236 generations without a record" }, { tile.value, tile.more })
+  end)
+
+  it("shows nothing as nothing, not with six places, and tells of a lone generation what it took", function()
+    local view = views.by_model { page = true, days = 3, models = 1, providers = 1, buckets = 1 }
+    for _, row in ipairs { view.page.days[1], view.page.days[2], view.page.days[3], view.page.models[1], view.page.total } do
+      row.exact.spend, row.spend, row.exact.spend_upstream = "0", 0, "0"
+    end
+    view.page.latency[1].count = 1
+    local page, text = read(page_of(view)), html(view)
+    local tile = tile_of(page, "Spend (USD)")
+    assert.same({ "$0.00", "$0.00 per generation" }, { tile.value, tile.more:match "^[^;]*" })
+    assert.equal("$0.00", page.tables["models-table"][2][2].text)
+    assert.matches('<p class="note">USD per day.</p>', text, 1, true)
+    assert.matches("Latency of 1 generation. Times are", text, 1, true)
   end)
 
   it("escapes every value", function()

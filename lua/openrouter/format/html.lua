@@ -37,7 +37,7 @@ local function each_cost(total)
   local priced = (total.generations or 0) - (total.unpriced or 0)
   if not total.spend or priced < 1 then return nil end
   local each = total.spend / priced
-  return ("%s per generation"):format(figures.money_text(("%.9f"):format(each), each >= 1 and 2 or each >= 0.01 and 4 or 6))
+  return ("%s per generation"):format(figures.money_text(("%.9f"):format(each), figures.places { tostring(each) }))
 end
 
 -- Where providers bill some of it, it is not what OpenRouter's invoice says.
@@ -48,14 +48,20 @@ local function billed(total)
     figures.money_text(own, 2))
 end
 
-local function spend_tile(total)
-  local unpriced = total.unpriced or 0
-  local more = { billed(total) }
+-- What the spend is without.
+local function missing(total, omitted)
+  local parts, lost = {}, omitted.pending + omitted.failed
+  if (total.unpriced or 0) > 0 then parts[1] = plural(total.unpriced, "generation", "generations") .. " of no known price" end
+  if lost > 0 then parts[#parts + 1] = plural(lost, "generation", "generations") .. " without a record" end
+  return parts[1] and "not in it: " .. table.concat(parts, " and ")
+end
+
+local function spend_tile(total, omitted)
+  local more, without = { billed(total) }, missing(total, omitted)
   more[#more + 1] = each_cost(total)
-  local without = plural(unpriced, "generation", "generations") .. " of no known price"
-  if not total.spend and unpriced > 0 then return tile("Spend (USD)", "not known", without, "main") end
-  if unpriced > 0 then more[#more + 1] = "not in it: " .. without end
-  return tile("Spend (USD)", figures.money(total.exact.spend), #more > 0 and table.concat(more, "; "), "main")
+  more[#more + 1] = without
+  local value = not total.spend and without and "not known" or figures.money(total.exact.spend)
+  return tile("Spend (USD)", value, #more > 0 and table.concat(more, "; "), "main")
 end
 
 local function tokens_tile(total)
@@ -73,9 +79,9 @@ local function saved_tile(total)
   return tile("Saved by caching", figures.money(exact), share and share .. " of prompt tokens from the cache")
 end
 
-local function page_tiles(total)
+local function page_tiles(total, omitted)
   local made = total.generations or 0
-  return markup.join(spend_tile(total),
+  return markup.join(spend_tile(total, omitted),
     tile("Generations", counted(made), (total.cancelled or 0) > 0 and words.count(total.cancelled) .. " cancelled"),
     tokens_tile(total),
     total.latency_p50 and tile("Median latency", figures.time(total.latency_p50),
@@ -87,7 +93,7 @@ end
 
 local function headline(view)
   local tiles = {}
-  if view.page then tiles = page_tiles(view.page.total)
+  if view.page then tiles = page_tiles(view.page.total, view.omitted)
   else
     for _, measure in ipairs(view.measures) do
       table.insert(tiles, measure.name == "spend" and 1 or #tiles + 1, measure_tile(measure, view.total))
@@ -202,7 +208,8 @@ local function about(period)
   if period.since then asked[#asked + 1] = "since " .. period.since end
   if period["until"] then asked[#asked + 1] = "until " .. period["until"] end
   local wish = #asked > 0 and (" (asked for: %s)"):format(table.concat(asked, ", ")) or ""
-  return element("p", {}, sections.dated((days_covered(period) or "No records") .. wish), ". Times are those of ", period.tz, ".")
+  return element("p", {}, sections.dated((days_covered(period) or "No records") .. wish), ". Time zone: ", period.tz,
+    ". A generation is one request that a model answered.")
 end
 
 -- Rows by day alone make a chart of their own, where they have what it shows.

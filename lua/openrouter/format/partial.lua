@@ -15,8 +15,9 @@ local function inside(edge, from, to, outermost, whole)
   return hour ~= outermost and not whole and hour .. ":" .. minute or nil
 end
 
--- "from 2026-11-10", "to 17:30", or both
+-- "from 2026-11-10", "to 17:30", or both; "at 12:00" where they are the same
 local function joined(from, to)
+  if from and from == to then return (from:find ":" and "at " or "on ") .. from end
   local start, stop = from and "from " .. from, to and "to " .. to
   return start and stop and start .. " " .. stop or start or stop
 end
@@ -25,7 +26,7 @@ end
 ---@param period? openrouter.ReportPeriod
 ---@param from string the first day, "2026-11-01"
 ---@param to string the last day
----@return string? part "from 2026-11-10", "to 17:30", or both
+---@return string? part "from 2026-11-10", "to 17:30", both, or "at 12:00"
 function partial.days(period, from, to)
   if not period then return nil end
   local over = period.today and period.today > to

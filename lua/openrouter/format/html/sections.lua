@@ -51,9 +51,11 @@ local function bar_tip(bar, unit, places)
   return ("%s: %s, %s%s"):format(bar.span, spent, made, part)
 end
 
--- Labels for at most seven bars, and for every other one of them on small screens, or for fewer where they are long.
+-- Labels for at most seven bars; on small screens for every other one of them, or for fewer where they are long, unless they are
+-- few anyway.
 local function day_labels(bars)
-  local labels, step, every = {}, math.ceil(#bars / 7), #bars > 0 and #bars[1].label > 8 and 3 or 2
+  local labels, step, every = {}, math.ceil(#bars / 7), #bars[1].label > 6 and 3 or 2
+  if #bars <= 3 then every = 1 end
   for i = 1, #bars, step do
     labels[#labels + 1] = { at = (i - 0.5) / #bars, text = bars[i].label, minor = #labels % every > 0 }
   end
@@ -82,7 +84,7 @@ end
 local function describe_days(series, places)
   local most = greatest(series.bars)
   local text = "USD per " .. series.unit
-  if not most or #series.bars == 1 then return text .. "." end
+  if not most or tonumber(most.exact) <= 0 or #series.bars == 1 then return text .. "." end
   return ("%s; the most is %s, %s %s."):format(text, figures.money_text(most.exact, places),
     series.unit == "day" and "on" or "from", most.span)
 end
@@ -93,7 +95,7 @@ local function partial_text(series)
   for _, bar in ipairs(series.bars) do
     if bar.part then told[#told + 1] = ("%s (%s)"):format(bar.label, bar.part) end
   end
-  return told[1] and ("Pale, with a dashed edge, are bars of less than a whole %s: %s."):format(series.unit,
+  return told[1] and ("A pale bar with a dashed edge is of less than a whole %s: %s."):format(series.unit,
     table.concat(told, ", "))
 end
 
@@ -234,7 +236,7 @@ end
 
 local function latency_marks(total, scale)
   local marks = {}
-  for _, mark in ipairs { { total.latency_p50, "half within " }, { total.latency_p95, "95% within " } } do
+  for _, mark in ipairs { { total.latency_p95, "95% within " }, { total.latency_p50, "half within " } } do
     local at = mark[1] and scale.place(mark[1])
     if at and at >= 0 and at <= 1 then marks[#marks + 1] = { at = at, text = mark[2] .. figures.duration(mark[1]) } end
   end
@@ -248,8 +250,8 @@ function sections.latency(page)
   local scale = latency_scale(buckets)
   local bars, n = latency_bars(buckets, scale), 0
   for _, bucket in ipairs(buckets) do n = n + bucket.count end
-  local summary = "Latencies of " .. plural(n, "generation", "generations")
-  if total.latency_p50 and total.latency_p95 then
+  local summary = "Latency of " .. plural(n, "generation", "generations")
+  if total.latency_p50 and total.latency_p95 and n > 1 then
     summary = ("Half of %s took about %s or less, and 95%% of them about %s or less"):format(
       plural(n, "generation", "generations"), figures.duration(total.latency_p50), figures.duration(total.latency_p95))
   end
@@ -384,7 +386,7 @@ end
 function sections.dearest(page)
   local rows = page.dearest
   if #rows == 0 then return nil end
-  local title = #rows == 1 and "The dearest generation" or ("The %d dearest generations"):format(#rows)
+  local title = #rows == 1 and "The most expensive generation" or ("The %d most expensive generations"):format(#rows)
   return section("dearest", title, tables.make { id = "dearest-table", caption = title, rows = rows, columns = {
     { head = "Generation", names = true, class = "id", cell = function(row) return tables.name(row.id) end },
     tables.money("Spend", "spend", rows), tables.text("Model", "model"),

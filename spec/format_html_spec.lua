@@ -113,7 +113,7 @@ describe("HTML format", function()
     assert.equal("98.2%", row_of(page, "health-table", "Total")[2].text)
     local dearest = page.tables["dearest-table"]
     assert.equal(11, #dearest)
-    assert.same({ view.page.dearest[1].id, "4.200000", "2026-11-01 14:03:21+01:00", "–" },
+    assert.same({ view.page.dearest[1].id, "4.200000", "2026-11-01 14:03:21", "–" },
       { dearest[2][1].text, dearest[2][2].value, dearest[2][5].text, dearest[4][6].text })
   end)
 
@@ -132,7 +132,7 @@ describe("HTML format", function()
     local view = views.by_model { page = true, days = 100, models = 1, providers = 1, buckets = 0 }
     view.period.first, view.period.last = "2026-08-23T10:00:00+02:00", "2026-11-27T09:00:00+01:00"
     local text, page = html(view), read(page_of(view))
-    local said = "A pale bar with a dashed edge is of less than a whole week: 23 Aug 2026 (from 2026-08-23), "
+    local said = "A faint bar with a dashed edge is of less than a whole week: 23 Aug 2026 (from 2026-08-23), "
       .. "23 Nov 2026 (to 2026-11-27)."
     assert.matches(said, text:match "<desc.->([^<]*)</desc>", 1, true)
     assert.matches("<p class=\"note\">" .. said, text:gsub("</?time>", ""), 1, true)
@@ -140,7 +140,7 @@ describe("HTML format", function()
     assert.matches("generations; only part of the week, from 2026%-08%-23$", page.bars[1].tip)
     assert.equal("2026-08-23 (only from 2026-08-23)", page.tables["days-table"][2][1].text)
     view = full()
-    assert.is_nil(html(view):find("pale bar", 1, true))
+    assert.is_nil(html(view):find("faint bar", 1, true))
     view.dimensions, view.rows, view.page = { "model", "day" }, view.page.days, nil
     view.period.since, view.period.first = nil, "2026-11-01T10:00:00+01:00"
     for _, row in ipairs(view.rows) do row.model = "m" end

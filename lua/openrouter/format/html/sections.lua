@@ -89,13 +89,13 @@ local function describe_days(series, places)
     series.unit == "day" and "on" or "from", most.span)
 end
 
--- What is paler than the other bars, and less high for having had less time; nil where all are whole.
+-- What is fainter than the other bars, and less high for having had less time; nil where all are whole.
 local function partial_text(series)
   local told = {}
   for _, bar in ipairs(series.bars) do
     if bar.part then told[#told + 1] = ("%s (%s)"):format(bar.label, bar.part) end
   end
-  return told[1] and ("A pale bar with a dashed edge is of less than a whole %s: %s."):format(series.unit,
+  return told[1] and ("A faint bar with a dashed edge is of less than a whole %s: %s."):format(series.unit,
     table.concat(told, ", "))
 end
 
@@ -377,11 +377,6 @@ end
 
 -- ---- the dearest ----------------------------------------------------------------------------------------------------
 
-local function plain_time(text)
-  if not text then return figures.NONE end
-  return element("time", { datetime = text }, (text:gsub("^(%d+%-%d+%-%d+)T(%d+:%d+:%d+)%.?%d*", "%1 %2")))
-end
-
 ---@param page table
 function sections.dearest(page)
   local rows = page.dearest
@@ -391,7 +386,9 @@ function sections.dearest(page)
     { head = "Generation", names = true, class = "id", cell = function(row) return tables.name(row.id) end },
     tables.money("Spend", "spend", rows), tables.text("Model", "model"),
     tables.text("Provider", "provider_name"),
-    { head = "Made", class = "nowrap", cell = function(row) return plain_time(row.created_at) end },
+    { head = "Made", class = "nowrap", cell = function(row)
+        return row.made and element("time", { datetime = row.created_at }, row.made) or tables.name(row.created_at)
+      end },
     tables.text("User", "user"), tables.count("Tokens in", "native_tokens_prompt"),
     tables.count("Tokens out", "native_tokens_completion") } })
 end

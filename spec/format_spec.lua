@@ -363,6 +363,12 @@ describe("words of formats", function()
   it("know how wide text is, and cut it to that", function()
     assert.same({ 1, 4, 1, 2, 0 }, { words.width "é", words.width "日本", words.width "e\204\129",
       words.width "\240\159\152\128", words.width "" })
+    -- as wcwidth of the C library has it
+    for text, width in pairs { ["हिन्दी"] = 5, ["ไทยที่"] = 4, ["\227\129\139\227\130\153"] = 2, ["⚡✅"] = 4, ["❤✈"] = 2,
+      ["\240\159\135\169\240\159\135\170"] = 2, ["\240\159\140\161"] = 1, ["\226\128\139"] = 0, ["한국어"] = 6, ["ｗ"] = 2,
+      ["\225\132\146\225\133\161"] = 2, ["\243\160\129\129"] = 0, ["\240\160\128\128"] = 2, ["\244\128\128\128"] = 1 } do
+      assert.equal(width, words.width(text), text)
+    end
     assert.same({ "ab", "cd" }, { words.split("abcd", 2) })
     assert.same({ "日", "本" }, { words.split("日本", 3) })
     assert.equal("abc…gh", words.shorten("abcdefgh", 6))

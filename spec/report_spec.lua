@@ -318,7 +318,8 @@ describe("report", function()
       '{"total_cost":1,"created_at":"1969-12-31T23:59:59Z"}' }
     assert.same({ "2026-10-25 00:30:00", "2026-10-25 02:00:00", "nil", "nil", "1970-01-01 00:59:59" },
       made("Europe/Berlin", unpack(lines)))
-    assert.same({ "2026-10-24 22:30:00", "2026-10-25 01:00:00", "nil", "nil", "nil" }, made("UTC", unpack(lines)))
+    assert.same({ "2026-10-24 22:30:00", "2026-10-25 01:00:00", "nil", "nil", "nil" },
+      made("UTC", unpack(lines)))
   end)
 
   it("forgets the first, the last and the dearest when another record of their id counts", function()

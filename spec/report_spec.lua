@@ -314,8 +314,8 @@ describe("report", function()
       return out
     end
     local lines = { '{"total_cost":5,"created_at":"2026-10-24T22:30:00.5Z"}',
-      '{"total_cost":4,"created_at":"2026-10-25T03:00:00+02:00"}', '{"total_cost":3,"created_at":"yesterday"}', '{"total_cost":2}',
-      '{"total_cost":1,"created_at":"1969-12-31T23:59:59Z"}' }
+      '{"total_cost":4,"created_at":"2026-10-25T03:00:00+02:00"}', '{"total_cost":3,"created_at":"yesterday"}',
+      '{"total_cost":2}', '{"total_cost":1,"created_at":"1969-12-31T23:59:59Z"}' }
     assert.same({ "2026-10-25 00:30:00", "2026-10-25 02:00:00", "nil", "nil", "1970-01-01 00:59:59" },
       made("Europe/Berlin", unpack(lines)))
     assert.same({ "2026-10-24 22:30:00", "2026-10-25 01:00:00", "nil", "nil", "nil" },

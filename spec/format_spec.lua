@@ -120,8 +120,10 @@ describe("text format", function()
   it("cuts names that are too long for a table", function()
     local text = filled({ by = "model", measures = "generations" }, ('{"model":"%s"}'):format(("é"):rep(81)),
       ('{"model":"%s"}'):format(("x"):rep(80))):render "text"
-    assert.is_not_nil(text:find("\n" .. ("é"):rep(79) .. "…  ", 1, true))
+    assert.is_not_nil(text:find("\n" .. ("é"):rep(40) .. "…" .. ("é"):rep(39) .. "  ", 1, true))
     assert.is_not_nil(text:find("\n" .. ("x"):rep(80) .. "  ", 1, true))
+    local r = filled({ by = "model", measures = "generations" }, ('{"model":"%s"}'):format("begin" .. ("x"):rep(100) .. "end"))
+    assert.matches("\nbeginx…xxxend            1\n", r:render("text", { width = 26 }), 1, true) -- in one place, however narrow
   end)
 
   it("shows numbers and booleans among the dimensions", function()

@@ -42,16 +42,14 @@ local function measure_column(measure, rows)
   return set_width(column)
 end
 
--- Wherever it goes, a line of a thousand letters helps nobody.
-local function cut(text)
-  return width(text) <= LONGEST and text or (words.split(text, LONGEST - 1)) .. "…"
-end
-
 local function dimension_column(name, rows, star, first)
   local column = { header = { words.printable(name) }, left = true, fixed = TIMES[name] }
-  for i = 1, #rows - 1 do column[i] = cut(words.name(rows[i][name])) .. star(name, rows[i]) end
+  for i = 1, #rows - 1 do column[i] = words.name(rows[i][name]) .. star(name, rows[i]) end
   column[#rows] = first and "total" or ""
-  return set_width(column)
+  set_width(column)
+  column.width = math.min(column.width, LONGEST) -- wherever it goes, a line of a thousand letters helps nobody
+  column.natural = column.width
+  return column
 end
 
 local function make_columns(view, rows, star)
@@ -92,9 +90,10 @@ local function restore(columns)
   for _, column in ipairs(columns) do column.width = column.natural end
 end
 
--- The place of the measure that is missed least: the last that is no money, then the last; spend is never.
+-- The place of the measure that is missed least: the last that is no money, then the last; spend is never, nor a lone one.
 local function least_important(columns)
   local money
+  if not (columns[#columns - 1] or {}).measure then return nil end
   for i = #columns, 1, -1 do
     local measure = columns[i].measure
     if measure and measure.unit ~= "USD" then return i end
@@ -201,7 +200,8 @@ end
 
 local function add_listed(lines, view, row, star, cells_of, most)
   for _, name in ipairs(row == view.total and {} or view.dimensions) do
-    add_wrapped(lines, words.printable(name) .. ": " .. cut(words.name(row[name])) .. star(name, row), most, "  ")
+    local value = words.shorten(words.name(row[name]), LONGEST) .. star(name, row)
+    add_wrapped(lines, words.printable(name) .. ": " .. value, most, "  ")
   end
   for i, measure in ipairs(view.measures) do
     local unit = UNITS[measure.unit] and " " .. UNITS[measure.unit] or ""

@@ -9,7 +9,7 @@ local width = words.width
 local LONGEST = 80      -- columns of a name that are shown
 local SHORT, LEAST = 24, 8 -- and how narrow names may get: before measures go, and after
 local HEADER = 11       -- characters of a header's line
-local GAP = 2
+local GAP = 2           -- which words.line leaves between columns
 local NARROWEST = 20    -- terminals are taken to be that wide
 local UNITS = { USD = "USD", ms = "ms" }
 local TIMES = { hour = true, day = true, week = true, month = true } -- say nothing when something is cut out
@@ -150,12 +150,8 @@ end
 
 local function line(columns, cell_of)
   local cells = {}
-  for i, column in ipairs(columns) do
-    local cell = words.shorten(cell_of(column), column.width)
-    local space = (" "):rep(column.width - width(cell))
-    cells[i] = column.left and cell .. space or space .. cell
-  end
-  return (table.concat(cells, (" "):rep(GAP)):gsub(" +$", ""))
+  for i, column in ipairs(columns) do cells[i] = cell_of(column) end
+  return words.line(cells, columns)
 end
 
 -- The headers' lines, the last one next to the figures.

@@ -149,6 +149,37 @@ local function has_ink(text)
   return text ~= ""
 end
 
+-- ---- columns --------------------------------------------------------------------------------------------------------
+
+--- How wide the columns of these lines are; the first `left` of them are set to the left.
+---@param lines string[][] their cells
+---@param left integer
+---@return { width: integer, left: boolean }[]
+function words.columns(lines, left)
+  local columns = {}
+  for _, cells in ipairs(lines) do
+    for i, cell in ipairs(cells) do
+      columns[i] = columns[i] or { width = 0, left = i <= left }
+      columns[i].width = math.max(columns[i].width, words.width(cell))
+    end
+  end
+  return columns
+end
+
+--- A line of cells in their columns, those that are too wide with something cut out.
+---@param cells string[]
+---@param columns { width: integer, left: boolean? }[]
+---@return string
+function words.line(cells, columns)
+  local padded = {}
+  for i, column in ipairs(columns) do
+    local cell = words.shorten(cells[i], column.width)
+    local space = (" "):rep(column.width - words.width(cell))
+    padded[i] = column.left and cell .. space or space .. cell
+  end
+  return (table.concat(padded, "  "):gsub(" +$", ""))
+end
+
 --- A value of a dimension. One of nothing to be seen is between quotes, and so is one with spaces at an end.
 ---@param value string|number|boolean
 ---@return string
@@ -317,6 +348,10 @@ local function open_text(omitted)
   if unknown == 0 then return text .. "." end
   return ("%s, but %s not say."):format(text, words.plural(unknown, "of them does", "of them do"))
 end
+
+--- What of it is counted, by name.
+---@type string[]
+words.omitted_counts = { "pending", "failed", "unpriced", "skipped", "duplicates", "conflicts", "filtered", "undated", "changed" }
 
 --- What is not in the figures: sentences, of which there is always one; and the first of the skipped lines, which belong
 --- to the last sentence.

@@ -144,6 +144,8 @@ describe("HTML format", function()
     view.dimensions, view.rows, view.page = { "model", "day" }, view.page.days, nil
     view.period.since, view.period.first = nil, "2026-11-01T10:00:00+01:00"
     for _, row in ipairs(view.rows) do row.model = "m" end
+    assert.matches('<td class="nowrap"><bdi>2026-11-01</bdi>*</td>', html(view), 1, true) -- a date is not broken, a name may be
+    assert.matches('<th class="name" scope="row"><bdi>m</bdi></th>', html(view), 1, true)
     page = read(page_of(view))
     assert.same({ "2026-11-01*", "2026-11-02" }, { page.tables["rows-table"][2][2].text, page.tables["rows-table"][3][2].text })
     assert.matches("* Records cover only part of 2026-11-01 (from 10:00).</p></section>",

@@ -133,6 +133,7 @@ local function row_columns(view, rows, star)
   local columns = {}
   for i, name in ipairs(view.dimensions) do
     columns[i] = starred((i == 1 and tables.names or tables.text)(name, name), name, star)
+    columns[i].class = partial.times[name] and "nowrap" or "name"
   end
   local of_share = measure_of_share(view)
   for _, measure in ipairs(view.measures) do

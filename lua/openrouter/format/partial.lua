@@ -4,7 +4,9 @@ local span = require("openrouter.period").span
 
 local partial = {}
 
-local TIMES = { day = true, week = true, month = true }
+--- The dimensions whose values are times.
+---@type table<string, boolean>
+partial.times = { hour = true, day = true, week = true, month = true }
 
 -- Where the records begin or end (`edge`) within the days `from` to `to`; nil where that is not inside of them. One who asked
 -- for the whole of a day has it; so has one whose records reach to the hour at its end.
@@ -53,7 +55,7 @@ function partial.value(period, dimension, value)
   if not period or type(value) ~= "string" then return nil end
   if dimension == "hour" then return hour(period, value) end
   local from, to = nil, nil
-  if TIMES[dimension] then from, to = span(value) end
+  if partial.times[dimension] then from, to = span(value) end
   return from and partial.days(period, from, to)
 end
 
@@ -67,11 +69,9 @@ function partial.stars(view)
     stars[dimension] = {}
     for _, row in ipairs(view.rows) do
       local value = row[dimension]
-      local part = not stars[dimension][value] and partial.value(view.period, dimension, value)
-      if part then
-        stars[dimension][value] = "*"
-        told[#told + 1] = ("%s (%s)"):format(value, part)
-      end
+      local part = stars[dimension][value] == nil and partial.value(view.period, dimension, value)
+      stars[dimension][value] = stars[dimension][value] or part and "*" or ""
+      if part then told[#told + 1] = ("%s (%s)"):format(value, part) end
     end
   end
   local function star(dimension, row) return stars[dimension][row[dimension]] or "" end

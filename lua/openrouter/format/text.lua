@@ -12,7 +12,6 @@ local HEADER = 11       -- characters of a header's line
 local GAP = 2           -- which words.line leaves between columns
 local NARROWEST = 20    -- terminals are taken to be that wide
 local UNITS = { USD = "USD", ms = "ms" }
-local TIMES = { hour = true, day = true, week = true, month = true } -- say nothing when something is cut out
 
 -- A long name over narrow figures is broken behind its underscores, so that tables fit more screens.
 local function break_name(name)
@@ -43,7 +42,7 @@ local function measure_column(measure, rows)
 end
 
 local function dimension_column(name, rows, star, first)
-  local column = { header = { words.printable(name) }, left = true, fixed = TIMES[name] }
+  local column = { header = { words.printable(name) }, left = true, fixed = partial.times[name] } -- a cut time says nothing
   for i = 1, #rows - 1 do column[i] = words.name(rows[i][name]) .. star(name, rows[i]) end
   column[#rows] = first and "total" or ""
   set_width(column)

@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "U1PK77PB+N5ecLjFsLu63aw2YSYlUx8XUcW5hxjTsSY="
+style.sha256 = "cLP0S6wGnRdnkf6FflCIpaqZH9YA7TiVUMtSSUcNe7U="
 
 ---@type string
 style.text = [[
@@ -85,7 +85,7 @@ thead th { color: var(--quiet); font-size: 13px; vertical-align: bottom; line-he
 tfoot > tr > * { border-top: 2px solid var(--line); border-bottom: 0; font-weight: 650; }
 .figure { text-align: right; }
 td.figure { white-space: nowrap; }
-.nowrap { white-space: nowrap; }
+.nowrap, .nowrap bdi { white-space: nowrap; }
 .name { min-width: 180px; max-width: 340px; overflow-wrap: anywhere; }
 .short { min-width: 80px; max-width: 220px; overflow-wrap: anywhere; }
 .id { min-width: 130px; max-width: 250px; overflow-wrap: anywhere; }

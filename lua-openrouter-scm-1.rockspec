@@ -55,6 +55,7 @@ build = {
     ["openrouter.format.html.tables"] = "lua/openrouter/format/html/tables.lua",
     ["openrouter.format.json"] = "lua/openrouter/format/json.lua",
     ["openrouter.format.markdown"] = "lua/openrouter/format/markdown.lua",
+    ["openrouter.format.partial"] = "lua/openrouter/format/partial.lua",
     ["openrouter.format.text"] = "lua/openrouter/format/text.lua",
     ["openrouter.format.words"] = "lua/openrouter/format/words.lua",
     ["openrouter.generation"] = "lua/openrouter/generation.lua",

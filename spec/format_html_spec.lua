@@ -85,7 +85,7 @@ describe("HTML format", function()
     local spend = tile_of(page, "Spend (USD)")
     assert.equal("$" .. words.money(total.exact.spend, 2), spend.value)
     assert.equal(total.exact.spend, spend.exact)
-    assert.matches("per generation; 30 of no known price not included", spend.more, 1, true)
+    assert.matches("per generation; not in it: 30 generations of no known price", spend.more, 1, true)
     assert.equal(words.count(total.generations), tile_of(page, "Generations").value)
     assert.equal("58.7 million", tile_of(page, "Tokens in").value)
     assert.equal("1.5 s", tile_of(page, "Median latency").value)
@@ -113,7 +113,7 @@ describe("HTML format", function()
     assert.equal("98.2%", row_of(page, "health-table", "Total")[2].text)
     local dearest = page.tables["dearest-table"]
     assert.equal(11, #dearest)
-    assert.same({ view.page.dearest[1].id, "4.200000", "2026-11-01 14:03:21+01:00", "–" },
+    assert.same({ view.page.dearest[1].id, "4.200000", "2026-11-01 14:03:21", "–" },
       { dearest[2][1].text, dearest[2][2].value, dearest[2][5].text, dearest[4][6].text })
   end)
 
@@ -126,6 +126,30 @@ describe("HTML format", function()
     assert.same({ 160, 80, 0, 40 }, { bars[1].height, bars[2].height, bars[3].height, bars[4].height })
     assert.equal("bar below", bars[4].class)
     assert.matches("2026-11-30: −$10.00, ", bars[4].tip, 1, true)
+  end)
+
+  it("shows and says which times the records do not cover", function()
+    local view = views.by_model { page = true, days = 100, models = 1, providers = 1, buckets = 0 }
+    view.period.first, view.period.last = "2026-08-23T10:00:00+02:00", "2026-11-27T09:00:00+01:00"
+    local text, page = html(view), read(page_of(view))
+    local said = "A faint bar with a dashed edge is of less than a whole week: 23 Aug 2026 (from 2026-08-23), "
+      .. "23 Nov 2026 (to 2026-11-27)."
+    assert.matches(said, text:match "<desc.->([^<]*)</desc>", 1, true)
+    assert.matches("<p class=\"note\">" .. said, text:gsub("</?time>", ""), 1, true)
+    assert.same({ "bar partial", "bar" }, { page.bars[1].class, page.bars[2].class })
+    assert.matches("generations; only part of the week, from 2026%-08%-23$", page.bars[1].tip)
+    assert.equal("2026-08-23 (only from 2026-08-23)", page.tables["days-table"][2][1].text)
+    view = full()
+    assert.is_nil(html(view):find("faint bar", 1, true))
+    view.dimensions, view.rows, view.page = { "model", "day" }, view.page.days, nil
+    view.period.since, view.period.first = nil, "2026-11-01T10:00:00+01:00"
+    for _, row in ipairs(view.rows) do row.model = "m" end
+    assert.matches('<td class="nowrap"><bdi>2026-11-01</bdi>*</td>', html(view), 1, true) -- a date is not broken, a name may be
+    assert.matches('<th class="name" scope="row"><bdi>m</bdi></th>', html(view), 1, true)
+    page = read(page_of(view))
+    assert.same({ "2026-11-01*", "2026-11-02" }, { page.tables["rows-table"][2][2].text, page.tables["rows-table"][3][2].text })
+    assert.matches("* Records cover only part of 2026-11-01 (from 10:00).</p></section>",
+      html(view):gsub("</?time>", ""), 1, true)
   end)
 
   it("has an axis whose labels differ, also of amounts that are hardly any", function()
@@ -163,6 +187,63 @@ describe("HTML format", function()
     assert.same({ "–", "–" }, { row[2].text, row[3].text })
     row = page.tables["models-table"][10]
     assert.same({ "<$0.01", "<0.1%" }, { row[2].text, row[3].text })
+  end)
+
+  it("says whose invoices the spend is on: OpenRouter's, its fee among it, and providers'; and what is not known", function()
+    local function page_with(byok, theirs, own, unpriced)
+      local view = views.by_model { page = true, days = 1, models = 1, providers = 1, buckets = 0 }
+      local total = view.page.total
+      total.generations, total.byok, total.unpriced = 200, byok, unpriced
+      local spend = own and words.sum(theirs, own)
+      total.exact.spend, total.exact.spend_openrouter, total.exact.spend_upstream = spend, theirs, own
+      total.spend = spend and tonumber(spend)
+      local text = html(view)
+      local panel = text:match "Own keys at providers.-</section>":gsub("<[^>]+>", " "):gsub(" +", " ")
+      return tile_of(read(page_of(view)), "Spend (USD)"), panel
+    end
+    local tile, panel = page_with(50, "30", "10", 7)
+    assert.equal("$30.00 charged by OpenRouter, $10.00 billed by providers; $0.2073 per generation; "
+      .. "not in it: 7 generations of no known price", tile.more)
+    assert.matches("Charged by OpenRouter 75.0% $30.00 Billed to you by providers 25.0% $10.00 50 generations, 25.0% of all, "
+      .. "ran on keys of your own at providers. Those bill you for them directly; OpenRouter charges only its fee for them, or "
+      .. "nothing within a free allowance. That fee is part of what it charged. The price of 7 generations is not known, "
+      .. "and nothing of it is in any amount: with a key of your own, where the record does "
+      .. "not say what the provider billed.", panel, 1, true)
+    tile, panel = page_with(200, "0.5", "9.5", 0)
+    assert.equal("$0.50 charged by OpenRouter, $9.50 billed by providers; $0.0500 per generation", tile.more)
+    assert.matches("OpenRouter&#39;s fee 5.0% $0.5000 Billed to you by providers 95.0% $9.50 200 generations, 100% of all",
+      panel, 1, true)
+    assert.is_nil(panel:find("part of what", 1, true))
+    assert.is_nil(panel:find("not known", 1, true))
+    tile, panel = page_with(200, nil, nil, 200)
+    assert.same({ "not known", "not in it: 200 generations of no known price" }, { tile.value, tile.more })
+    assert.matches("The price of 200 generations is not known", panel, 1, true)
+    assert.is_nil(panel:find "%$")
+    tile, panel = page_with(0, "40", "0", 0)
+    assert.equal("$0.2000 per generation", tile.more)
+    assert.matches("No generation ran on a key of your own, so all of the spend was charged by OpenRouter.", panel, 1, true)
+  end)
+
+  it("says in its headline what has no record, and that nothing is known of nothing", function()
+    local view = views.by_model { page = true, days = 0, models = 0, providers = 0, buckets = 0 }
+    assert.same({ "–", "" }, (function(tile) return { tile.value, tile.more } end)(tile_of(read(page_of(view)), "Spend (USD)")))
+    view.omitted = views.EVERYTHING
+    local tile = tile_of(read(page_of(view)), "Spend (USD)")
+    assert.same({ "not known", "not in it: 1,236 generations without a record" }, { tile.value, tile.more })
+  end)
+
+  it("shows nothing as nothing, not with six places, and tells of a lone generation what it took", function()
+    local view = views.by_model { page = true, days = 3, models = 1, providers = 1, buckets = 1 }
+    for _, row in ipairs { view.page.days[1], view.page.days[2], view.page.days[3], view.page.models[1], view.page.total } do
+      row.exact.spend, row.spend, row.exact.spend_upstream = "0", 0, "0"
+    end
+    view.page.latency[1].count = 1
+    local page, text = read(page_of(view)), html(view)
+    local tile = tile_of(page, "Spend (USD)")
+    assert.same({ "$0.00", "$0.00 per generation" }, { tile.value, tile.more:match "^[^;]*" })
+    assert.equal("$0.00", page.tables["models-table"][2][2].text)
+    assert.matches('<p class="note">USD per day.</p>', text, 1, true)
+    assert.matches("Latency of 1 generation. Times are", text, 1, true)
   end)
 
   it("escapes every value", function()

@@ -56,7 +56,7 @@ describe("Markdown format", function()
       assert.equal(text, shown(cell(text)), cell(text))
     end
     assert.equal("`a\\x0Ab`", cell("a\nb"):gsub("^<code>(.*)</code>$", "`%1`"):gsub("&#92;", "\\"))
-    assert.equal(" x ", shown(cell " x "))
+    assert.equal('" x "', shown(cell " x "))
     assert.equal('`""`', cell "")
   end)
 

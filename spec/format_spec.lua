@@ -43,7 +43,7 @@ describe("text format", function()
   it("is a table with a header, a total and what is left out", function()
     local r = filled({ by = "model,day", measures = "generations,spend,latency_p50,tokens_prompt" },
       '{"model":"vendor/a","created_at":"2026-11-20T00:00:00Z","usage":1234567.5,"latency":1000,"tokens_prompt":1234567}',
-      '{"model":"b","created_at":"2026-11-21T00:00:00Z","usage":0.25,"latency":12}')
+      '{"model":"b","created_at":"2026-11-21T23:00:00Z","usage":0.25,"latency":12}')
     assert.same({
       "                                                 latency_",
       "                                          spend       p50    tokens_",
@@ -54,7 +54,7 @@ describe("text format", function()
       "--------  ----------  -----------  ------------  --------  ---------",
       "total                           2  1,234,567.75        12  1,234,567",
       "",
-      "Period: records from 2026-11-20T00:00:00Z to 2026-11-21T00:00:00Z, zone UTC.",
+      "Period: records from 2026-11-20T00:00:00Z to 2026-11-21T23:00:00Z, zone UTC.",
       "Nothing is left out.",
     }, lines_of(r:render "text"))
   end)
@@ -120,8 +120,10 @@ describe("text format", function()
   it("cuts names that are too long for a table", function()
     local text = filled({ by = "model", measures = "generations" }, ('{"model":"%s"}'):format(("é"):rep(81)),
       ('{"model":"%s"}'):format(("x"):rep(80))):render "text"
-    assert.is_not_nil(text:find("\n" .. ("é"):rep(79) .. "…  ", 1, true))
+    assert.is_not_nil(text:find("\n" .. ("é"):rep(40) .. "…" .. ("é"):rep(39) .. "  ", 1, true))
     assert.is_not_nil(text:find("\n" .. ("x"):rep(80) .. "  ", 1, true))
+    local r = filled({ by = "model", measures = "generations" }, ('{"model":"%s"}'):format("begin" .. ("x"):rep(100) .. "end"))
+    assert.matches("\nbeginx…xxxend            1\n", r:render("text", { width = 26 }), 1, true) -- in one place, however narrow
   end)
 
   it("shows numbers and booleans among the dimensions", function()
@@ -344,9 +346,31 @@ describe("words of formats", function()
     assert.equal("\\x80é", words.printable "\128é")
   end)
 
+  it("show names of which nothing would be seen, and where they begin and end", function()
+    for name, shown in pairs { [""] = '""', ["  "] = '"  "', ["\194\160"] = '"\\u{A0}"', ["\227\128\128 "] = '"\\u{3000} "',
+      ["\226\128\139"] = '"\\u{200B}"', ["\239\184\143"] = '"\\u{FE0F}"', ["\243\160\129\129"] = '"\\u{E0041}"',
+      [" a"] = '" a"', ["a "] = '"a "', ["a  b"] = "a  b", ["é"] = "é", ["\240\159\152\128"] = "\240\159\152\128", ["."] = ".",
+      ["\9"] = "\\x09", ["日"] = "日", ["\226\157\164\239\184\143"] = "\226\157\164\239\184\143" } do
+      assert.equal(shown, words.name(name))
+    end
+    assert.same({ "7", "true" }, { words.name(7), words.name(true) })
+    local r = filled({ by = "model", measures = "generations" }, '{"model":"  "}')
+    assert.matches('\n"  " ', r:render "text", 1, true)
+    assert.matches('\n| `"  "` |', r:render "markdown", 1, true)
+    assert.matches('<bdi>&quot;  &quot;</bdi>', r:render "html", 1, true)
+    assert.matches('\r\ngroup,"  ",1,', r:render "csv", 1, true)
+    assert.matches('"model":"  "', r:render "json", 1, true)
+  end)
+
   it("know how wide text is, and cut it to that", function()
     assert.same({ 1, 4, 1, 2, 0 }, { words.width "é", words.width "日本", words.width "e\204\129",
       words.width "\240\159\152\128", words.width "" })
+    -- as wcwidth of the C library has it
+    for text, width in pairs { ["हिन्दी"] = 5, ["ไทยที่"] = 4, ["\227\129\139\227\130\153"] = 2, ["⚡✅"] = 4, ["❤✈"] = 2,
+      ["\240\159\135\169\240\159\135\170"] = 2, ["\240\159\140\161"] = 1, ["\226\128\139"] = 0, ["한국어"] = 6, ["ｗ"] = 2,
+      ["\225\132\146\225\133\161"] = 2, ["\243\160\129\129"] = 0, ["\240\160\128\128"] = 2, ["\244\128\128\128"] = 1 } do
+      assert.equal(width, words.width(text), text)
+    end
     assert.same({ "ab", "cd" }, { words.split("abcd", 2) })
     assert.same({ "日", "本" }, { words.split("日本", 3) })
     assert.equal("abc…gh", words.shorten("abcdefgh", 6))

@@ -303,7 +303,23 @@ describe("report", function()
     assert.same({ "2026-07-01T12:00:00+02:00", "2026-12-01T11:00:00.500+01:00" }, { a.first, a.last })
     assert.same({ exact = {}, model = "b", byok = 0, requests = 1 }, b)
     assert.equal(3, r:total().requests)
-    assert.same({ tz = "Europe/Berlin", first = a.first, last = a.last }, r:view().period)
+    local period = r:view().period
+    assert.same({ tz = "Europe/Berlin", first = a.first, last = a.last, today = period.today }, period)
+  end)
+
+  it("says when the dearest were made as clocks of the zone show it", function()
+    local function made(tz, ...)
+      local out = {}
+      for i, one in ipairs(filled({ page = true, tz = tz }, ...):view().page.dearest) do out[i] = one.made or "nil" end
+      return out
+    end
+    local lines = { '{"total_cost":5,"created_at":"2026-10-24T22:30:00.5Z"}',
+      '{"total_cost":4,"created_at":"2026-10-25T03:00:00+02:00"}', '{"total_cost":3,"created_at":"yesterday"}',
+      '{"total_cost":2}', '{"total_cost":1,"created_at":"1969-12-31T23:59:59Z"}' }
+    assert.same({ "2026-10-25 00:30:00", "2026-10-25 02:00:00", "nil", "nil", "1970-01-01 00:59:59" },
+      made("Europe/Berlin", unpack(lines)))
+    assert.same({ "2026-10-24 22:30:00", "2026-10-25 01:00:00", "nil", "nil", "nil" },
+      made("UTC", unpack(lines)))
   end)
 
   it("forgets the first, the last and the dearest when another record of their id counts", function()
@@ -352,8 +368,8 @@ describe("report", function()
     }, page.health)
     assert.equal(10, #page.dearest)
     assert.same({
-      id = "9", created_at = "2026-11-05T10:00:00Z", model = "m0", provider_name = "p1", user = "u", native_tokens_prompt = 9,
-      spend = 0.9, exact = { spend = "0.9" },
+      id = "9", created_at = "2026-11-05T10:00:00Z", made = "2026-11-05 10:00:00", model = "m0",
+      provider_name = "p1", user = "u", native_tokens_prompt = 9, spend = 0.9, exact = { spend = "0.9" },
     }, page.dearest[1])
     local count = 0
     for _, bucket in ipairs(page.latency) do

@@ -577,6 +577,8 @@ end
 ---@class openrouter.Dearest
 ---@field id? string
 ---@field created_at? string
+---@field made? string the same as clocks of the zone show it, "2026-11-01 14:03:21"; nil where it is not of the years 1970 to
+---  9999
 ---@field model? string
 ---@field provider_name? string
 ---@field user? string external_user
@@ -585,11 +587,21 @@ end
 ---@field native_tokens_prompt? integer
 ---@field native_tokens_completion? integer
 
-local function read_dearest(text)
+local YEAR_10000 = 253402300800 -- seconds since 1970
+
+local function clock_time(of_tz, created_at)
+  local at = created_at and core.parse_time(created_at)
+  local shown = at and at + (of_tz and of_tz:offset(at) or 0)
+  if not shown or shown < 0 or shown >= YEAR_10000 then return nil end
+  return (core.timestamp(shown):sub(1, 19):gsub("T", " "))
+end
+
+local function read_dearest(text, of_tz)
   local gen = core.decode(text)
   local spend, exact = generation.spend(gen)
   return {
-    id = gen.id, created_at = gen.created_at, model = gen.model, provider_name = gen.provider_name, user = gen.external_user,
+    id = gen.id, created_at = gen.created_at, made = clock_time(of_tz, gen.created_at),
+    model = gen.model, provider_name = gen.provider_name, user = gen.external_user,
     native_tokens_prompt = gen.native_tokens_prompt, native_tokens_completion = gen.native_tokens_completion,
     spend = spend, exact = { spend = exact },
   }
@@ -608,7 +620,7 @@ end
 local function read_page(self)
   local page = { total = read_row(self, 0, {}, PAGE_MEASURES), dearest = {}, health = self.tally:providers() }
   for name, set in pairs(PAGE_SETS) do page[name] = read_rows(self, set[1], { set[2] }, PAGE_MEASURES) end
-  for i, text in ipairs(self.tally:dearest()) do page.dearest[i] = read_dearest(text) end
+  for i, text in ipairs(self.tally:dearest()) do page.dearest[i] = read_dearest(text, self.zone) end
   page.latency = self.tally:histogram(0, self.place.latency_p50)
   table.sort(page.health, function(a, b)
     if a.attempts ~= b.attempts then return a.attempts > b.attempts end
@@ -623,12 +635,20 @@ end
 ---@field until? string
 ---@field first? string created_at of the first generation, RFC 3339 in the zone
 ---@field last? string
+---@field today? string the date in the zone when it was asked for
+
+local function today(of_tz)
+  local now = core.unix_time()
+  if of_tz then return (select(2, of_tz:show(now))) end
+  return core.timestamp(now):sub(1, 10)
+end
 
 local function read_period(self)
   local first, last = select(3, self.tally:sum(0, 2)), select(3, self.tally:sum(0, 3))
   return {
     tz = self.asked.tz or "UTC", since = self.asked.since, ["until"] = self.asked["until"],
     first = first and shown_time(first), last = last and shown_time(last),
+    today = today(self.zone),
   }
 end
 
@@ -700,7 +720,7 @@ function report.new(options)
     for _, set in pairs(PAGE_SETS) do declaration.more[set[1] - 1] = { set[2] } end
   end
   return setmetatable({
-    tally = core.tally(declaration), asked = copy(options),
+    tally = core.tally(declaration), zone = declaration.zone, asked = copy(options),
     dimensions = dimensions, measures = measures, place = place, skipped = 0, notes = {},
   }, Report)
 end

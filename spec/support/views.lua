@@ -103,7 +103,7 @@ local function dearest(n)
   for i = 1, n do
     local exact = ("%.6f"):format(4.2 / i)
     rows[i] = { id = ("gen-17719679%02d-0hZ8J5kY7qLMOKbPx0u%d"):format(i, i),
-      created_at = ("2026-11-%02dT14:03:2%d.123+01:00"):format(i, i % 10),
+      created_at = ("2026-11-%02dT13:03:2%d.123Z"):format(i, i % 10), made = ("2026-11-%02d 14:03:2%d"):format(i, i % 10),
       model = MODELS[i % 8 + 1], provider_name = PROVIDERS[i % 7 + 1], user = i % 3 > 0 and "user-" .. i or nil,
       spend = tonumber(exact), exact = { spend = exact }, native_tokens_prompt = 180000 + i, native_tokens_completion = 9000 + i }
   end

@@ -61,11 +61,7 @@ end
 
 local function add_omitted(lines, view)
   local omitted, add = view.omitted, adder(lines, "omitted", view)
-  for _, name in ipairs {
-    "pending", "failed", "unpriced", "skipped", "duplicates", "conflicts", "filtered", "undated", "changed",
-  } do
-    add(name, cell(omitted[name]))
-  end
+  for _, name in ipairs(words.omitted_counts) do add(name, cell(omitted[name])) end
   add("instant_cost", omitted.exact and omitted.exact.instant_cost)
   if omitted.instant_unknown then add("instant_unknown", cell(omitted.instant_unknown)) end
   for _, note in ipairs(omitted.lines) do

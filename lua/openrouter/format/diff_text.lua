@@ -90,27 +90,24 @@ local function table_rows(view)
 end
 
 -- Columns as wide as their cells, but the names narrower where the terminal is.
-local function fitted_widths(lines, dimensions, most)
-  local widths, total = {}, -2
-  for _, line in ipairs(lines) do
-    for i, cell in ipairs(type(line) == "table" and line or {}) do widths[i] = math.max(widths[i] or 0, words.width(cell)) end
-  end
-  for _, width in ipairs(widths) do total = total + width + 2 end
+local function fitted_columns(lines, dimensions, most)
+  local cells, total = {}, -2
+  for _, line in ipairs(lines) do cells[#cells + 1] = type(line) == "table" and line or nil end
+  local columns = words.columns(cells, dimensions + 1)
+  for _, column in ipairs(columns) do total = total + column.width + 2 end
   for i = 1, dimensions do
-    local less = math.max(math.min(total - most, widths[i] - SHORTEST), 0)
-    widths[i], total = widths[i] - less, total - less
+    local less = math.max(math.min(total - most, columns[i].width - SHORTEST), 0)
+    columns[i].width, total = columns[i].width - less, total - less
   end
-  return widths
+  return columns
 end
 
-local function line_text(line, widths, left)
-  local cells = {}
-  for i, width in ipairs(widths) do
-    local cell = words.shorten(line == "-" and ("-"):rep(width) or line[i], width)
-    local space = (" "):rep(width - words.width(cell))
-    cells[i] = i <= left and cell .. space or space .. cell
-  end
-  return (table.concat(cells, "  "):gsub(" +$", ""))
+local function line_text(line, columns)
+  if line == "" then return "" end
+  if line ~= "-" then return words.line(line, columns) end
+  local rules = {}
+  for i, column in ipairs(columns) do rules[i] = ("-"):rep(column.width) end
+  return words.line(rules, columns)
 end
 
 local function add_omitted(lines, side)
@@ -134,8 +131,8 @@ end
 ---@return string
 return function(view, options)
   local lines, texts = table_rows(view), {}
-  local widths = fitted_widths(lines, #view.dimensions, options and options.width or math.huge)
-  for i, line in ipairs(lines) do texts[i] = line == "" and "" or line_text(line, widths, #view.dimensions + 1) end
+  local columns = fitted_columns(lines, #view.dimensions, options and options.width or math.huge)
+  for i, line in ipairs(lines) do texts[i] = line_text(line, columns) end
   add_omitted(texts, view.a)
   add_omitted(texts, view.b)
   return table.concat(texts, "\n") .. "\n"

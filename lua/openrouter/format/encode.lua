@@ -1,5 +1,6 @@
 --- JSON text, from values and from other JSON text, with members in the order given.
 local core = require "openrouter.core"
+local words = require "openrouter.format.words"
 
 local encode = {}
 
@@ -53,20 +54,19 @@ function encode.lines(items, text_of)
   return "[" .. (#parts > 0 and "\n" or "") .. table.concat(parts, ",\n") .. "]"
 end
 
-local COUNTS = { "pending", "failed", "unpriced", "skipped", "duplicates", "conflicts", "filtered", "undated" }
-
 --- What a report leaves out.
 ---@param omitted openrouter.Omitted
 ---@return string
 function encode.omitted(omitted)
-  local lines = encode.list(omitted.lines, function(note) return encode.record(note, { "file", "line", "reason" }) end)
   local members = {}
-  for _, name in ipairs(COUNTS) do members[#members + 1] = { name, encode.scalar(omitted[name]) } end
-  for _, name in ipairs { "changed", "instant_unknown", "instant_cost" } do
-    if omitted[name] then members[#members + 1] = { name, encode.scalar(omitted[name]) } end
+  for i, name in ipairs(words.omitted_counts) do members[i] = { name, encode.scalar(omitted[name]) } end
+  if omitted.instant_unknown then
+    members[#members + 1] = { "instant_cost", encode.scalar(omitted.instant_cost) }
+    members[#members + 1] = { "instant_unknown", encode.scalar(omitted.instant_unknown) }
+    members[#members + 1] = { "exact", encode.record(omitted.exact or {}, { "instant_cost" }) }
   end
-  if omitted.exact then members[#members + 1] = { "exact", encode.record(omitted.exact, { "instant_cost" }) } end
-  members[#members + 1] = { "lines", lines }
+  members[#members + 1] = { "lines",
+    encode.list(omitted.lines, function(note) return encode.record(note, { "file", "line", "reason" }) end) }
   return encode.object(members)
 end
 

@@ -1,12 +1,13 @@
 --- A report as one HTML page that needs nothing else: no script, no font, nothing from anywhere; for screens and paper.
 local figures = require "openrouter.format.html.figures"
 local markup = require "openrouter.format.html.markup"
+local partial = require "openrouter.format.partial"
 local sections = require "openrouter.format.html.sections"
 local style = require "openrouter.format.html.style"
 local tables = require "openrouter.format.html.tables"
 local words = require "openrouter.format.words"
 
-local element, section = markup.element, sections.section
+local element, section, plural = markup.element, sections.section, words.plural
 
 local MOST_ROWS = 1000
 
@@ -36,17 +37,31 @@ local function each_cost(total)
   local priced = (total.generations or 0) - (total.unpriced or 0)
   if not total.spend or priced < 1 then return nil end
   local each = total.spend / priced
-  return ("%s per generation"):format(figures.money_text(("%.9f"):format(each), each >= 1 and 2 or each >= 0.01 and 4 or 6))
+  return ("%s per generation"):format(figures.money_text(("%.9f"):format(each), figures.places { tostring(each) }))
 end
 
-local function spend_tile(total)
-  local unpriced = total.unpriced or 0
-  local more = { each_cost(total) }
-  if unpriced > 0 then
-    more[#more + 1] = (#more > 0 and "; " or "") .. words.count(unpriced) .. " of no known price not included"
-  end
-  if not total.spend and #more > 0 then return tile("Spend (USD)", "not known", more, "main") end
-  return tile("Spend (USD)", figures.money(total.exact.spend), #more > 0 and more, "main")
+-- Where providers bill some of it, it is not what OpenRouter's invoice says.
+local function billed(total)
+  local own = total.exact.spend_upstream
+  if not own or not own:find "[1-9]" then return nil end
+  return ("%s charged by OpenRouter, %s billed by providers"):format(figures.money_text(total.exact.spend_openrouter, 2),
+    figures.money_text(own, 2))
+end
+
+-- What the spend is without.
+local function missing(total, omitted)
+  local parts, lost = {}, omitted.pending + omitted.failed
+  if (total.unpriced or 0) > 0 then parts[1] = plural(total.unpriced, "generation", "generations") .. " of no known price" end
+  if lost > 0 then parts[#parts + 1] = plural(lost, "generation", "generations") .. " without a record" end
+  return parts[1] and "not in it: " .. table.concat(parts, " and ")
+end
+
+local function spend_tile(total, omitted)
+  local more, without = { billed(total) }, missing(total, omitted)
+  more[#more + 1] = each_cost(total)
+  more[#more + 1] = without
+  local value = not total.spend and without and "not known" or figures.money(total.exact.spend)
+  return tile("Spend (USD)", value, #more > 0 and table.concat(more, "; "), "main")
 end
 
 local function tokens_tile(total)
@@ -64,9 +79,9 @@ local function saved_tile(total)
   return tile("Saved by caching", figures.money(exact), share and share .. " of prompt tokens from the cache")
 end
 
-local function page_tiles(total)
+local function page_tiles(total, omitted)
   local made = total.generations or 0
-  return markup.join(spend_tile(total),
+  return markup.join(spend_tile(total, omitted),
     tile("Generations", counted(made), (total.cancelled or 0) > 0 and words.count(total.cancelled) .. " cancelled"),
     tokens_tile(total),
     total.latency_p50 and tile("Median latency", figures.time(total.latency_p50),
@@ -78,7 +93,7 @@ end
 
 local function headline(view)
   local tiles = {}
-  if view.page then tiles = page_tiles(view.page.total)
+  if view.page then tiles = page_tiles(view.page.total, view.omitted)
   else
     for _, measure in ipairs(view.measures) do
       table.insert(tiles, measure.name == "spend" and 1 or #tiles + 1, measure_tile(measure, view.total))
@@ -108,9 +123,18 @@ local function measure_of_share(view)
   return first
 end
 
-local function row_columns(view, rows)
+local function starred(column, name, star)
+  local cell = column.cell
+  function column.cell(row) return { cell(row), star(name, row) } end
+  return column
+end
+
+local function row_columns(view, rows, star)
   local columns = {}
-  for i, name in ipairs(view.dimensions) do columns[i] = i == 1 and tables.names(name, name) or tables.text(name, name) end
+  for i, name in ipairs(view.dimensions) do
+    columns[i] = starred((i == 1 and tables.names or tables.text)(name, name), name, star)
+    columns[i].class = partial.times[name] and "nowrap" or "name"
+  end
   local of_share = measure_of_share(view)
   for _, measure in ipairs(view.measures) do
     columns[#columns + 1] = measure_column(measure, rows)
@@ -135,10 +159,10 @@ end
 
 local function rows_section(view)
   if #view.dimensions == 0 or is_shown_already(view) then return nil end
-  local rows = tables.top(view.rows, MOST_ROWS, view.measures)
+  local rows, star, in_part = tables.top(view.rows, MOST_ROWS, view.measures), partial.stars(view)
   local title = "By " .. table.concat(view.dimensions, ", ")
-  return section("rows", title, tables.make { id = "rows-table", caption = title, columns = row_columns(view, rows), rows = rows,
-    total = tables.total(view.total) })
+  return section("rows", title, tables.make { id = "rows-table", caption = title, columns = row_columns(view, rows, star),
+    rows = rows, total = tables.total(view.total) }, in_part and sections.note(sections.dated(in_part)))
 end
 
 -- ---- what is omitted ------------------------------------------------------------------------------------------------
@@ -185,7 +209,8 @@ local function about(period)
   if period.since then asked[#asked + 1] = "since " .. period.since end
   if period["until"] then asked[#asked + 1] = "until " .. period["until"] end
   local wish = #asked > 0 and (" (asked for: %s)"):format(table.concat(asked, ", ")) or ""
-  return element("p", {}, sections.dated((days_covered(period) or "No records") .. wish), ". Times are those of ", period.tz, ".")
+  return element("p", {}, sections.dated((days_covered(period) or "No records") .. wish), ". Time zone: ", period.tz,
+    ". A generation is one request that a model answered.")
 end
 
 -- Rows by day alone make a chart of their own, where they have what it shows.
@@ -193,13 +218,13 @@ local function days_of(view)
   local has = {}
   for _, measure in ipairs(view.measures) do has[measure.name] = true end
   if #view.dimensions ~= 1 or view.dimensions[1] ~= "day" or not (has.spend and has.generations) then return nil end
-  return sections.days { days = view.rows }
+  return sections.days({ days = view.rows }, view.period)
 end
 
 local function page_sections(view)
   local page = view.page
   if not page then return days_of(view) end
-  return markup.join(sections.days(page), sections.models(page), sections.providers(page), sections.latency(page),
+  return markup.join(sections.days(page, view.period), sections.models(page), sections.providers(page), sections.latency(page),
     sections.cache(page), sections.health(page), sections.dearest(page))
 end
 

@@ -19,10 +19,9 @@ end
 -- A function that makes an object of these members.
 local function record(names, money)
   return function(item)
-    local members, exact = {}, {}
+    local members = {}
     for i, name in ipairs(names) do members[i] = { name, scalar(item[name]) } end
-    for i, name in ipairs(money or {}) do exact[i] = { name, scalar(item.exact[name]) } end
-    if money then members[#members + 1] = { "exact", object(exact) } end
+    if money then members[#members + 1] = { "exact", encode.record(item.exact, money) } end
     return object(members)
   end
 end
@@ -35,7 +34,7 @@ local MONEY = { "spend", "spend_openrouter", "spend_upstream", "cache_discount" 
 local MEASURES = { "generations", "spend", "spend_openrouter", "spend_upstream", "byok", "cache_discount", "native_tokens_prompt",
   "native_tokens_cached", "native_tokens_completion", "native_tokens_reasoning", "cancelled", "failed_attempts",
   "failed_attempts_latency", "unpriced", "latency_p50", "latency_p95", "generation_time_p50" }
-local DEAREST = { "id", "created_at", "model", "provider_name", "user", "spend", "native_tokens_prompt",
+local DEAREST = { "id", "created_at", "made", "model", "provider_name", "user", "spend", "native_tokens_prompt",
   "native_tokens_completion" }
 
 local function measured(dimension)
@@ -58,25 +57,6 @@ end
 
 -- ---- the whole ------------------------------------------------------------------------------------------------------
 
-local function omitted_json(omitted)
-  local members, lines = {}, {}
-  for _, name in ipairs {
-    "pending", "failed", "unpriced", "skipped", "duplicates", "conflicts", "filtered", "undated", "changed",
-  } do
-    members[#members + 1] = { name, scalar(omitted[name]) }
-  end
-  for i, line in ipairs(omitted.lines) do
-    lines[i] = object { { "file", scalar(line.file) }, { "line", scalar(line.line) }, { "reason", scalar(line.reason) } }
-  end
-  if omitted.instant_unknown then
-    members[#members + 1] = { "instant_cost", scalar(omitted.instant_cost) }
-    members[#members + 1] = { "instant_unknown", scalar(omitted.instant_unknown) }
-    members[#members + 1] = { "exact", object { { "instant_cost", scalar(omitted.exact and omitted.exact.instant_cost) } } }
-  end
-  members[#members + 1] = { "lines", "[" .. table.concat(lines, ",") .. "]" }
-  return object(members)
-end
-
 ---@param view openrouter.ReportView
 ---@return string JSON, a line for each row
 return function(view)
@@ -84,5 +64,5 @@ return function(view)
   return ('{%s%s"rows":%s,\n"total":%s,\n"omitted":%s}\n'):format(
     view.period and '"period":' .. period_json(view.period) .. ",\n" or "",
     view.page and '"page":' .. page_json(view.page) .. ",\n" or "",
-    list(view.rows, row), row_json(view.total, {}, view.measures), omitted_json(view.omitted))
+    list(view.rows, row), row_json(view.total, {}, view.measures), encode.omitted(view.omitted))
 end

@@ -1,4 +1,5 @@
 --- A report as a table of GitHub's Markdown, for a pull request or an issue.
+local partial = require "openrouter.format.partial"
 local words = require "openrouter.format.words"
 
 local UNITS = { USD = " USD", ms = " ms" }
@@ -37,20 +38,20 @@ local function head_lines(view)
   return { line(names), line(rules) }
 end
 
-local function row_line(view, row, cells_of, is_total)
+local function row_line(view, row, star, cells_of, is_total)
   local cells, mark = {}, is_total and "**" or ""
   for i, name in ipairs(view.dimensions) do
-    cells[i] = is_total and (i == 1 and "**total**" or "") or code(words.name(row[name]))
+    cells[i] = is_total and (i == 1 and "**total**" or "") or code(words.name(row[name])) .. star(name, row):gsub("%*", "\\*")
   end
   for _, cell_of in ipairs(cells_of) do cells[#cells + 1] = mark .. figure(cell_of(row)) .. mark end
   return line(cells)
 end
 
-local function add_table(lines, view)
+local function add_table(lines, view, star)
   local rows, cells_of = words.all_rows(view), {}
   for i, measure in ipairs(view.measures) do cells_of[i] = words.cells(measure, rows) end
   for _, text in ipairs(head_lines(view)) do lines[#lines + 1] = text end
-  for i, row in ipairs(rows) do lines[#lines + 1] = row_line(view, row, cells_of, i == #rows and #view.dimensions > 0) end
+  for i, row in ipairs(rows) do lines[#lines + 1] = row_line(view, row, star, cells_of, i == #rows and #view.dimensions > 0) end
   lines[#lines + 1] = ""
 end
 
@@ -63,8 +64,12 @@ end
 ---@param view openrouter.ReportView
 ---@return string
 return function(view)
-  local lines = {}
-  if #view.dimensions + #view.measures > 0 then add_table(lines, view) end
+  local lines, star, in_part = {}, partial.stars(view)
+  if #view.dimensions + #view.measures > 0 then add_table(lines, view, star) end
+  if in_part then
+    lines[#lines + 1] = "\\" .. in_part
+    lines[#lines + 1] = ""
+  end
   local period = words.period(view.period)
   if period then
     lines[#lines + 1] = code(period)

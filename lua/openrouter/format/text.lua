@@ -1,4 +1,5 @@
 --- A report as a table for people, fitted to their terminal, and what it leaves out in plain sentences.
+local partial = require "openrouter.format.partial"
 local words = require "openrouter.format.words"
 
 local width = words.width
@@ -8,10 +9,9 @@ local width = words.width
 local LONGEST = 80      -- columns of a name that are shown
 local SHORT, LEAST = 24, 8 -- and how narrow names may get: before measures go, and after
 local HEADER = 11       -- characters of a header's line
-local GAP = 2
+local GAP = 2           -- which words.line leaves between columns
 local NARROWEST = 20    -- terminals are taken to be that wide
 local UNITS = { USD = "USD", ms = "ms" }
-local TIMES = { hour = true, day = true, week = true, month = true } -- say nothing when something is cut out
 
 -- A long name over narrow figures is broken behind its underscores, so that tables fit more screens.
 local function break_name(name)
@@ -41,21 +41,19 @@ local function measure_column(measure, rows)
   return set_width(column)
 end
 
--- Wherever it goes, a line of a thousand letters helps nobody.
-local function cut(text)
-  return width(text) <= LONGEST and text or (words.split(text, LONGEST - 1)) .. "…"
-end
-
-local function dimension_column(name, rows, first)
-  local column = { header = { words.printable(name) }, left = true, fixed = TIMES[name] }
-  for i = 1, #rows - 1 do column[i] = cut(words.name(rows[i][name])) end
+local function dimension_column(name, rows, star, first)
+  local column = { header = { words.printable(name) }, left = true, fixed = partial.times[name] } -- a cut time says nothing
+  for i = 1, #rows - 1 do column[i] = words.name(rows[i][name]) .. star(name, rows[i]) end
   column[#rows] = first and "total" or ""
-  return set_width(column)
+  set_width(column)
+  column.width = math.min(column.width, LONGEST) -- wherever it goes, a line of a thousand letters helps nobody
+  column.natural = column.width
+  return column
 end
 
-local function make_columns(view, rows)
+local function make_columns(view, rows, star)
   local columns = {}
-  for i, name in ipairs(view.dimensions) do columns[i] = dimension_column(name, rows, i == 1) end
+  for i, name in ipairs(view.dimensions) do columns[i] = dimension_column(name, rows, star, i == 1) end
   for _, measure in ipairs(view.measures) do columns[#columns + 1] = measure_column(measure, rows) end
   return columns
 end
@@ -91,9 +89,10 @@ local function restore(columns)
   for _, column in ipairs(columns) do column.width = column.natural end
 end
 
--- The place of the measure that is missed least: the last that is no money, then the last; spend is never.
+-- The place of the measure that is missed least: the last that is no money, then the last; spend is never, nor a lone one.
 local function least_important(columns)
   local money
+  if not (columns[#columns - 1] or {}).measure then return nil end
   for i = #columns, 1, -1 do
     local measure = columns[i].measure
     if measure and measure.unit ~= "USD" then return i end
@@ -150,12 +149,8 @@ end
 
 local function line(columns, cell_of)
   local cells = {}
-  for i, column in ipairs(columns) do
-    local cell = words.shorten(cell_of(column), column.width)
-    local space = (" "):rep(column.width - width(cell))
-    cells[i] = column.left and cell .. space or space .. cell
-  end
-  return (table.concat(cells, (" "):rep(GAP)):gsub(" +$", ""))
+  for i, column in ipairs(columns) do cells[i] = cell_of(column) end
+  return words.line(cells, columns)
 end
 
 -- The headers' lines, the last one next to the figures.
@@ -198,9 +193,10 @@ local function add_wrapped(lines, text, most, indent)
   lines[#lines + 1] = text
 end
 
-local function add_listed(lines, view, row, cells_of, most)
-  for _, name in ipairs(view.dimensions) do
-    if row[name] ~= nil then add_wrapped(lines, words.printable(name) .. ": " .. cut(words.name(row[name])), most, "  ") end
+local function add_listed(lines, view, row, star, cells_of, most)
+  for _, name in ipairs(row == view.total and {} or view.dimensions) do
+    local value = words.shorten(words.name(row[name]), LONGEST) .. star(name, row)
+    add_wrapped(lines, words.printable(name) .. ": " .. value, most, "  ")
   end
   for i, measure in ipairs(view.measures) do
     local unit = UNITS[measure.unit] and " " .. UNITS[measure.unit] or ""
@@ -209,19 +205,20 @@ local function add_listed(lines, view, row, cells_of, most)
 end
 
 -- Where a terminal is too narrow for any table: a line for each figure.
-local function listed_lines(view, rows, most)
+local function listed_lines(view, rows, star, most)
   local lines, cells_of = {}, {}
   for i, measure in ipairs(view.measures) do cells_of[i] = words.cells(measure, rows) end
   for i, row in ipairs(rows) do
     if i > 1 then lines[#lines + 1] = ("-"):rep(math.min(most, SHORT)) end
     if i == #rows then lines[#lines + 1] = "total" end
-    add_listed(lines, view, row, cells_of, most)
+    add_listed(lines, view, row, star, cells_of, most)
   end
   return lines
 end
 
-local function closing_lines(lines, view, left_out, most)
+local function closing_lines(lines, view, in_part, left_out, most)
   local period = words.period(view.period)
+  if in_part then add_wrapped(lines, in_part, most, "  ") end
   if period then add_wrapped(lines, period, most) end
   if #left_out > 0 then
     add_wrapped(lines, ("Not shown for want of room: %s (a wider terminal has them, and --measures chooses)."):format(
@@ -251,15 +248,16 @@ return function(view, options)
   options = options or {}
   local most, paint = math.max(options.width or math.huge, NARROWEST), painter(options.color)
   local rows = words.all_rows(view)
-  local columns, left_out = fit(make_columns(view, rows), most)
+  local star, in_part = partial.stars(view)
+  local columns, left_out = fit(make_columns(view, rows, star), most)
   local lines
   if columns then
     if options.width then columns[#columns + 1] = share_column(rows, most - total_width(columns)) end
     lines = table_lines(columns, rows, paint)
   else
-    lines, left_out = listed_lines(view, rows, most), {}
+    lines, left_out = listed_lines(view, rows, star, most), {}
   end
   lines[#lines + 1] = ""
-  closing_lines(lines, view, left_out, most)
+  closing_lines(lines, view, in_part, left_out, most)
   return table.concat(lines, "\n") .. "\n"
 end

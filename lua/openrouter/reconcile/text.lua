@@ -1,6 +1,10 @@
 --- What `openrouter-cost reconcile` found, for people: what differs first, then a sentence for each run of days, then what was
 --- not compared, and the ids.
-local errors = require "openrouter.errors"
+local words = require "openrouter.format.words"
+
+local count, plural, printable = words.count, words.plural, words.printable
+
+local LONGEST = 80 -- columns of a model's name
 
 local DAY = 86400
 
@@ -8,23 +12,8 @@ local function day_name(day)
   return os.date("!%Y-%m-%d", day * DAY)
 end
 
--- Names come from a server: what turns the direction of a text does so no more.
-local function printable(text)
-  return (errors.printable(text):gsub("\226\128[\170-\174]", "?"):gsub("\226\129[\166-\169]", "?"))
-end
-
--- 1234567 -> "1,234,567"
-local function count(n)
-  local digits = ("%.0f"):format(n)
-  repeat
-    local changed
-    digits, changed = digits:gsub("^(-?%d+)(%d%d%d)", "%1,%2")
-  until changed == 0
-  return digits
-end
-
-local function plural(n, one, many)
-  return ("%s %s"):format(count(n), n == 1 and one or many)
+local function model_name(text)
+  return words.shorten(words.name(text), LONGEST)
 end
 
 -- ---- the table ------------------------------------------------------------------------------------------------------
@@ -52,31 +41,16 @@ local function add_lines(lines, row, source)
   for i, field in ipairs(FIELDS) do
     local compared = row[field[1]]
     if compared.status == "differs" and (not whole or i <= 3) then
-      lines[#lines + 1] = { first and row.day or "", first and printable(row.model) or "", first and source or "",
+      lines[#lines + 1] = { first and row.day or "", first and model_name(row.model) or "", first and source or "",
         first and row.status or "", field[2], shown(compared.ledger), shown(compared.theirs), signed(compared.difference) }
       first = false
     end
   end
 end
 
-local function width(text)
-  local _, continuing = text:gsub("[\128-\191]", "")
-  return #text - continuing
-end
-
 local function aligned(lines)
-  local widths, text = {}, {}
-  for _, line in ipairs(lines) do
-    for i, cell in ipairs(line) do widths[i] = math.max(widths[i] or 0, width(cell)) end
-  end
-  for n, line in ipairs(lines) do
-    local cells = {}
-    for i, cell in ipairs(line) do
-      local space = (" "):rep(widths[i] - width(cell))
-      cells[i] = i >= RIGHT and space .. cell or cell .. space
-    end
-    text[n] = table.concat(cells, "  "):gsub(" +$", "")
-  end
+  local columns, text = words.columns(lines, RIGHT - 1), {}
+  for i, line in ipairs(lines) do text[i] = words.line(line, columns) end
   return table.concat(text, "\n")
 end
 
@@ -197,7 +171,7 @@ local function add_hints(notes, view)
     for _, row in ipairs(source.rows) do
       if row.status == "missing" and row.hint then
         notes[#notes + 1] = ("%s: %s (/%s) and %s (the ledger) may be the same model under two names."):format(
-          row.day, printable(row.model), source.name, printable(row.hint))
+          row.day, model_name(row.model), source.name, model_name(row.hint))
       end
     end
   end
@@ -264,7 +238,7 @@ local function add_ids(parts, ids, status)
   local lines = {}
   for _, row in ipairs(ids) do
     if row.status == status then
-      lines[#lines + 1] = { printable(row.id), row.day, printable(row.model), "", "",
+      lines[#lines + 1] = { words.name(row.id), row.day, model_name(row.model), "", "",
         (status == "extra" and row.usage.ledger or row.usage.theirs) .. " USD", own_keys(row), "" }
     end
   end

@@ -83,7 +83,8 @@ local function bar_rect(bar, scale)
   if bar.value ~= 0 and bottom - top < 1.5 then
     if bar.value > 0 then top = bottom - 1.5 else bottom = top + 1.5 end
   end
-  return element("rect", { class = bar.value < 0 and "bar below" or "bar", x = percentage(bar.from),
+  local class = "bar" .. (bar.value < 0 and " below" or "") .. (bar.part and " partial" or "")
+  return element("rect", { class = class, x = percentage(bar.from),
     width = percentage(bar.to - bar.from), y = pixels(top), height = pixels(bottom - top) }, element("title", {}, bar.tip))
 end
 
@@ -97,9 +98,10 @@ local function label_text(label, scale)
       label.text) }
 end
 
--- A line across the plot with words at its head, towards the side where there is more room.
+-- A line across the plot with words at its head, before it where there is room. The first one is the highest, so that it has the
+-- lines of those before it below its words.
 local function mark_line(mark, place, scale)
-  local before, at, y = mark.at > 0.6, percentage(mark.at), place * MARK - 3
+  local before, at, y = mark.at > 0.45, percentage(mark.at), place * MARK - 3
   return { element("line", { class = "mark", x1 = at, x2 = at, y1 = y - 10, y2 = scale.bottom }),
     element("text", { class = "marked", x = at, dx = before and -6 or 6, y = y, ["text-anchor"] = before and "end" or "start" },
       mark.text) }
@@ -109,9 +111,10 @@ end
 ---@field id string
 ---@field title string
 ---@field description string what is to be seen, in words
----@field bars { from: number, to: number, value: number?, tip: string }[] places from 0 to 1; without a value a gap
+---@field bars { from: number, to: number, value: number?, tip: string, part: string? }[] places from 0 to 1; without a value a
+---  gap; `part` where it stands for less than it could
 ---@field labels { at: number, text: string, minor: boolean? }[] under the plot
----@field marks? { at: number, text: string }[]
+---@field marks? { at: number, text: string }[] from right to left
 ---@field axis fun(value: number): string
 ---@field whole? boolean whole numbers
 

@@ -1,4 +1,5 @@
 --- Rows by day as a series without holes for a chart: of days, or of weeks, months or years where those would be too many.
+local partial = require "openrouter.format.partial"
 local words = require "openrouter.format.words"
 
 local MOST = 62 -- bars
@@ -74,11 +75,13 @@ local function span(first, last)
   return first == last and iso(first) or iso(first) .. " to " .. iso(last)
 end
 
-local function empty_bars(unit, first, last)
+local function empty_bars(unit, first, last, period)
   local bars, start = {}, unit.place(first)
   for place = start, unit.place(last) do
-    local from, to = math.max(unit.first(place), first), math.min(unit.first(place + 1) - 1, last)
-    bars[place - start + 1] = { label = unit.label(from), span = span(from, to), generations = 0, priced = 0 }
+    local begin, stop = unit.first(place), unit.first(place + 1) - 1
+    local from, to = math.max(begin, first), math.min(stop, last)
+    bars[place - start + 1] = { label = unit.label(from), span = span(from, to), generations = 0, priced = 0,
+      part = partial.days(period, iso(begin), iso(stop)) }
   end
   return bars, start
 end
@@ -91,13 +94,15 @@ end
 
 ---@class openrouter.DaySeries
 ---@field unit string what a bar stands for: "day", "week", …
----@field bars { label: string, span: string, generations: integer, priced: integer, exact: string? }[] `exact` is spend in
----  USD; nil where nothing has a known price, or nothing was made
+---@field bars { label: string, span: string, generations: integer, priced: integer, exact: string?, part: string? }[] `exact`
+---  is spend in USD; nil where nothing has a known price, or nothing was made. `part` is what part of it the records are of, nil
+---  where that is all
 ---@field aside openrouter.Row[] rows that are of no day
 
 ---@param rows openrouter.Row[] by day, in any order
+---@param period? openrouter.ReportPeriod
 ---@return openrouter.DaySeries
-return function(rows)
+return function(rows, period)
   local numbers, aside, first, last = {}, {}, math.huge, -math.huge
   for _, row in ipairs(rows) do
     local number = read_day(row)
@@ -107,7 +112,7 @@ return function(rows)
   end
   if first > last then return { unit = "day", bars = {}, aside = aside } end
   local unit = choose(first, last)
-  local bars, start = empty_bars(unit, first, last)
+  local bars, start = empty_bars(unit, first, last, period)
   for _, row in ipairs(rows) do
     if numbers[row] then add(bars[unit.place(numbers[row]) - start + 1], row) end
   end

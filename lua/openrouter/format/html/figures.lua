@@ -18,7 +18,7 @@ end
 function figures.places(amounts)
   local largest = 0
   for i = 1, amounts.n or #amounts do largest = larger(largest, amounts[i]) end
-  return largest >= 1 and 2 or largest >= 0.01 and 4 or 6
+  return (largest >= 1 or largest == 0) and 2 or largest >= 0.01 and 4 or 6
 end
 
 --- An amount, "$1,234.50"; a minus comes before the sign.

@@ -20,6 +20,7 @@ sections.section = section
 local function paragraph(...)
   return element("p", { class = "note" }, ...)
 end
+sections.note = paragraph
 
 --- Text whose dates are not broken over lines.
 ---@param text string
@@ -43,26 +44,31 @@ local function axis_money(value)
   return (figures.money_text(text, 2):gsub("%.00$", ""))
 end
 
-local function bar_tip(bar, places)
+local function bar_tip(bar, unit, places)
   local made = plural(bar.generations, "generation", "generations")
   local spent = bar.exact and figures.money_text(bar.exact, places) or bar.generations > 0 and "price not known" or "nothing made"
-  return ("%s: %s, %s"):format(bar.span, spent, made)
+  local part = bar.part and ("; only part of the %s, %s"):format(unit, bar.part) or ""
+  return ("%s: %s, %s%s"):format(bar.span, spent, made, part)
 end
 
--- Labels for at most seven bars, and for every other one of them on small screens, or for fewer where they are long.
+-- Labels for at most seven bars; on small screens for every other one of them, or for fewer where they are long, unless they are
+-- few anyway.
 local function day_labels(bars)
-  local labels, step, every = {}, math.ceil(#bars / 7), #bars > 0 and #bars[1].label > 8 and 3 or 2
+  local labels, step, every = {}, math.ceil(#bars / 7), #bars[1].label > 6 and 3 or 2
+  if #bars <= 3 then every = 1 end
   for i = 1, #bars, step do
     labels[#labels + 1] = { at = (i - 0.5) / #bars, text = bars[i].label, minor = #labels % every > 0 }
   end
   return labels
 end
 
-local function placed_bars(bars, places)
+local function placed_bars(series, places)
+  local bars = series.bars
   local placed, margin = {}, #bars == 1 and 0.4 or #bars < 4 and 0.25 or 0.12
   for i, bar in ipairs(bars) do
     local value = bar.exact and tonumber(bar.exact) or bar.generations == 0 and 0 or nil
-    placed[i] = { from = (i - 1 + margin) / #bars, to = (i - margin) / #bars, value = value, tip = bar_tip(bar, places) }
+    placed[i] = { from = (i - 1 + margin) / #bars, to = (i - margin) / #bars, value = value, part = bar.part,
+      tip = bar_tip(bar, series.unit, places) }
   end
   return placed
 end
@@ -78,9 +84,19 @@ end
 local function describe_days(series, places)
   local most = greatest(series.bars)
   local text = "USD per " .. series.unit
-  if not most or #series.bars == 1 then return text .. "." end
+  if not most or tonumber(most.exact) <= 0 or #series.bars == 1 then return text .. "." end
   return ("%s; the most is %s, %s %s."):format(text, figures.money_text(most.exact, places),
     series.unit == "day" and "on" or "from", most.span)
+end
+
+-- What is fainter than the other bars, and less high for having had less time; nil where all are whole.
+local function partial_text(series)
+  local told = {}
+  for _, bar in ipairs(series.bars) do
+    if bar.part then told[#told + 1] = ("%s (%s)"):format(bar.label, bar.part) end
+  end
+  return told[1] and ("A faint bar with a dashed edge is of less than a whole %s: %s."):format(series.unit,
+    table.concat(told, ", "))
 end
 
 local function aside_notes(series, places)
@@ -102,20 +118,25 @@ local function unpriced_note(bars, unit)
 end
 
 ---@param page table
-function sections.days(page)
+---@param period? openrouter.ReportPeriod
+function sections.days(page, period)
   if #page.days == 0 then return nil end
-  local series, amounts = day_series(page.days), {}
+  local series, amounts = day_series(page.days, period), {}
   local bars = series.bars
   for i, bar in ipairs(bars) do amounts[i] = bar.exact or false end
   local places = figures.places(amounts)
   if #bars == 0 then return section("days", "Spend over time", aside_notes(series, places)) end
+  local text, in_part = describe_days(series, places), partial_text(series)
   return section("days", "Spend over time",
-    paragraph(sections.dated(describe_days(series, places))),
-    chart.columns { id = "days-chart", title = "Spend per " .. series.unit, description = describe_days(series, places),
-      bars = placed_bars(bars, places), labels = day_labels(bars), axis = axis_money },
-    unpriced_note(bars, series.unit), aside_notes(series, places),
+    paragraph(sections.dated(text)),
+    chart.columns { id = "days-chart", title = "Spend per " .. series.unit,
+      description = in_part and text .. " " .. in_part or text, bars = placed_bars(series, places),
+      labels = day_labels(bars), axis = axis_money },
+    in_part and paragraph(sections.dated(in_part)), unpriced_note(bars, series.unit), aside_notes(series, places),
     tables.folded("Figures of the chart", { id = "days-table", caption = "Spend per " .. series.unit, rows = bars, columns = {
-      { head = series.unit:gsub("^%l", string.upper), names = true, cell = function(bar) return sections.dated(bar.span) end },
+      { head = series.unit:gsub("^%l", string.upper), names = true, cell = function(bar)
+          return sections.dated(bar.span .. (bar.part and (" (only %s)"):format(bar.part) or ""))
+        end },
       { head = "Spend", class = "figure", cell = function(bar) return figures.money(bar.exact, places) end },
       { head = "Generations", class = "figure", cell = function(bar) return figures.count(bar.generations) end },
     } }))
@@ -215,7 +236,7 @@ end
 
 local function latency_marks(total, scale)
   local marks = {}
-  for _, mark in ipairs { { total.latency_p50, "half within " }, { total.latency_p95, "95% within " } } do
+  for _, mark in ipairs { { total.latency_p95, "95% within " }, { total.latency_p50, "half within " } } do
     local at = mark[1] and scale.place(mark[1])
     if at and at >= 0 and at <= 1 then marks[#marks + 1] = { at = at, text = mark[2] .. figures.duration(mark[1]) } end
   end
@@ -229,8 +250,8 @@ function sections.latency(page)
   local scale = latency_scale(buckets)
   local bars, n = latency_bars(buckets, scale), 0
   for _, bucket in ipairs(buckets) do n = n + bucket.count end
-  local summary = "Latencies of " .. plural(n, "generation", "generations")
-  if total.latency_p50 and total.latency_p95 then
+  local summary = "Latency of " .. plural(n, "generation", "generations")
+  if total.latency_p50 and total.latency_p95 and n > 1 then
     summary = ("Half of %s took about %s or less, and 95%% of them about %s or less"):format(
       plural(n, "generation", "generations"), figures.duration(total.latency_p50), figures.duration(total.latency_p95))
   end
@@ -258,28 +279,41 @@ local function cache_panel(total)
   local prompt, cached = total.native_tokens_prompt, total.native_tokens_cached
   local parts = prompt and cached and cached <= prompt and chart.parts("cache-chart", "Prompt tokens from the cache", {
     { name = "From the cache", value = cached, text = words.count(cached) .. " tokens" },
-    { name = "Read anew", value = prompt - cached, text = words.count(prompt - cached) .. " tokens" },
+    { name = "Not from the cache", value = prompt - cached, text = words.count(prompt - cached) .. " tokens" },
   })
   return element("div", { class = "panel" }, element("h3", {}, "Prompt cache"),
     parts or paragraph "No record says how many prompt tokens came from a cache.",
     paragraph(discount_text(total.exact.cache_discount)))
 end
 
-local function byok_panel(total)
-  local made = total.byok or 0
+-- Whose invoices the spend is on.
+local function billing_parts(total)
   local own, theirs = total.exact.spend_upstream, total.exact.spend_openrouter
-  local share = figures.percent(made, total.generations)
-  local known = made > 0 and own and theirs and not (own .. theirs):find "%-"
-  local parts = known and chart.parts("byok-chart", "Who bills the spend", {
-    { name = "Charged by OpenRouter", value = tonumber(theirs), text = figures.money(theirs) },
-    { name = "Billed by providers", value = tonumber(own), text = figures.money(own) },
+  if not own or not theirs or (own .. theirs):find "%-" then return nil end
+  local is_fee = total.byok == total.generations
+  return chart.parts("byok-chart", "Whose invoices the spend is on", {
+    { name = is_fee and "OpenRouter's fee" or "Charged by OpenRouter", value = tonumber(theirs), text = figures.money(theirs) },
+    { name = "Billed to you by providers", value = tonumber(own), text = figures.money(own) },
   })
-  local note = "No generation used a key of your own."
-  if made > 0 then
-    note = ("%s, %s of all, used a key of your own: the provider bills them, and OpenRouter its fee."):format(
-      plural(made, "generation", "generations"), share)
+end
+
+local function byok_notes(total)
+  local unpriced = total.unpriced or 0
+  return paragraph(("%s, %s of all, ran on keys of your own at providers. Those bill you for them directly; OpenRouter charges "
+      .. "only its fee for them, or nothing within a free allowance%s."):format(
+      plural(total.byok, "generation", "generations"), figures.percent(total.byok, total.generations),
+      total.byok < total.generations and ". That fee is part of what it charged" or "")),
+    unpriced > 0 and paragraph(("The price of %s is not known, and nothing of it is in any amount: with a key of your own, where "
+      .. "the record does not say what the provider billed."):format(plural(unpriced, "generation", "generations")))
+end
+
+local function byok_panel(total)
+  local heading = element("h3", {}, "Own keys at providers (BYOK)")
+  if (total.byok or 0) == 0 then
+    return element("div", { class = "panel" }, heading,
+      paragraph "No generation ran on a key of your own, so all of the spend was charged by OpenRouter.")
   end
-  return element("div", { class = "panel" }, element("h3", {}, "Own keys (BYOK)"), parts, paragraph(note))
+  return element("div", { class = "panel" }, heading, billing_parts(total), byok_notes(total))
 end
 
 ---@param page table
@@ -343,21 +377,18 @@ end
 
 -- ---- the dearest ----------------------------------------------------------------------------------------------------
 
-local function plain_time(text)
-  if not text then return figures.NONE end
-  return element("time", { datetime = text }, (text:gsub("^(%d+%-%d+%-%d+)T(%d+:%d+:%d+)%.?%d*", "%1 %2")))
-end
-
 ---@param page table
 function sections.dearest(page)
   local rows = page.dearest
   if #rows == 0 then return nil end
-  local title = #rows == 1 and "The dearest generation" or ("The %d dearest generations"):format(#rows)
+  local title = #rows == 1 and "The most expensive generation" or ("The %d most expensive generations"):format(#rows)
   return section("dearest", title, tables.make { id = "dearest-table", caption = title, rows = rows, columns = {
     { head = "Generation", names = true, class = "id", cell = function(row) return tables.name(row.id) end },
     tables.money("Spend", "spend", rows), tables.text("Model", "model"),
     tables.text("Provider", "provider_name"),
-    { head = "Made", class = "nowrap", cell = function(row) return plain_time(row.created_at) end },
+    { head = "Made", class = "nowrap", cell = function(row)
+        return row.made and element("time", { datetime = row.created_at }, row.made) or tables.name(row.created_at)
+      end },
     tables.text("User", "user"), tables.count("Tokens in", "native_tokens_prompt"),
     tables.count("Tokens out", "native_tokens_completion") } })
 end

@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "ZTzdCNqo6l9a2GVe6MH59sGN06/uyyG9jcGNjfI7oag="
+style.sha256 = "cLP0S6wGnRdnkf6FflCIpaqZH9YA7TiVUMtSSUcNe7U="
 
 ---@type string
 style.text = [[
@@ -37,6 +37,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 data, .figure, .percent, .tiles dd { font-variant-numeric: tabular-nums; }
 data, time { white-space: nowrap; }
+bdi { white-space: pre-wrap; }
 
 .tiles { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 12px; margin: 0 0 16px; }
 .tiles > div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 18px;
@@ -57,6 +58,7 @@ svg text { fill: var(--quiet); font-size: 12px; font-variant-numeric: tabular-nu
 .base, .tick { stroke: var(--quiet); }
 .tick { opacity: 0.6; }
 .bar { fill: var(--accent); }
+.bar.partial { fill-opacity: 0.4; stroke: var(--accent); stroke-dasharray: 4 3; }
 .bar.below, .bad { fill: var(--below); }
 .gap { fill: var(--track); }
 .good { fill: var(--good); }
@@ -83,7 +85,7 @@ thead th { color: var(--quiet); font-size: 13px; vertical-align: bottom; line-he
 tfoot > tr > * { border-top: 2px solid var(--line); border-bottom: 0; font-weight: 650; }
 .figure { text-align: right; }
 td.figure { white-space: nowrap; }
-.nowrap { white-space: nowrap; }
+.nowrap, .nowrap bdi { white-space: nowrap; }
 .name { min-width: 180px; max-width: 340px; overflow-wrap: anywhere; }
 .short { min-width: 80px; max-width: 220px; overflow-wrap: anywhere; }
 .id { min-width: 130px; max-width: 250px; overflow-wrap: anywhere; }

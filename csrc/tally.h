@@ -23,7 +23,7 @@
 #include "zone.h"
 
 #define TALLY_MAX_GROUPS 1000000
-#define TALLY_MAX_SETS 4
+#define TALLY_MAX_SETS 5
 #define TALLY_MAX_DIMENSIONS 16
 #define TALLY_MAX_CONDITIONS 16
 #define TALLY_MAX_VALUES 1000  /* of all conditions together: they are compared one by one */

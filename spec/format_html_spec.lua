@@ -190,34 +190,34 @@ describe("HTML format", function()
   end)
 
   it("says whose invoices the spend is on: OpenRouter's, its fee among it, and providers'; and what is not known", function()
-    local function page_with(byok, theirs, own, unpriced)
+    local function page_with(byok, theirs, own, unpriced, fee)
       local view = views.by_model { page = true, days = 1, models = 1, providers = 1, buckets = 0 }
       local total = view.page.total
       total.generations, total.byok, total.unpriced = 200, byok, unpriced
       local spend = own and words.sum(theirs, own)
       total.exact.spend, total.exact.spend_openrouter, total.exact.spend_upstream = spend, theirs, own
       total.spend = spend and tonumber(spend)
+      view.page.keys = views.keys(total, fee)
       local text = html(view)
       local panel = text:match "Own keys at providers.-</section>":gsub("<[^>]+>", " "):gsub(" +", " ")
       return tile_of(read(page_of(view)), "Spend (USD)"), panel
     end
-    local tile, panel = page_with(50, "30", "10", 7)
+    local tile, panel = page_with(50, "30", "10", 7, "0.5")
     assert.equal("$30.00 charged by OpenRouter, $10.00 billed by providers; $0.2073 per generation; "
       .. "not in it: 7 generations of no known price", tile.more)
-    assert.matches("Charged by OpenRouter 75.0% $30.00 Billed to you by providers 25.0% $10.00 50 generations, 25.0% of all, "
-      .. "ran on keys of your own at providers. Those bill you for them directly; OpenRouter charges only its fee for them, or "
-      .. "nothing within a free allowance. That fee is part of what it charged. The price of 7 generations is not known, "
-      .. "and nothing of it is in any amount: with a key of your own, where the record does "
-      .. "not say what the provider billed.", panel, 1, true)
-    tile, panel = page_with(200, "0.5", "9.5", 0)
-    assert.equal("$0.50 charged by OpenRouter, $9.50 billed by providers; $0.0500 per generation", tile.more)
-    assert.matches("OpenRouter&#39;s fee 5.0% $0.5000 Billed to you by providers 95.0% $9.50 200 generations, 100% of all",
+    assert.matches("Charged by OpenRouter, without keys of yours 73.8% $29.50 OpenRouter&#39;s fee for your keys 1.3% $0.5000 "
+      .. "Billed to you by providers 25.0% $10.00 50 generations, 25.0% of all, ran on keys of your own at providers. Those "
+      .. "bill you for them directly; OpenRouter charges only its fee for them, or nothing within a free allowance. The price "
+      .. "of 7 of them is not known, and nothing of it is in any amount: the record does not say what the provider billed.",
       panel, 1, true)
-    assert.is_nil(panel:find("part of what", 1, true))
+    tile, panel = page_with(200, "0.5", "9.5", 0, "0.5")
+    assert.equal("$0.50 charged by OpenRouter, $9.50 billed by providers; $0.0500 per generation", tile.more)
+    assert.matches("OpenRouter&#39;s fee for your keys 5.0% $0.5000 Billed to you by providers 95.0% $9.50 200 generations, "
+      .. "100% of all", panel, 1, true)
     assert.is_nil(panel:find("not known", 1, true))
     tile, panel = page_with(200, nil, nil, 200)
     assert.same({ "not known", "not in it: 200 generations of no known price" }, { tile.value, tile.more })
-    assert.matches("The price of 200 generations is not known", panel, 1, true)
+    assert.matches("The price of 200 of them is not known", panel, 1, true)
     assert.is_nil(panel:find "%$")
     tile, panel = page_with(0, "40", "0", 0)
     assert.equal("$0.2000 per generation", tile.more)

@@ -278,7 +278,7 @@ for _, name in ipairs {
 } do
   PAGE_MEASURES[#PAGE_MEASURES + 1] = MEASURES[name]
 end
-local PAGE_SETS = { days = { 2, "day" }, models = { 3, "model" }, providers = { 4, "provider_name" } }
+local PAGE_SETS = { days = { 2, "day" }, models = { 3, "model" }, providers = { 4, "provider_name" }, keys = { 5, "is_byok" } }
 local DEAREST = 10
 
 -- What the tally must add up for these measures, and where each finds its value in it. Spend always comes first: what
@@ -611,6 +611,7 @@ end
 ---@field days openrouter.Row[]
 ---@field models openrouter.Row[]
 ---@field providers openrouter.Row[]
+---@field keys openrouter.Row[] by `is_byok`
 ---@field total openrouter.Row
 ---@field health { provider_name: string, attempts: integer, failed_attempts: integer, failed_attempts_latency: number }[] by
 ---  the provider of each attempt in provider_responses, most attempts first; ms

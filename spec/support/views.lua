@@ -1,4 +1,5 @@
 --- Views as formats get them, made by hand: of any size, and the same ones each time.
+local core = require "openrouter.core"
 local words = require "openrouter.format.words"
 
 local views = {}
@@ -124,6 +125,20 @@ local function providers_of(models, n)
   return by_spend(rows)
 end
 
+--- The rows by `is_byok`: what providers billed, with a fee of OpenRouter's for it, and all the rest.
+function views.keys(total, fee)
+  local exact, rows = total.exact, {}
+  if total.byok < total.generations then
+    rows[1] = { is_byok = false, generations = total.generations - total.byok, unpriced = 0,
+      exact = { spend_openrouter = exact.spend_openrouter and core.difference(exact.spend_openrouter, fee or "0") } }
+  end
+  if total.byok > 0 then
+    rows[#rows + 1] = { is_byok = true, generations = total.byok, unpriced = total.unpriced,
+      exact = { spend_openrouter = exact.spend_upstream and (fee or "0"), spend_upstream = exact.spend_upstream } }
+  end
+  return rows
+end
+
 --- What the HTML page shows besides: so many days, models, providers and buckets of latency.
 function views.page(options)
   state = 7
@@ -132,6 +147,7 @@ function views.page(options)
     health = health(options.providers),
     latency = latency(options.buckets), dearest = dearest(math.min(10, options.models)) }
   page.total = views.total(page.models)
+  page.keys = views.keys(page.total)
   return page
 end
 

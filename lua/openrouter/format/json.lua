@@ -48,6 +48,7 @@ local function page_json(page)
     { "days", list(page.days, measured "day") },
     { "models", list(page.models, measured "model") },
     { "providers", list(page.providers, measured "provider_name") },
+    { "keys", list(page.keys, measured "is_byok") },
     { "health", list(page.health, record { "provider_name", "attempts", "failed_attempts", "failed_attempts_latency" }) },
     { "latency", list(page.latency, record { "from", "to", "count" }) },
     { "dearest", list(page.dearest, record(DEAREST, { "spend" })) },

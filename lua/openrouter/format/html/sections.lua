@@ -286,41 +286,49 @@ local function cache_panel(total)
     paragraph(discount_text(total.exact.cache_discount)))
 end
 
+-- What ran on keys of the reader's own, and what OpenRouter charged for the rest.
+local function by_keys(page)
+  local own, charged = nil, nil
+  for _, row in ipairs(page.keys) do
+    if row.is_byok == true then own = row
+    else charged = words.sum(charged, row.exact.spend_openrouter) end
+  end
+  return own, charged
+end
+
 -- Whose invoices the spend is on.
-local function billing_parts(total)
-  local own, theirs = total.exact.spend_upstream, total.exact.spend_openrouter
-  if not own or not theirs or (own .. theirs):find "%-" then return nil end
-  local is_fee = total.byok == total.generations
-  return chart.parts("byok-chart", "Whose invoices the spend is on", {
-    { name = is_fee and "OpenRouter's fee" or "Charged by OpenRouter", value = tonumber(theirs), text = figures.money(theirs) },
-    { name = "Billed to you by providers", value = tonumber(own), text = figures.money(own) },
-  })
+local function billing_parts(own, charged)
+  local fee, theirs = own.exact.spend_openrouter or "0", own.exact.spend_upstream or "0"
+  local function part(name, exact) return { name = name, value = tonumber(exact), text = figures.money(exact) } end
+  local parts = { part("OpenRouter's fee for your keys", fee), part("Billed to you by providers", theirs) }
+  if charged then table.insert(parts, 1, part("Charged by OpenRouter, without keys of yours", charged)) end
+  if (fee .. theirs .. (charged or "")):find "%-" then return nil end
+  return chart.parts("byok-chart", "Whose invoices the spend is on", parts)
 end
 
-local function byok_notes(total)
-  local unpriced = total.unpriced or 0
+local function byok_notes(own, total)
   return paragraph(("%s, %s of all, ran on keys of your own at providers. Those bill you for them directly; OpenRouter charges "
-      .. "only its fee for them, or nothing within a free allowance%s."):format(
-      plural(total.byok, "generation", "generations"), figures.percent(total.byok, total.generations),
-      total.byok < total.generations and ". That fee is part of what it charged" or "")),
-    unpriced > 0 and paragraph(("The price of %s is not known, and nothing of it is in any amount: with a key of your own, where "
-      .. "the record does not say what the provider billed."):format(plural(unpriced, "generation", "generations")))
+      .. "only its fee for them, or nothing within a free allowance."):format(
+      plural(own.generations, "generation", "generations"), figures.percent(own.generations, total.generations))),
+    own.unpriced > 0 and paragraph(("The price of %s of them is not known, and nothing of it is in any amount: the record does "
+      .. "not say what the provider billed."):format(words.count(own.unpriced)))
 end
 
-local function byok_panel(total)
+local function byok_panel(page)
+  local own, charged = by_keys(page)
   local heading = element("h3", {}, "Own keys at providers (BYOK)")
-  if (total.byok or 0) == 0 then
+  if not own then
     return element("div", { class = "panel" }, heading,
       paragraph "No generation ran on a key of your own, so all of the spend was charged by OpenRouter.")
   end
-  return element("div", { class = "panel" }, heading, billing_parts(total), byok_notes(total))
+  return element("div", { class = "panel" }, heading, billing_parts(own, charged), byok_notes(own, page.total))
 end
 
 ---@param page table
 function sections.cache(page)
   if (page.total.generations or 0) == 0 then return nil end
   return section("cache", "Cache and own keys",
-    element("div", { class = "panels" }, cache_panel(page.total), byok_panel(page.total)))
+    element("div", { class = "panels" }, cache_panel(page.total), byok_panel(page)))
 end
 
 -- ---- health ---------------------------------------------------------------------------------------------------------

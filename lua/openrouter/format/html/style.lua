@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "cLP0S6wGnRdnkf6FflCIpaqZH9YA7TiVUMtSSUcNe7U="
+style.sha256 = "pgkL7Ar/b9i9y46S/3nqHQzEas9ftwYPIDWcU1MxIco="
 
 ---@type string
 style.text = [[
@@ -67,6 +67,7 @@ svg text { fill: var(--quiet); font-size: 12px; font-variant-numeric: tabular-nu
 svg .marked { fill: var(--ink); font-weight: 600; paint-order: stroke; stroke: var(--card); stroke-width: 4px; }
 .part1 { fill: var(--accent); }
 .part2 { fill: var(--second); }
+.part3 { fill: var(--quiet); }
 .parts { border-radius: 4px; overflow: hidden; }
 
 .scroll { position: relative; overflow-x: auto; margin: 0 -24px; padding: 0 24px 2px;

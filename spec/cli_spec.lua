@@ -54,7 +54,7 @@ describe("openrouter-cost", function()
 
     it("says why there is no record", function()
       local status, out, err = run "get gen-1792120000-status-403-x gen-1792120000-b"
-      assert.equal(1, status)
+      assert.equal(3, status)
       assert.matches("^spend", out)
       assert.matches("^openrouter%-cost: gen%-1792120000%-status%-403%-x: forbidden %(HTTP 403%): ", err)
     end)
@@ -67,12 +67,21 @@ describe("openrouter-cost", function()
       assert.not_matches("sk%-or", err)
     end)
 
-    it("refuses what is no id", function()
-      local status, _, err = run "get 'gen-1&key=x' 'gen 1' \"$(printf 'gen-1\\r\\nX: y')\""
-      assert.equal(1, status)
-      local _, count = err:gsub("bad_id", "")
-      assert.equal(3, count)
-      assert.matches("gen%-1\\x0D\\x0AX: y: bad_id", err)
+    it("ends with 3 whatever it is that keeps an id without its record, as fetch does", function()
+      for _, id in ipairs { "gen-1792120000-status-404-x", "gen-1792120000-status-400-x" } do
+        assert.same({ id, 3 }, { id, (run("get --wait 0 gen-1792120000-b " .. id)) })
+        assert.same({ id, 3 }, { id, (run(("fetch %s --ledger %s/%s"):format(file("ids", id .. "\n"), directory, id))) })
+      end
+    end)
+
+    it("refuses what is no id, and asks for none then", function()
+      for id, shown in pairs { ["'gen-1&key=x'"] = "gen-1&key=x", ["'gen 1'"] = "gen 1",
+        ["\"$(printf 'gen-1\\r\\nX: y')\""] = "gen-1\\x0D\\x0AX: y" } do
+        local status, out, err = run("get gen-1792120000-b " .. id)
+        assert.same({ 2, "" }, { status, out })
+        assert.equal("openrouter-cost: '" .. shown .. "' is no id: one has 1 to 128 letters, digits and any of - _ . : ~ / "
+          .. "(openrouter-cost get --help)\n", err)
+      end
     end)
   end)
 

@@ -50,11 +50,11 @@ function tools.put(...)
   if not ok then tools.output_trouble = tools.output_trouble or why end
 end
 
---- The exit status of what went wrong.
+--- Whether the key is what is wrong, and not one id.
 ---@param err openrouter.Error
----@return integer
-function tools.status_of(err)
-  return KEY_KINDS[err.kind] and tools.KEY_TROUBLE or tools.FAILURE
+---@return boolean
+function tools.is_key_trouble(err)
+  return KEY_KINDS[err.kind] == true
 end
 
 --- Say why nothing was done.
@@ -62,7 +62,7 @@ end
 ---@return integer status
 function tools.fail(trouble)
   tools.say("%s", tostring(trouble.message))
-  return tools.status_of(trouble)
+  return tools.is_key_trouble(trouble) and tools.KEY_TROUBLE or tools.FAILURE
 end
 
 -- nil and why when the file is not there with all of the text.

@@ -109,6 +109,28 @@ describe("openrouter-cost", function()
     end
   end)
 
+  it("takes no empty value for one: it is that of a variable which is not set", function()
+    local path = file("costs.jsonl", '{"id":"gen-1","total_cost":1}\n')
+    local function refuses(arguments, command, name)
+      local status, out, err = run(arguments)
+      assert.same({ 2, "" }, { status, out })
+      assert.equal(("openrouter-cost: '' is no value for %s (openrouter-cost %s --help)\n"):format(name, command), err)
+    end
+    for _, name in ipairs { "--by", "--measures", "--format", "--output", "--since", "--until", "--tz", "--where" } do
+      refuses(("report %s '' %s"):format(name, path), "report", name)
+    end
+    refuses(("report -o '' %s"):format(path), "report", "--output")
+    assert.matches("' ' is no value for %-%-measures ", (select(3, run("report --measures ' ' " .. path))))
+    refuses(("diff 2026-10 2026-11 --by '' %s"):format(path), "diff", "--by")
+    refuses("check --max-per-hour= " .. path, "check", "--max-per-hour")
+    refuses("fetch --ledger '' " .. path, "fetch", "--ledger")
+    refuses("settle --keys '' " .. directory, "settle", "--keys")
+    refuses("get gen-1 --wait ''", "get", "--wait")
+    refuses(("report %s ''"):format(path), "report", "<file>")
+    refuses("settle ''", "settle", "<dir>")
+    refuses("get gen-1 ''", "get", "<id>")
+  end)
+
   it("says that a file failed while it was read", function()
     for _, arguments in ipairs { "fetch /proc/self/mem --ledger " .. directory .. "/c", "report /proc/self/mem" } do
       local status, _, err = run(arguments)

@@ -197,7 +197,7 @@ total  generations          3        3       0     0.0%
 
   it("takes periods in a zone, and conditions", function()
     local function generations(arguments)
-      local view = json(arguments .. " --measures generations --by '' " .. ledger)
+      local view = json(arguments .. " --measures generations " .. ledger)
       return { view.total.measures.generations.a, view.total.measures.generations.b }
     end
     assert.same({ 3, 3 }, generations "2026-10 2026-11")

@@ -19,6 +19,21 @@ local function describe_statuses()
   return "Exit status:\n" .. table.concat(words, "\n")
 end
 
+-- No value is empty: that is a variable of a shell which is not set, and would quietly mean something else.
+local function refuse_empty(element, label)
+  local convert = element._convert
+  element:convert(function(text)
+    if not text:find "%S" then return nil, ("'%s' is no value for %s"):format(errors.printable(text), label) end
+    if convert then return convert(text) end
+    return text
+  end)
+end
+
+local function refuse_empty_values(command)
+  for _, option in ipairs(command._options) do refuse_empty(option, option._aliases[#option._aliases]) end
+  for _, argument in ipairs(command._arguments) do refuse_empty(argument, ("<%s>"):format(argument._name)) end
+end
+
 local function make_parser()
   local parser = argparse("openrouter-cost", "What requests through OpenRouter cost, from their generation records.",
     "The key is read from $OPENROUTER_API_KEY, the server from $OPENROUTER_BASE_URL where it is set. `openrouter-cost COMMAND "
@@ -32,6 +47,7 @@ local function make_parser()
     os.exit(tools.OK, true)
   end)
   for _, name in ipairs(NAMES) do commands[name].add(parser) end
+  for _, command in ipairs(parser._commands) do refuse_empty_values(command) end
   return parser
 end
 

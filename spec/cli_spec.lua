@@ -451,6 +451,17 @@ describe("openrouter-cost", function()
       assert.matches("generations", out)
     end)
 
+    it("writes to standard output where the file is called -", function()
+      local there = ("cd %s && %s$OLDPWD/bin/openrouter-cost report costs.jsonl"):format(directory,
+        (os.getenv "LUA" or "lua5.4") .. " ")
+      local plain = { shell.run(there) }
+      assert.same({ 3, "" }, { plain[1], plain[3] })
+      for _, option in ipairs { " -o -", " --output=-" } do
+        assert.same(plain, { shell.run(there .. option) })
+        assert.is_nil(io.open(directory .. "/-"))
+      end
+    end)
+
     it("says that standard output is full", function()
       local status, _, err = shell.run(env .. cost("report " .. ledger) .. " >/dev/full")
       assert.equal(1, status)

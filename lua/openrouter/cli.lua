@@ -92,6 +92,7 @@ local function run(arguments)
   for _, path in ipairs(args.file or {}) do
     if path == "-" and core.is_terminal(0) then tools.say "reading standard input, until its end (Ctrl-D)" end
   end
+  if args.output == "-" then args.output = nil end
   tools.parser = parser
   return command.run(args, tools)
 end

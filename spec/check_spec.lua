@@ -196,6 +196,20 @@ describe("check", function()
       assert.same({ "gen-2", 2, "0.1", "0.02" }, { drift.id, drift.line, drift.instant, drift.drift })
     end)
 
+    it("goes into a file, whole, and never over records", function()
+      local path, into = file("a", '{"id":"gen-1"}'), directory .. "/found"
+      for _, format in ipairs { "text", "json" } do
+        local options = path .. " --format " .. format
+        local _, plain = run(options)
+        assert.same({ 8, "", "" }, { run(options .. " -o " .. into) })
+        assert.equal(plain, shell.read(into))
+      end
+      assert.same({ 1, "", ("openrouter-cost: %s: has records, which would be lost; nothing was written to it\n"):format(path) },
+        { run(path .. " --output " .. path) })
+      assert.equal('{"id":"gen-1"}\n', shell.read(path))
+      assert.equal(1, (run(path .. " -o " .. directory .. "/none/found")))
+    end)
+
     it("takes a directory of openrouter.nginx", function()
       assert.equal(0, (shell.run("mkdir " .. directory .. "/pending")))
       file("ledger.jsonl", settled("gen-1", 0, ',"total_cost":1', '{"cost":2}'))

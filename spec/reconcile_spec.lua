@@ -318,6 +318,17 @@ describe("reconcile", function()
       assert.is_truthy(out:find(("9%s in the ledger"):format(cost), 1, true))
     end)
 
+    asks("goes into a file, and never over records", function()
+      local path, into = part("costs.jsonl", function(n) return n ~= 2 end), directory .. "/found"
+      local _, plain = run(path)
+      assert.same({ 3, "", "" }, { run(path .. " -o " .. into) })
+      assert.equal(plain, shell.read(into))
+      local before = shell.read(path)
+      assert.same({ 1, "", ("openrouter-cost: %s: has records, which would be lost; nothing was written to it\n"):format(path) },
+        { run(path .. " -o " .. path) })
+      assert.equal(before, shell.read(path))
+    end)
+
     asks("does what docs/reconcile.md has in Lua", function()
       part("costs.jsonl", function(n) return n ~= 2 end)
       local yesterday = day_of(now - DAY)

@@ -29,6 +29,7 @@ function command.add(parser)
     :argname "<percent>":convert(percent)
   ledgers.add_options(of_check, true)
   tools.choice(of_check:option("--format", "text or json.", "text"), "format", { "text", "json" })
+  tools.output_option(of_check)
   tools.epilog(of_check, "The exit status is 8 when there is something, 3 when ids have no record or lines were skipped.", {
     "openrouter-cost check costs.jsonl",
     "openrouter-cost check /var/log/nginx/openrouter --since 24h --max-per-hour 5",
@@ -42,7 +43,7 @@ function command.run(args)
   local result, trouble = check.ledgers(args.file, { since = filters.since, ["until"] = filters["until"], tz = filters.tz,
     where = filters.where, max_drift = args.max_drift, max_per_hour = args.max_per_hour })
   if not result then return tools.fail(trouble) end
-  tools.put(require("openrouter.format.check_" .. args.format)(result))
+  if not tools.write(args.output, require("openrouter.format.check_" .. args.format)(result)) then return tools.FAILURE end
   if result.tripped then return tools.TRIPPED end
   return ledgers.is_incomplete(result.omitted) and tools.INCOMPLETE or tools.OK
 end

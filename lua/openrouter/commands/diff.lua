@@ -22,7 +22,7 @@ function command.add(parser)
     "generations,spend,native_tokens_prompt,native_tokens_completion,latency_p50"):show_default(false)
   ledgers.add_options(of_diff, false)
   tools.choice(of_diff:option("--format", "text or json.", "text"), "format", FORMATS)
-  of_diff:option("-o --output", "Write to this file; - is standard output."):argname "<file>"
+  tools.output_option(of_diff)
   tools.epilog(of_diff, "The greatest change of spend comes first. What is only in one of them is new or gone.", {
     "openrouter-cost diff 2026-10 2026-11 costs.jsonl",
     "openrouter-cost diff 2026-W44 2026-W45 costs.jsonl --by external_user",

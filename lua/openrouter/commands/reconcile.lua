@@ -30,6 +30,7 @@ function command.add(parser)
   it:flag("--fetch", "Fetch the records that are missing, and compare again.")
   it:option("--ledger", "Where --fetch writes them."):argname "<file>"
   tools.choice(it:option("--format", "text or json.", "text"), "format", { "text", "json" })
+  tools.output_option(it)
   tools.epilog(it, "Asks GET /activity and POST /analytics/query, which want a management key: $OPENROUTER_MANAGEMENT_KEY, "
     .. "else $OPENROUTER_API_KEY. The exit status is 0 when the ledgers are complete, 3 when something is missing or differs.", {
     "openrouter-cost reconcile costs.jsonl",
@@ -309,7 +310,8 @@ end
 
 --- Run it.
 ---@param args table as argparse has it
----@param out { say: fun(format: string, ...), put: fun(...), on_event: fun(event: openrouter.Event)? }
+---@param out { say: fun(format: string, ...), write: (fun(path: string?, text: string): boolean?),
+---  on_event: fun(event: openrouter.Event)? }
 ---@return integer status
 function command.run(args, out)
   local fine, why = check(args)
@@ -324,7 +326,7 @@ function command.run(args, out)
   local view, trouble = find_out(args, period, client, out)
   client:close()
   if not view then return say_error(trouble, out) end
-  out.put(require("openrouter.reconcile." .. args.format)(view))
+  if not out.write(args.output, require("openrouter.reconcile." .. args.format)(view)) then return FAILURE end
   if view.refused then return KEY_TROUBLE end
   return view.complete and OK or INCOMPLETE
 end

@@ -14,7 +14,7 @@ function command.add(parser)
   of_report:option("--measures", "Columns, such as generations,spend,latency_p95 (docs/reports.md).")
   local formats = table.concat(report.formats, ", "):gsub(", (%w+)$", " or %1.")
   tools.choice(of_report:option("--format", formats, "text"), "format", report.formats)
-  of_report:option("-o --output", "Write to this file; - is standard output."):argname "<file>"
+  tools.output_option(of_report)
   tools.epilog(of_report, "It ends with what is not in the figures. docs/reports.md has all dimensions and measures.", {
     "openrouter-cost report costs.jsonl",
     "openrouter-cost report costs.jsonl --by day --since 7d --tz Europe/Berlin",

@@ -116,6 +116,12 @@ function tools.write(path, text)
   return ok
 end
 
+--- Declare -o, which says where tools.write writes.
+---@param command table of argparse
+function tools.output_option(command)
+  command:option("-o --output", "Write to this file; - is standard output."):argname "<file>"
+end
+
 local function is_set(name)
   return (os.getenv(name) or "") ~= ""
 end

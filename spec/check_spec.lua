@@ -46,7 +46,12 @@ describe("check", function()
         '{"id":"3","total_cost":0,"is_byok":true,"upstream_inference_cost":0}',
         '{"id":"4","total_cost":0,"is_byok":false}', '{"id":"5","total_cost":0,"is_byok":null}',
         '{"id":"6","total_cost":0}')
-      assert.same({ "1", "2" }, ids(ledgers(path).byok))
+      local result = ledgers(path)
+      assert.same({ { "1", "2" }, 2 }, { ids(result.byok), result.byok.count })
+      -- that is why they have no price: they are not told once more
+      assert.same({ { "5" }, 1, 3 }, { ids(result.unpriced), result.unpriced.count, result.omitted.unpriced })
+      result = ledgers(file("b", settled("1", 0, ',"total_cost":2,"is_byok":true', '{"cost":1}')))
+      assert.same({ 0, 1, 1 }, { result.unpriced.count, result.byok.count, result.drift.count }) -- two different troubles
     end)
 
     it("tells by how much the cost is not what the response said", function()
@@ -120,8 +125,11 @@ describe("check", function()
 
     it("names ten of a kind, and counts all", function()
       local lines = {}
-      for i = 1, 25 do lines[i] = ('{"id":"gen-%d","is_byok":true,"created_at":"2026-11-01T%02d:00:00Z","usage":%d}'):format(
-        i, i % 24, i) end
+      for i = 1, 25 do
+        local time = ("2026-11-01T%02d:00:00Z"):format(i % 24)
+        lines[#lines + 1] = ('{"id":"gen-%d","is_byok":true,"created_at":"%s","usage":%d}'):format(i, time, i)
+        lines[#lines + 1] = ('{"id":"gen-u%d"}'):format(i)
+      end
       local result = ledgers(file("a", all(lines)), { max_per_hour = "0" })
       assert.same({ 25, 10, 25, 10 }, { result.byok.count, #result.byok.examples, result.unpriced.count,
         #result.unpriced.examples })
@@ -170,18 +178,27 @@ describe("check", function()
       local status, out, err = run(path .. " --max-per-hour 0.1 --max-drift 19%")
       assert.same({ 8, "" }, { status, err })
       assert.equal(([[
-2 generations have no known price:
+1 generation has no known price:
   FILE:1: gen-1: neither total_cost nor usage has a figure
-  FILE:3: gen-3: WHY
 1 generation did not cost what the response said:
   FILE:2: gen-2: +0.02 USD on 0.1 USD (+20.00 %)
-1 generation has no upstream_inference_cost, by a provider key of yours:
+1 generation by a provider key of yours has no upstream_inference_cost, so that its price is not known:
   FILE:3: gen-3
 1 hour costs more than the limit:
   2026-11-01 10:00+00:00: 0.12 USD
 3 generations checked.
-]]):gsub("FILE", function() return path end), (out:gsub("(gen%-3): [^\n]+", "%1: WHY"):match "^(.*checked%.\n)"))
+]]):gsub("FILE", function() return path end), (out:match "^(.*checked%.\n)"))
       assert.matches("1 line or record was skipped:\n  .*/a:4: not a JSON object", out)
+    end)
+
+    it("rounds what hours cost to what people read, and JSON does not", function()
+      local path = file("a", '{"id":"1","created_at":"2026-11-01T10:00:00Z","total_cost":1234.10000000000000001}',
+        '{"id":"2","created_at":"2026-11-01T11:00:00Z","total_cost":0.0123456789}',
+        '{"id":"3","created_at":"2026-11-01T12:00:00Z","total_cost":3e-9}')
+      local _, out = run(path .. " --max-per-hour 0")
+      assert.matches("10:00%+00:00: 1,234%.10 USD\n.*11:00%+00:00: 0%.012346 USD\n.*12:00%+00:00: <0%.000001 USD\n", out)
+      _, out = run(path .. " --max-per-hour 0 --format json")
+      assert.equal("1234.10000000000000001", cjson.decode(out).hours.examples[1].spend)
     end)
 
     it("has the same as JSON", function()

@@ -244,12 +244,30 @@ describe("check", function()
       assert.matches("gen%-\\x1B%[31m\\x07", out)
     end)
 
+    it("takes an empty pipe, and /dev/null, for an empty ledger, and no other that it cannot read twice", function()
+      local path = file("a", '{"total_cost":1}')
+      assert.equal(0, (shell.run("mkfifo " .. directory .. "/pipe")))
+      local command = shell.cost "check "
+      for line, generations in pairs { [command .. "/dev/null"] = 0, [command .. "-"] = 0, [": | " .. command .. "-"] = 0,
+        [": | " .. command .. path .. " -"] = 1, [(": >%s/pipe & "):format(directory) .. command .. directory .. "/pipe"] = 0,
+        [command .. file("empty")] = 0 } do
+        local status, out, err = shell.run(line)
+        assert.same({ line, 0, "" }, { line, status, err })
+        assert.matches(("^%d generations? checked; there is nothing to look at"):format(generations), out)
+      end
+      for line, name in pairs { ["echo '{}' | " .. command .. "-"] = "standard input",
+        ["echo '{}' | " .. command .. "/dev/stdin"] = "/dev/stdin" } do
+        assert.same({ 2, "", ("openrouter-cost: check reads its ledgers twice, which a pipe does not allow: write it to a file "
+          .. "first (%s)\n"):format(name) }, { shell.run(line) })
+      end
+    end)
+
     it("says what is wrong with its arguments", function()
       local path = file("a", "{}")
       for arguments, words in pairs {
         ["--max-drift x"] = "'x' is no percentage, such as 0.5", ["--max-drift=-1"] = "'-1' is no percentage",
         ["--max-per-hour 5USD"] = "'5USD' is no amount of USD, such as 2.50", ["--max-per-hour=-1"] = "'-1' is no amount",
-        ["--since x"] = "since must be a date", ["--where model"] = "--where takes NAME=VALUE", ["-"] = "check reads its ledgers",
+        ["--since x"] = "since must be a date", ["--where model"] = "--where takes NAME=VALUE",
         ["--format jon"] = "unknown format 'jon'; did you mean 'json'?", ["--tz Mars"] = "unknown time zone 'Mars'",
       } do
         local status, out, err = run(arguments .. " " .. path)

@@ -318,6 +318,12 @@ describe("reconcile", function()
       assert.is_truthy(out:find(("9%s in the ledger"):format(cost), 1, true))
     end)
 
+    asks("takes an empty pipe for an empty ledger", function()
+      local status, out, err = run("/dev/null - --with activity --since " .. day_of(now - DAY))
+      assert.same({ 3, "" }, { status, err })
+      assert.matches("INCOMPLETE, the ledger has 0 generations", out)
+    end)
+
     asks("goes into a file, and never over records", function()
       local path, into = part("costs.jsonl", function(n) return n ~= 2 end), directory .. "/found"
       local _, plain = run(path)
@@ -501,7 +507,7 @@ describe("reconcile", function()
     local path = shell.write(shell.directory() .. "/l", "")
     local tomorrow = os.date("!%Y-%m-%d", os.time() + DAY)
     for arguments, why in pairs {
-      ["-"] = "cannot be standard input", [path .. " --fetch"] = "wants %-%-ledger",
+      ["- <spec/reconcile_spec.lua"] = "reconcile reads its ledgers twice", [path .. " --fetch"] = "wants %-%-ledger",
       [path .. " --ledger x"] = "without %-%-fetch",
       [path .. " --since yesterday"] = "takes a UTC day", [path .. " --until 2026-13-01"] = "takes a UTC day",
       [path .. " --since " .. tomorrow] = "is over", [path .. " --since 2020-01-01"] = "OpenRouter tells of 365 days",

@@ -39,8 +39,9 @@ end
 
 function command.run(args)
   local filters = ledgers.options(args)
-  if not filters or not ledgers.can_reread(args.file, "check") then return tools.USAGE end
-  local result, trouble = check.ledgers(args.file, { since = filters.since, ["until"] = filters["until"], tz = filters.tz,
+  local paths = filters and ledgers.rereadable(args.file, "check")
+  if not paths then return tools.USAGE end
+  local result, trouble = check.ledgers(paths, { since = filters.since, ["until"] = filters["until"], tz = filters.tz,
     where = filters.where, max_drift = args.max_drift, max_per_hour = args.max_per_hour })
   if not result then return tools.fail(trouble) end
   if not tools.write(args.output, require("openrouter.format.check_" .. args.format)(result)) then return tools.FAILURE end

@@ -58,7 +58,8 @@ end
 
 local function sides_of(args)
   local side_of = #args.file > 0 and period_side or ledger_side
-  if #args.file > 0 and not ledgers.can_reread(args.file, "diff") then return nil end
+  args.file = ledgers.rereadable(args.file, "diff")
+  if not args.file then return nil end
   local a = side_of(args, args.a)
   local b = a and side_of(args, args.b)
   if b then return a, b end

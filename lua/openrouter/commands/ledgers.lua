@@ -90,19 +90,32 @@ function ledgers.is_incomplete(omitted)
   return omitted.skipped + omitted.failed + omitted.pending > 0
 end
 
---- Whether all paths can be read more than once; what cannot has been said otherwise.
+-- Whether nothing comes out of it, as of /dev/null.
+local function is_empty(path)
+  local lines = core.lines(path)
+  if not lines then return false end
+  local line, trouble = lines()
+  return line == nil and not trouble
+end
+
+--- The paths for a command that reads them more than once, without those that are empty and can be read but once; nil where
+--- another one of these is there, which has been said then.
 ---@param paths string[]
 ---@param command string
----@return boolean
-function ledgers.can_reread(paths, command)
+---@return string[]?
+function ledgers.rereadable(paths, command)
+  local list = {}
   for _, path in ipairs(paths) do
-    if path == "-" or core.file_status(path) == "other" then
+    local once = path == "-" or core.file_status(path) == "other"
+    if not once then
+      list[#list + 1] = path
+    elseif not is_empty(path) then
       tools.say("%s reads its ledgers twice, which a pipe does not allow: write it to a file first (%s)", command,
         path == "-" and "standard input" or path)
-      return false
+      return nil
     end
   end
-  return true
+  return list
 end
 
 return ledgers

@@ -3,6 +3,7 @@ local batch = require "openrouter.batch"
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local ledger = require "openrouter.ledger"
+local ledgers = require "openrouter.commands.ledgers"
 local openrouter = require "openrouter"
 local reconcile = require "openrouter.reconcile"
 local tools = require "openrouter.commands.tools"
@@ -79,9 +80,6 @@ local function read_period(args, today)
 end
 
 local function check(args)
-  for _, path in ipairs(args.file) do
-    if path == "-" then return nil, "reconcile reads its files more than once, so they cannot be standard input" end
-  end
   if args.fetch and not args.ledger then return nil, "--fetch wants --ledger FILE, which is where the records go" end
   if args.ledger and not args.fetch then return nil, "--ledger is where --fetch writes; without --fetch nothing is written" end
   if args.key_hash and not (#args.key_hash == 64 and args.key_hash:find "^%x+$") then
@@ -321,6 +319,8 @@ function command.run(args, out)
     out.say("%s", why)
     return USAGE
   end
+  args.file = ledgers.rereadable(args.file, "reconcile")
+  if not args.file then return USAGE end
   local client, err = management_client(out.on_event)
   if not client then return say_error(err, out) end
   local view, trouble = find_out(args, period, client, out)

@@ -142,7 +142,11 @@ describe("openrouter-cost", function()
   it("runs through a symbolic link, and says its version", function()
     os.execute(("ln -s \"$PWD/bin/openrouter-cost\" %s/cost"):format(directory))
     local status, out, err = shell.run(("env -u LUA_PATH -u LUA_CPATH %s %s/cost --version"):format(os.getenv "LUA", directory))
-    assert.same({ 0, "openrouter-cost scm\n", "" }, { status, out, err })
+    assert.same({ 0, "" }, { status, err })
+    local version = shell.read("lua-openrouter-scm-1.rockspec"):match '\nversion = "([^"]+)"'
+    local lua = package.loaded.jit and package.loaded.jit.version or _VERSION
+    assert.equal(("openrouter-cost %s (lua-openrouter), %s, %s\n"):format(version, lua, require("openrouter.curl").VERSION), out)
+    assert.matches("^openrouter%-cost [^ ]+ %(lua%-openrouter%), Lua[^,]+, libcurl/%d", out)
   end)
 
   it("explains itself", function()

@@ -19,6 +19,13 @@ local function describe_statuses()
   return "Exit status:\n" .. table.concat(words, "\n")
 end
 
+-- What somebody should tell who reports a bug.
+local function describe_version()
+  local jit, found, curl = package.loaded.jit, pcall(require, "openrouter.curl")
+  return ("openrouter-cost %s (lua-openrouter), %s, %s"):format(openrouter._VERSION, jit and jit.version or _VERSION,
+    found and curl.VERSION or "without libcurl")
+end
+
 -- No value is empty: that is a variable of a shell which is not set, and would quietly mean something else.
 local function refuse_empty(element, label)
   local convert = element._convert
@@ -41,8 +48,8 @@ local function make_parser()
   parser:help_max_width(80)
   parser:command_target "command"
   parser:require_command(true)
-  parser:flag("--version", "Show the version."):action(function()
-    tools.put("openrouter-cost ", openrouter._VERSION, "\n")
+  parser:flag("--version", "Show the version, and those of Lua and libcurl."):action(function()
+    tools.put(describe_version(), "\n")
     io.stdout:flush()
     os.exit(tools.OK, true)
   end)

@@ -379,6 +379,8 @@ describe("openrouter-cost", function()
       assert.equal(5, generations "--since 2026-10-17")
       assert.equal(12, generations "--since 2026-10-16 --until 2026-10-17")
       assert.equal(0, generations "--since 2026-10-18 --tz UTC")
+      assert.same({ 12, 0, 0, 12 }, { generations "--since 2026-10 --until 2026-10", generations "--since 2026-11",
+        generations "--until 2026-09 --tz Asia/Tokyo", generations "--since 2026 --until 2026" })
       local one, other = generations "--where streamed=true", generations "--where streamed=false"
       assert.is_true(one > 0 and other > 0)
       assert.equal(12, generations "--where streamed=true --where streamed=false --where streamed=unknown")

@@ -509,7 +509,9 @@ describe("reconcile", function()
     for arguments, why in pairs {
       ["- <spec/reconcile_spec.lua"] = "reconcile reads its ledgers twice", [path .. " --fetch"] = "wants %-%-ledger",
       [path .. " --ledger x"] = "without %-%-fetch",
-      [path .. " --since yesterday"] = "takes a UTC day", [path .. " --until 2026-13-01"] = "takes a UTC day",
+      [path .. " --since yesterday"] = "takes UTC days", [path .. " --until 2026-13-01"] = "takes UTC days",
+      [path .. " --until 2026-13"] = "takes UTC days", [path .. " --since 2024-02"] = "OpenRouter tells of 365 days",
+      [path .. " --until 1999"] = "OpenRouter tells of 365 days",
       [path .. " --since " .. tomorrow] = "is over", [path .. " --since 2020-01-01"] = "OpenRouter tells of 365 days",
       [path .. " --key-hash sk-or-v1-x"] = "never the key itself",
       [path .. " --with both-of-them"] = "there are activity, analytics, both",

@@ -12,8 +12,8 @@ local FORMATS = { "text", "json" }
 
 function command.add(parser)
   local of_diff = parser:command("diff", "What changed from one period, or ledger, to another.")
-  of_diff:argument("a", "A day 2026-11-01, month 2026-11, week 2026-W44, or FROM..TO as --since and --until of report take "
-    .. "them; or, without files, a ledger.")
+  of_diff:argument("a", "A day 2026-11-01, month 2026-11, week 2026-W44, year 2026, or FROM..TO as --since and "
+    .. "--until of report take them; or, without files, a ledger.")
   of_diff:argument("b", "The other one.")
   of_diff:argument("file", "The ledgers that both periods are of."):args "*"
   of_diff:option("--by", "Dimensions whose values are compared, such as model or external_user.", "model")
@@ -34,7 +34,8 @@ end
 -- What each side is: { name =, paths =, options = }; nil when something is wrong, which has been said then.
 local function period_side(args, text)
   if text == ".." or not text:find "%.%." and not period.span(text) then
-    tools.say("'%s' is no period: it is a day (2026-11-01), a month (2026-11), a week (2026-W44) or FROM..TO (2026-11-01..7d)",
+    tools.say("'%s' is no period: it is a day (2026-11-01), a month (2026-11), a week (2026-W44), a year (2026) "
+      .. "or FROM..TO (2026-11-01..7d)",
       errors.printable(text))
     return nil
   end

@@ -11,6 +11,8 @@ local witness = require "openrouter.witness"
 
 local command = {}
 
+local days_of = require("openrouter.period").days -- of what --since and --until take
+
 local OK, FAILURE, USAGE, INCOMPLETE, KEY_TROUBLE = 0, 1, 2, 3, 4
 local KEY_KINDS = { auth = true, payment = true, no_key = true, forbidden = true }
 
@@ -23,8 +25,8 @@ local LARGEST_ANSWER = 32 * 1024 * 1024 -- bytes
 function command.add(parser)
   local it = parser:command("reconcile", "Compare ledgers with what OpenRouter says was used, per UTC day and model.")
   it:argument("file", "Ledgers, or the directory of openrouter.nginx."):args "+"
-  it:option("--since", "First UTC day, such as 2026-11-01 (30 days ago).")
-  it:option("--until", "Last UTC day (yesterday, the last one that is over).")
+  it:option("--since", "First UTC day, such as 2026-11-01, or that of a month, such as 2026-11 (30 days ago).")
+  it:option("--until", "Last UTC day, or that of a month (yesterday, the last one that is over).")
   tools.choice(it:option("--with", "Whom to ask: activity, analytics or both.", "both"), "witness",
     { "activity", "analytics", "both" })
   it:option("--key-hash", "Only what this API key used: its hash, as GET /api/v1/keys has it.")
@@ -47,23 +49,18 @@ local function day_name(day)
   return os.date("!%Y-%m-%d", day * DAY)
 end
 
--- Days since 1970.
-local function read_day(text)
-  local seconds = text:find "^%d%d%d%d%-%d%d%-%d%d$" and core.parse_time(text .. "T00:00:00Z")
-  return seconds and seconds / DAY
-end
-
 -- Nil and what is wrong with the options.
 local function read_period(args, today)
   local first, last = today - ACTIVITY_DAYS, today - 1
   for _, name in ipairs { "since", "until" } do
-    if args[name] and not read_day(args[name]) then
-      return nil, ("--%s takes a UTC day, such as 2026-11-01, not '%s'"):format(name, args[name])
+    if args[name] and not days_of(args[name]) then
+      return nil, ("--%s takes UTC days, such as 2026-11-01, or 2026-11 for all of a month, not '%s'"):format(name,
+        errors.printable(args[name]))
     end
   end
-  local asked = args["until"] and read_day(args["until"]) or last
+  local asked = args["until"] and select(2, days_of(args["until"])) or last
   last = math.min(last, asked)
-  if args.since then first = read_day(args.since) elseif args["until"] then first = math.min(first, last) end
+  if args.since then first = days_of(args.since) elseif args["until"] then first = math.min(first, last) end
   if first > last then
     return nil, ("no day from %s to %s is over (UTC days, of which today is %s)"):format(
       day_name(first), day_name(asked), day_name(today))
@@ -182,7 +179,7 @@ end
 local function ask_generations(client, days, key_hash)
   local all = {}
   for _, day in ipairs(days) do
-    local list, err = witness.generations(client, read_day(day) * DAY, key_hash)
+    local list, err = witness.generations(client, days_of(day) * DAY, key_hash)
     if not list then return nil, err end
     for _, usage in ipairs(list) do all[#all + 1] = usage end
   end
@@ -256,7 +253,7 @@ local function find_ids(view, client, args, paths)
   end
   local r, err = read_files(reconcile.id_report(days), paths)
   if not r then return nil, err end
-  view.ids = reconcile.differing_ids(r, within(view.generations, read_day(days[1]), read_day(days[#days])))
+  view.ids = reconcile.differing_ids(r, within(view.generations, (days_of(days[1])), (days_of(days[#days]))))
   return true
 end
 

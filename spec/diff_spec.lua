@@ -164,18 +164,39 @@ model                 2026-10  2026-11  change
 c      generations          -        1       -      new
        spend USD            -     2.50       -      new
 
-a      generations          1        1       0     0.0%
+a      generations          1        1       =
        spend USD         0.50     0.75   +0.25   +50.0%
 
 b      generations          1        -       -     gone
        spend USD         0.10        -       -     gone
 
-d      generations          1        1       0     0.0%
+d      generations          1        1       =
        spend USD    <0.000001        -       -        -
 -----  -----------  ---------  -------  ------  -------
-total  generations          3        3       0     0.0%
+total  generations          3        3       =
        spend USD         0.60     3.25   +2.65  +441.7%
 ]], out:match "^(.-\n)\n2026%-10:")
+  end)
+
+  it("says = of what is the same, whatever its unit, and of nothing else", function()
+    local function ledger_of(name, latency, cost)
+      return shell.write(directory .. "/" .. name, ('{"id":"1","latency":%s,"total_cost":%s,"tokens_prompt":0}\n'):format(latency,
+        cost))
+    end
+    local a, b = ledger_of("a", 100, "1"), ledger_of("b", 100, "1.0000000001")
+    local function changes(other, measures)
+      local _, out = run(("%s %s --measures %s"):format(a, other, measures))
+      local list = {}
+      for change in out:match("\ntotal .-\n\n"):gmatch " [%d.]+ +[%d.]+ +([^\n]+)\n" do
+        list[#list + 1] = change:gsub(" +", " ")
+      end
+      return list
+    end
+    assert.same({ "=", "=", "=", "=" }, changes(ledger_of("c", 100, "1.0"), "generations,spend,latency_p50,tokens_prompt"))
+    assert.same({ "<0.000001 +0.0%", "=" }, changes(b, "spend,latency_p50"))
+    local view = json(("%s %s --measures latency_p50"):format(a, b))
+    local latency = view.total.measures.latency_p50
+    assert.same({ 0, 0 }, { latency.change, latency.percent }) -- numbers for programs
   end)
 
   it("ends with what is left out of each", function()

@@ -89,7 +89,7 @@ describe("openrouter-cost", function()
     for _, command in ipairs { "get gen-1", "fetch " .. file("ids", "gen-1\n") } do
       local status, _, err = shell.run("env -u OPENROUTER_API_KEY " .. cost(command))
       assert.equal(4, status)
-      assert.matches("no API key: set OPENROUTER_API_KEY", err)
+      assert.matches("no API key: set OPENROUTER_API_KEY\n$", err)
     end
   end)
 
@@ -409,6 +409,33 @@ describe("openrouter-cost", function()
       assert.matches("/dev/full: No space left on device", err)
     end)
 
+    it("says what a ledger is, where most of what it read is none", function()
+      local hint = "openrouter-cost: most lines are no records: a ledger has a JSON object in each line, as fetch writes them "
+        .. "(jq -c '.[]' FILE makes that of an array, jq -c . FILE of objects over several lines)\n"
+      local files = { file("a.csv", "date,model,cost\n2026-10-01,m,0.5\n"), file("a.png", "\137PNG\r\n\26\n\0\0\0\rIHDR"),
+        file("a.json", '[\n  {"id":"gen-1"},\n  {"id":"gen-2","total_cost":1}\n]\n') }
+      for _, path in ipairs(files) do
+        for _, command in ipairs { "report ", "check ", "diff 2026-10 2026-11 " } do
+          local status, _, err = run(command .. path)
+          assert.equal(3, status)
+          assert.equal(hint, err)
+        end
+      end
+      for _, paths in ipairs { ledger .. " " .. files[1], file("none", ""), file("pending", '{"pending":"gen-1"}\n{\n'),
+        file("other", '{"id":"gen-1","model":"m","total_cost":1}\n{\n') .. " --where model=x" } do
+        assert.equal("", (select(3, run("report " .. paths))))
+        assert.equal("", (select(3, run("check " .. paths))))
+      end
+    end)
+
+    it("does not take another dimension for the one before", function()
+      for _, option in ipairs { "--by", "--measures" } do
+        local status, out, err = run(("report %s %s model %s day"):format(ledger, option, option))
+        assert.same({ 2, "" }, { status, out })
+        assert.matches(("^openrouter%%-cost: option '%%%s' must be used at most 1 time "):format(option), err)
+      end
+    end)
+
     it("writes its file whole or not at all", function()
       local path = file("report.txt", "what was there\n")
       local command = cost(("report %s -o %s"):format(ledger, path))
@@ -548,7 +575,8 @@ describe("openrouter-cost", function()
     it("says what is missing, or may not be read", function()
       local status, _, _, err = report()
       assert.equal(1, status)
-      assert.matches(": there is neither ledger%.jsonl nor pending/ in it\n$", err)
+      assert.matches(": there is neither ledger%.jsonl nor pending/ in it, as openrouter%.nginx makes them; "
+        .. "other ledgers are to be named one by one\n$", err)
       assert.equal(0, (shell.run("mkdir " .. directory .. "/pending")))
       status = report()
       assert.equal(0, status)

@@ -523,6 +523,16 @@ describe("reconcile", function()
     end
   end)
 
+  it("says which key it wants", function()
+    local path = shell.write(shell.directory() .. "/l", "")
+    local without = "env -u OPENROUTER_API_KEY -u OPENROUTER_MANAGEMENT_KEY "
+    local status, out, err = shell.run(without .. shell.cost("reconcile " .. path))
+    assert.same({ 4, "", "openrouter-cost: no management key: set OPENROUTER_MANAGEMENT_KEY to one of "
+      .. "https://openrouter.ai/settings/management-keys\n" }, { status, out, err })
+    status, out, err = shell.run(without .. shell.cost "reconcile /nonexistent/l") -- which comes first
+    assert.same({ 1, "", "openrouter-cost: /nonexistent/l: No such file or directory\n" }, { status, out, err })
+  end)
+
   it("says which file cannot be read, as other commands do, and asks nobody", function()
     local status, out, err = shell.run("env OPENROUTER_BASE_URL=http://127.0.0.1:1/api/v1 OPENROUTER_API_KEY=k timeout 30 "
       .. shell.cost "reconcile /nonexistent/l")

@@ -528,7 +528,8 @@ function Report:add_directory(path, options)
   local records, ledgers = add_files(self, path, files.is_ledger, add_whole_file, options)
   if not records then return nil, ledgers end
   if journals + ledgers == 0 and not core.file_status(path .. "/pending") then
-    return nil, errors.new("io", path .. ": there is neither ledger.jsonl nor pending/ in it")
+    return nil, errors.new("io", path .. ": there is neither ledger.jsonl nor pending/ in it, as openrouter.nginx makes them; "
+      .. "other ledgers are to be named one by one")
   end
   return records
 end

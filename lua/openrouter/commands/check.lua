@@ -44,9 +44,11 @@ function command.run(args)
   local result, trouble = check.ledgers(paths, { since = filters.since, ["until"] = filters["until"], tz = filters.tz,
     where = filters.where, max_drift = args.max_drift, max_per_hour = args.max_per_hour })
   if not result then return tools.fail(trouble) end
+  local omitted = result.omitted
+  ledgers.explain_skipped(omitted, result.generations + omitted.filtered + omitted.undated)
   if not tools.write(args.output, require("openrouter.format.check_" .. args.format)(result)) then return tools.FAILURE end
   if result.tripped then return tools.TRIPPED end
-  return ledgers.is_incomplete(result.omitted) and tools.INCOMPLETE or tools.OK
+  return ledgers.is_incomplete(omitted) and tools.INCOMPLETE or tools.OK
 end
 
 return command

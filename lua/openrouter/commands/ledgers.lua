@@ -70,18 +70,28 @@ local function add_path(r, path)
   return r:add_file(path, reading)
 end
 
---- A report over files and directories; nil and an error of kind "io".
+--- Say what a ledger is, where most of what was read is none.
+---@param omitted openrouter.Omitted
+---@param records integer that were found
+function ledgers.explain_skipped(omitted, records)
+  if omitted.skipped <= records + omitted.pending + omitted.failed then return end
+  tools.say("most lines are no records: a ledger has a JSON object in each line, as fetch writes them "
+    .. "(jq -c '.[]' FILE makes that of an array, jq -c . FILE of objects over several lines)")
+end
+
+--- A report over files and directories, and how many records are in them, repeated ones included; nil and an error of kind "io".
 ---@param options openrouter.ReportOptions
 ---@param paths string[]
----@return openrouter.Report?, openrouter.Error?
+---@return openrouter.Report?, integer|openrouter.Error
 function ledgers.report(options, paths)
-  local r = report.new(options)
+  local r, records = report.new(options), 0
   for _, path in ipairs(paths) do
-    local ok, err = add_path(r, path)
+    local added, err = add_path(r, path)
     tools.clear()
-    if not ok then return nil, err end
+    if not added then return nil, err end
+    records = records + added
   end
-  return r
+  return r, records
 end
 
 --- Whether something is missing from a report, so that the exit status should say so.

@@ -275,8 +275,6 @@ end
 
 -- What there is to tell; nil and an error.
 local function find_out(args, period, client, out)
-  local fine, trouble = check_files(args.file)
-  if not fine then return nil, trouble end
   local sources, err = ask_sources(client, period, args)
   if not sources then return nil, err end
   local view = { period = period, sources = sources }
@@ -292,11 +290,16 @@ local function find_out(args, period, client, out)
   return view
 end
 
+local KEYS_PAGE = "https://openrouter.ai/settings/management-keys"
+
 local function say_error(err, out)
+  if err.kind == "no_key" and not (tools.is_set "OPENROUTER_MANAGEMENT_KEY" or tools.is_set "OPENROUTER_API_KEY") then
+    out.say("no management key: set OPENROUTER_MANAGEMENT_KEY to one of %s", KEYS_PAGE)
+    return KEY_TROUBLE
+  end
   out.say("%s", err.kind == "io" and err.message or tostring(err))
   if err.kind == "forbidden" then
-    out.say("a management key is needed: set OPENROUTER_MANAGEMENT_KEY to one of %s",
-      "https://openrouter.ai/settings/management-keys")
+    out.say("a management key is needed: set OPENROUTER_MANAGEMENT_KEY to one of %s", KEYS_PAGE)
   elseif err.kind == "auth" then
     out.say "is the key in OPENROUTER_MANAGEMENT_KEY, or without one in OPENROUTER_API_KEY, a valid one?"
   end
@@ -318,7 +321,9 @@ function command.run(args, out)
   end
   args.file = ledgers.rereadable(args.file, "reconcile")
   if not args.file then return USAGE end
-  local client, err = management_client(out.on_event)
+  local there, err = check_files(args.file)
+  local client
+  if there then client, err = management_client(out.on_event) end
   if not client then return say_error(err, out) end
   local view, trouble = find_out(args, period, client, out)
   client:close()

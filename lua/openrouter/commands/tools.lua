@@ -122,7 +122,10 @@ function tools.output_option(command)
   command:option("-o --output", "Write to this file; - is standard output."):argname "<file>"
 end
 
-local function is_set(name)
+--- Whether a variable of the environment is there, and not empty.
+---@param name string
+---@return boolean
+function tools.is_set(name)
   return (os.getenv(name) or "") ~= ""
 end
 
@@ -134,7 +137,7 @@ function tools.look(path)
   if path or not core.is_terminal(1) then return { color = false } end
   local columns = tonumber((os.getenv "COLUMNS" or ""):match "^%d+$")
   if not columns or columns == 0 then columns = core.terminal_width and core.terminal_width(1) end
-  return { width = columns, color = not is_set "NO_COLOR" and os.getenv "TERM" ~= "dumb" }
+  return { width = columns, color = not tools.is_set "NO_COLOR" and os.getenv "TERM" ~= "dumb" }
 end
 
 -- ---- what commands say of themselves --------------------------------------------------------------------------------
@@ -232,7 +235,9 @@ end
 --- A client that tells why ids are asked again.
 ---@return openrouter.Client?, openrouter.Error?
 function tools.client()
-  return openrouter.client { on_event = tools.on_event }
+  local client, err = openrouter.client { on_event = tools.on_event }
+  if err then err.message = err.message:gsub(", or give the client an api_key$", "") end -- which is Lua's way
+  return client, err
 end
 
 return tools

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE  /* O_CLOEXEC, pread */
 #define _FILE_OFFSET_BITS 64
 #include "file.h"
+#include "unpack.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,6 +67,10 @@ static bool fill (struct file_reader *r) {
   if (!make_room(r)) return false;
   n = r->anywhere ? pread(r->fd, r->buffer + r->end, READ_SIZE, (off_t)r->at) : read(r->fd, r->buffer + r->end, READ_SIZE);
   if (n < 0) return false;
+  if (n > 0 && r->at == 0 && !r->anywhere && unpack_kind(r->buffer, (size_t)n) != NULL) {
+    errno = ESPIPE;  /* what is a file has been looked at before */
+    return false;
+  }
   if (n == 0) r->at_end = true;
   r->end += (size_t)n;
   r->at += (uint64_t)n;

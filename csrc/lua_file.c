@@ -91,7 +91,7 @@ static int next_of_lines (lua_State *L) {
   if (what == FILE_ERROR) {
     const int reason = errno;
     close_lines(l);
-    return lines_failed(L, strerror(reason));
+    return lines_failed(L, unpack_strerror(reason));
   }
   if (what == FILE_END) return close_lines(l) ? 0 : lines_failed(L, UNPACK_FAILED);
   if (what == FILE_TOO_LONG) lua_pushboolean(L, 0);

@@ -297,7 +297,7 @@ static enum tally_step finish (struct tally_reading *r, const char **why) {
     if (w->trouble) trouble = w->trouble;
   }
   if (!merged) return TALLY_TROUBLE;
-  if (trouble) *why = strerror(trouble);
+  if (trouble) *why = unpack_strerror(trouble);
   else if (!program_ended(r)) {
     *why = UNPACK_FAILED;
     return TALLY_TROUBLE;

@@ -10,16 +10,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const char *unpack_program (int fd) {
+const char *unpack_kind (const char *begin, size_t length) {
   static const struct { const char *program; size_t at; const char *magic; size_t length; } known[] = {
     { "gzip", 0, "\x1f\x8b", 2 }, { "xz", 0, "\xfd" "7zXZ", 5 }, { "zstd", 0, "\x28\xb5\x2f\xfd", 4 }, { "bzip2", 4, "1AY&SY", 6 }
   };
-  char begin[12];
-  const ssize_t length = pread(fd, begin, sizeof begin, 0);
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-    if (length >= (ssize_t)(known[i].at + known[i].length) && memcmp(begin + known[i].at, known[i].magic, known[i].length) == 0)
+    if (length >= known[i].at + known[i].length && memcmp(begin + known[i].at, known[i].magic, known[i].length) == 0)
       return known[i].program;
   return NULL;
+}
+
+const char *unpack_program (int fd) {
+  char begin[12];
+  const ssize_t length = pread(fd, begin, sizeof begin, 0);
+  return length > 0 ? unpack_kind(begin, (size_t)length) : NULL;
 }
 
 static int spawn (pid_t *pid, const char *program, int in, int out) {
@@ -48,8 +52,12 @@ int unpack_start (const char *program, int fd, pid_t *pid) {
 }
 
 const char *unpack_strerror (int reason) {
-  return reason == ENOEXEC ? "it is compressed, and the program that unpacks it (gzip, xz, zstd or bzip2) is not there"
-                           : strerror(reason);
+  switch (reason) {
+    case ENOEXEC: return "it is compressed, and the program that unpacks it (gzip, xz, zstd or bzip2) is not there";
+    case ESPIPE: return "it is compressed, which is unpacked from a file and not from a pipe: put gunzip (or unxz, unzstd, bunzip2) "
+                        "before it";
+    default: return strerror(reason);
+  }
 }
 
 bool unpack_ended (pid_t pid) {

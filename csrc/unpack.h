@@ -5,9 +5,13 @@
 #define unpack_h
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 #define UNPACK_FAILED "it cannot be unpacked, or not to the end: it is damaged or cut short"
+
+/* The program that unpacks what begins so, or NULL. */
+const char *unpack_kind (const char *begin, size_t length);
 
 /* The program that unpacks what the regular file begins with, or NULL. Its position does not move. */
 const char *unpack_program (int fd);
@@ -16,7 +20,7 @@ const char *unpack_program (int fd);
    there that is ENOEXEC, since it is no file of the caller's that is missing. */
 int unpack_start (const char *program, int fd, pid_t *pid);
 
-/* As strerror, of what may go wrong when a file is opened that may have to be unpacked. */
+/* As strerror, of what may go wrong when a file is opened or read that may have to be unpacked. */
 const char *unpack_strerror (int reason);
 
 /* Wait for it to end, after its output was read or closed. False: it failed, so what it gave is not all. Where the process is

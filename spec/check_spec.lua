@@ -46,7 +46,12 @@ describe("check", function()
         '{"id":"3","total_cost":0,"is_byok":true,"upstream_inference_cost":0}',
         '{"id":"4","total_cost":0,"is_byok":false}', '{"id":"5","total_cost":0,"is_byok":null}',
         '{"id":"6","total_cost":0}')
-      assert.same({ "1", "2" }, ids(ledgers(path).byok))
+      local result = ledgers(path)
+      assert.same({ { "1", "2" }, 2 }, { ids(result.byok), result.byok.count })
+      -- that is why they have no price: they are not told once more
+      assert.same({ { "5" }, 1, 3 }, { ids(result.unpriced), result.unpriced.count, result.omitted.unpriced })
+      result = ledgers(file("b", settled("1", 0, ',"total_cost":2,"is_byok":true', '{"cost":1}')))
+      assert.same({ 0, 1, 1 }, { result.unpriced.count, result.byok.count, result.drift.count }) -- two different troubles
     end)
 
     it("tells by how much the cost is not what the response said", function()
@@ -120,8 +125,11 @@ describe("check", function()
 
     it("names ten of a kind, and counts all", function()
       local lines = {}
-      for i = 1, 25 do lines[i] = ('{"id":"gen-%d","is_byok":true,"created_at":"2026-11-01T%02d:00:00Z","usage":%d}'):format(
-        i, i % 24, i) end
+      for i = 1, 25 do
+        local time = ("2026-11-01T%02d:00:00Z"):format(i % 24)
+        lines[#lines + 1] = ('{"id":"gen-%d","is_byok":true,"created_at":"%s","usage":%d}'):format(i, time, i)
+        lines[#lines + 1] = ('{"id":"gen-u%d"}'):format(i)
+      end
       local result = ledgers(file("a", all(lines)), { max_per_hour = "0" })
       assert.same({ 25, 10, 25, 10 }, { result.byok.count, #result.byok.examples, result.unpriced.count,
         #result.unpriced.examples })
@@ -170,18 +178,27 @@ describe("check", function()
       local status, out, err = run(path .. " --max-per-hour 0.1 --max-drift 19%")
       assert.same({ 8, "" }, { status, err })
       assert.equal(([[
-2 generations have no known price:
+1 generation has no known price:
   FILE:1: gen-1: neither total_cost nor usage has a figure
-  FILE:3: gen-3: WHY
 1 generation did not cost what the response said:
   FILE:2: gen-2: +0.02 USD on 0.1 USD (+20.00 %)
-1 generation has no upstream_inference_cost, by a provider key of yours:
+1 generation by a provider key of yours has no upstream_inference_cost, so that its price is not known:
   FILE:3: gen-3
 1 hour costs more than the limit:
   2026-11-01 10:00+00:00: 0.12 USD
 3 generations checked.
-]]):gsub("FILE", function() return path end), (out:gsub("(gen%-3): [^\n]+", "%1: WHY"):match "^(.*checked%.\n)"))
+]]):gsub("FILE", function() return path end), (out:match "^(.*checked%.\n)"))
       assert.matches("1 line or record was skipped:\n  .*/a:4: not a JSON object", out)
+    end)
+
+    it("rounds what hours cost to what people read, and JSON does not", function()
+      local path = file("a", '{"id":"1","created_at":"2026-11-01T10:00:00Z","total_cost":1234.10000000000000001}',
+        '{"id":"2","created_at":"2026-11-01T11:00:00Z","total_cost":0.0123456789}',
+        '{"id":"3","created_at":"2026-11-01T12:00:00Z","total_cost":3e-9}')
+      local _, out = run(path .. " --max-per-hour 0")
+      assert.matches("10:00%+00:00: 1,234%.10 USD\n.*11:00%+00:00: 0%.012346 USD\n.*12:00%+00:00: <0%.000001 USD\n", out)
+      _, out = run(path .. " --max-per-hour 0 --format json")
+      assert.equal("1234.10000000000000001", cjson.decode(out).hours.examples[1].spend)
     end)
 
     it("has the same as JSON", function()
@@ -194,6 +211,20 @@ describe("check", function()
         why = "neither total_cost nor usage has a figure" } } }, result.unpriced)
       local drift = result.drift.examples[1]
       assert.same({ "gen-2", 2, "0.1", "0.02" }, { drift.id, drift.line, drift.instant, drift.drift })
+    end)
+
+    it("goes into a file, whole, and never over records", function()
+      local path, into = file("a", '{"id":"gen-1"}'), directory .. "/found"
+      for _, format in ipairs { "text", "json" } do
+        local options = path .. " --format " .. format
+        local _, plain = run(options)
+        assert.same({ 8, "", "" }, { run(options .. " -o " .. into) })
+        assert.equal(plain, shell.read(into))
+      end
+      assert.same({ 1, "", ("openrouter-cost: %s: has records, which would be lost; nothing was written to it\n"):format(path) },
+        { run(path .. " --output " .. path) })
+      assert.equal('{"id":"gen-1"}\n', shell.read(path))
+      assert.equal(1, (run(path .. " -o " .. directory .. "/none/found")))
     end)
 
     it("takes a directory of openrouter.nginx", function()
@@ -213,12 +244,30 @@ describe("check", function()
       assert.matches("gen%-\\x1B%[31m\\x07", out)
     end)
 
+    it("takes an empty pipe, and /dev/null, for an empty ledger, and no other that it cannot read twice", function()
+      local path = file("a", '{"total_cost":1}')
+      assert.equal(0, (shell.run("mkfifo " .. directory .. "/pipe")))
+      local command = shell.cost "check "
+      for line, generations in pairs { [command .. "/dev/null"] = 0, [command .. "-"] = 0, [": | " .. command .. "-"] = 0,
+        [": | " .. command .. path .. " -"] = 1, [(": >%s/pipe & "):format(directory) .. command .. directory .. "/pipe"] = 0,
+        [command .. file("empty")] = 0 } do
+        local status, out, err = shell.run(line)
+        assert.same({ line, 0, "" }, { line, status, err })
+        assert.matches(("^%d generations? checked; there is nothing to look at"):format(generations), out)
+      end
+      for line, name in pairs { ["echo '{}' | " .. command .. "-"] = "standard input",
+        ["echo '{}' | " .. command .. "/dev/stdin"] = "/dev/stdin" } do
+        assert.same({ 2, "", ("openrouter-cost: check reads its ledgers twice, which a pipe does not allow: write it to a file "
+          .. "first (%s)\n"):format(name) }, { shell.run(line) })
+      end
+    end)
+
     it("says what is wrong with its arguments", function()
       local path = file("a", "{}")
       for arguments, words in pairs {
         ["--max-drift x"] = "'x' is no percentage, such as 0.5", ["--max-drift=-1"] = "'-1' is no percentage",
         ["--max-per-hour 5USD"] = "'5USD' is no amount of USD, such as 2.50", ["--max-per-hour=-1"] = "'-1' is no amount",
-        ["--since x"] = "since must be a date", ["--where model"] = "--where takes NAME=VALUE", ["-"] = "check reads its ledgers",
+        ["--since x"] = "since must be a date", ["--where model"] = "--where takes NAME=VALUE",
         ["--format jon"] = "unknown format 'jon'; did you mean 'json'?", ["--tz Mars"] = "unknown time zone 'Mars'",
       } do
         local status, out, err = run(arguments .. " " .. path)

@@ -54,7 +54,7 @@ describe("openrouter-cost", function()
 
     it("says why there is no record", function()
       local status, out, err = run "get gen-1792120000-status-403-x gen-1792120000-b"
-      assert.equal(1, status)
+      assert.equal(3, status)
       assert.matches("^spend", out)
       assert.matches("^openrouter%-cost: gen%-1792120000%-status%-403%-x: forbidden %(HTTP 403%): ", err)
     end)
@@ -67,12 +67,21 @@ describe("openrouter-cost", function()
       assert.not_matches("sk%-or", err)
     end)
 
-    it("refuses what is no id", function()
-      local status, _, err = run "get 'gen-1&key=x' 'gen 1' \"$(printf 'gen-1\\r\\nX: y')\""
-      assert.equal(1, status)
-      local _, count = err:gsub("bad_id", "")
-      assert.equal(3, count)
-      assert.matches("gen%-1\\x0D\\x0AX: y: bad_id", err)
+    it("ends with 3 whatever it is that keeps an id without its record, as fetch does", function()
+      for _, id in ipairs { "gen-1792120000-status-404-x", "gen-1792120000-status-400-x" } do
+        assert.same({ id, 3 }, { id, (run("get --wait 0 gen-1792120000-b " .. id)) })
+        assert.same({ id, 3 }, { id, (run(("fetch %s --ledger %s/%s"):format(file("ids", id .. "\n"), directory, id))) })
+      end
+    end)
+
+    it("refuses what is no id, and asks for none then", function()
+      for id, shown in pairs { ["'gen-1&key=x'"] = "gen-1&key=x", ["'gen 1'"] = "gen 1",
+        ["\"$(printf 'gen-1\\r\\nX: y')\""] = "gen-1\\x0D\\x0AX: y" } do
+        local status, out, err = run("get gen-1792120000-b " .. id)
+        assert.same({ 2, "" }, { status, out })
+        assert.equal("openrouter-cost: '" .. shown .. "' is no id: one has 1 to 128 letters, digits and any of - _ . : ~ / "
+          .. "(openrouter-cost get --help)\n", err)
+      end
     end)
   end)
 
@@ -80,7 +89,7 @@ describe("openrouter-cost", function()
     for _, command in ipairs { "get gen-1", "fetch " .. file("ids", "gen-1\n") } do
       local status, _, err = shell.run("env -u OPENROUTER_API_KEY " .. cost(command))
       assert.equal(4, status)
-      assert.matches("no API key: set OPENROUTER_API_KEY", err)
+      assert.matches("no API key: set OPENROUTER_API_KEY\n$", err)
     end
   end)
 
@@ -100,6 +109,28 @@ describe("openrouter-cost", function()
     end
   end)
 
+  it("takes no empty value for one: it is that of a variable which is not set", function()
+    local path = file("costs.jsonl", '{"id":"gen-1","total_cost":1}\n')
+    local function refuses(arguments, command, name)
+      local status, out, err = run(arguments)
+      assert.same({ 2, "" }, { status, out })
+      assert.equal(("openrouter-cost: '' is no value for %s (openrouter-cost %s --help)\n"):format(name, command), err)
+    end
+    for _, name in ipairs { "--by", "--measures", "--format", "--output", "--since", "--until", "--tz", "--where" } do
+      refuses(("report %s '' %s"):format(name, path), "report", name)
+    end
+    refuses(("report -o '' %s"):format(path), "report", "--output")
+    assert.matches("' ' is no value for %-%-measures ", (select(3, run("report --measures ' ' " .. path))))
+    refuses(("diff 2026-10 2026-11 --by '' %s"):format(path), "diff", "--by")
+    refuses("check --max-per-hour= " .. path, "check", "--max-per-hour")
+    refuses("fetch --ledger '' " .. path, "fetch", "--ledger")
+    refuses("settle --keys '' " .. directory, "settle", "--keys")
+    refuses("get gen-1 --wait ''", "get", "--wait")
+    refuses(("report %s ''"):format(path), "report", "<file>")
+    refuses("settle ''", "settle", "<dir>")
+    refuses("get gen-1 ''", "get", "<id>")
+  end)
+
   it("says that a file failed while it was read", function()
     for _, arguments in ipairs { "fetch /proc/self/mem --ledger " .. directory .. "/c", "report /proc/self/mem" } do
       local status, _, err = run(arguments)
@@ -111,7 +142,11 @@ describe("openrouter-cost", function()
   it("runs through a symbolic link, and says its version", function()
     os.execute(("ln -s \"$PWD/bin/openrouter-cost\" %s/cost"):format(directory))
     local status, out, err = shell.run(("env -u LUA_PATH -u LUA_CPATH %s %s/cost --version"):format(os.getenv "LUA", directory))
-    assert.same({ 0, "openrouter-cost scm\n", "" }, { status, out, err })
+    assert.same({ 0, "" }, { status, err })
+    local version = shell.read("lua-openrouter-scm-1.rockspec"):match '\nversion = "([^"]+)"'
+    local lua = package.loaded.jit and package.loaded.jit.version or _VERSION
+    assert.equal(("openrouter-cost %s (lua-openrouter), %s, %s\n"):format(version, lua, require("openrouter.curl").VERSION), out)
+    assert.matches("^openrouter%-cost [^ ]+ %(lua%-openrouter%), Lua[^,]+, libcurl/%d", out)
   end)
 
   it("explains itself", function()
@@ -344,6 +379,8 @@ describe("openrouter-cost", function()
       assert.equal(5, generations "--since 2026-10-17")
       assert.equal(12, generations "--since 2026-10-16 --until 2026-10-17")
       assert.equal(0, generations "--since 2026-10-18 --tz UTC")
+      assert.same({ 12, 0, 0, 12 }, { generations "--since 2026-10 --until 2026-10", generations "--since 2026-11",
+        generations "--until 2026-09 --tz Asia/Tokyo", generations "--since 2026 --until 2026" })
       local one, other = generations "--where streamed=true", generations "--where streamed=false"
       assert.is_true(one > 0 and other > 0)
       assert.equal(12, generations "--where streamed=true --where streamed=false --where streamed=unknown")
@@ -370,6 +407,49 @@ describe("openrouter-cost", function()
       status, _, err = run("report " .. ledger .. " -o /dev/full")
       assert.equal(1, status)
       assert.matches("/dev/full: No space left on device", err)
+    end)
+
+    it("says that what comes through a pipe is compressed", function()
+      local said = ": it is compressed, which is unpacked from a file and not from a pipe: put gunzip (or unxz, unzstd, bunzip2) "
+        .. "before it\n"
+      assert.equal(0, (shell.run("mkfifo " .. directory .. "/pipe")))
+      for _, program in ipairs { "gzip", "xz", "zstd", "bzip2" } do
+        if shell.run("command -v " .. program) == 0 then
+          local packed = ("%s -c %s "):format(program, ledger)
+          local into = ("%s >%s/pipe & "):format(packed, directory)
+          assert.same({ 1, "", "openrouter-cost: -" .. said }, { shell.run(packed .. "| " .. cost "report -") })
+          assert.same({ 1, "", "openrouter-cost: -" .. said }, { shell.run(packed .. "| " .. cost "fetch -") })
+          assert.same({ 1, "", ("openrouter-cost: %s/pipe%s"):format(directory, said) },
+            { shell.run(into .. cost("report " .. directory .. "/pipe")) })
+        end
+      end
+    end)
+
+    it("says what a ledger is, where most of what it read is none", function()
+      local hint = "openrouter-cost: most lines are no records: a ledger has a JSON object in each line, as fetch writes them "
+        .. "(jq -c '.[]' FILE makes that of an array, jq -c . FILE of objects over several lines)\n"
+      local files = { file("a.csv", "date,model,cost\n2026-10-01,m,0.5\n"), file("a.png", "\137PNG\r\n\26\n\0\0\0\rIHDR"),
+        file("a.json", '[\n  {"id":"gen-1"},\n  {"id":"gen-2","total_cost":1}\n]\n') }
+      for _, path in ipairs(files) do
+        for _, command in ipairs { "report ", "check ", "diff 2026-10 2026-11 " } do
+          local status, _, err = run(command .. path)
+          assert.equal(3, status)
+          assert.equal(hint, err)
+        end
+      end
+      for _, paths in ipairs { ledger .. " " .. files[1], file("none", ""), file("pending", '{"pending":"gen-1"}\n{\n'),
+        file("other", '{"id":"gen-1","model":"m","total_cost":1}\n{\n') .. " --where model=x" } do
+        assert.equal("", (select(3, run("report " .. paths))))
+        assert.equal("", (select(3, run("check " .. paths))))
+      end
+    end)
+
+    it("does not take another dimension for the one before", function()
+      for _, option in ipairs { "--by", "--measures" } do
+        local status, out, err = run(("report %s %s model %s day"):format(ledger, option, option))
+        assert.same({ 2, "" }, { status, out })
+        assert.matches(("^openrouter%%-cost: option '%%%s' must be used at most 1 time "):format(option), err)
+      end
     end)
 
     it("writes its file whole or not at all", function()
@@ -418,6 +498,17 @@ describe("openrouter-cost", function()
       local status, out = shell.run(cost(("report %s -o /dev/stdout"):format(ledger)) .. " | cat")
       assert.equal(0, status)
       assert.matches("generations", out)
+    end)
+
+    it("writes to standard output where the file is called -", function()
+      local there = ("cd %s && %s$OLDPWD/bin/openrouter-cost report costs.jsonl"):format(directory,
+        (os.getenv "LUA" or "lua5.4") .. " ")
+      local plain = { shell.run(there) }
+      assert.same({ 3, "" }, { plain[1], plain[3] })
+      for _, option in ipairs { " -o -", " --output=-" } do
+        assert.same(plain, { shell.run(there .. option) })
+        assert.is_nil(io.open(directory .. "/-"))
+      end
     end)
 
     it("says that standard output is full", function()
@@ -500,7 +591,8 @@ describe("openrouter-cost", function()
     it("says what is missing, or may not be read", function()
       local status, _, _, err = report()
       assert.equal(1, status)
-      assert.matches(": there is neither ledger%.jsonl nor pending/ in it\n$", err)
+      assert.matches(": there is neither ledger%.jsonl nor pending/ in it, as openrouter%.nginx makes them; "
+        .. "other ledgers are to be named one by one\n$", err)
       assert.equal(0, (shell.run("mkdir " .. directory .. "/pending")))
       status = report()
       assert.equal(0, status)

@@ -168,7 +168,7 @@ describe("a wrong command line", function()
       table.concat(require("openrouter.report").formats, ", ")))
     says("reconcile --format jsno x", "unknown format 'jsno'; did you mean 'json'? (openrouter-cost reconcile --help)")
     says("get --wait -3 x", "unknown option '-3' (openrouter-cost get --help)") -- one letter says nothing of another
-    says("check -o x", "unknown option '-o' (openrouter-cost check --help)")
+    says("check -x x", "unknown option '-x' (openrouter-cost check --help)")
     says("'x\27[31m'", "unknown command 'x\\x1B[31m' (openrouter-cost --help)")
   end)
 end)

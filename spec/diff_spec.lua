@@ -93,6 +93,7 @@ describe("period.span", function()
     { "2026-11-01", "2026-11-01", "2026-11-01" }, { "2026-11", "2026-11-01", "2026-11-30" },
     { "2026-12", "2026-12-01", "2026-12-31" }, { "2028-02", "2028-02-01", "2028-02-29" },
     { "2026-02", "2026-02-01", "2026-02-28" },
+    { "2026", "2026-01-01", "2026-12-31" }, { "2026-10..2026", "2026-10", "2026" },
     { "2026-W44", "2026-10-26", "2026-11-01" }, { "2026-W53", "2026-12-28", "2027-01-03" },
     { "2026-W01", "2025-12-29", "2026-01-04" },
     { "7d..2026-11-01T14:00", "7d", "2026-11-01T14:00" }, { "2026-11-01..", "2026-11-01", nil }, { "..36h", nil, "36h" },
@@ -102,7 +103,8 @@ describe("period.span", function()
   end
 
   it("knows no other words", function()
-    for _, wrong in ipairs { "", "2026", "2026-13", "2026-00", "2026-11-31", "2027-W53", "2026-W00", "2026-W54", "2026-1", "7d",
+    for _, wrong in ipairs { "", "1969", "0000", "26", "2026-13", "2026-00", "2026-11-31", "2027-W53", "2026-W00", "2026-W54",
+      "2026-1", "7d",
       "1969-W01", "1970-W01", "1969-12", "costs.jsonl", "0000-01" } do
       assert.same({}, { period.span(wrong) }, wrong)
     end
@@ -162,18 +164,39 @@ model                 2026-10  2026-11  change
 c      generations          -        1       -      new
        spend USD            -     2.50       -      new
 
-a      generations          1        1       0     0.0%
+a      generations          1        1       =
        spend USD         0.50     0.75   +0.25   +50.0%
 
 b      generations          1        -       -     gone
        spend USD         0.10        -       -     gone
 
-d      generations          1        1       0     0.0%
+d      generations          1        1       =
        spend USD    <0.000001        -       -        -
 -----  -----------  ---------  -------  ------  -------
-total  generations          3        3       0     0.0%
+total  generations          3        3       =
        spend USD         0.60     3.25   +2.65  +441.7%
 ]], out:match "^(.-\n)\n2026%-10:")
+  end)
+
+  it("says = of what is the same, whatever its unit, and of nothing else", function()
+    local function ledger_of(name, latency, cost)
+      return shell.write(directory .. "/" .. name, ('{"id":"1","latency":%s,"total_cost":%s,"tokens_prompt":0}\n'):format(latency,
+        cost))
+    end
+    local a, b = ledger_of("a", 100, "1"), ledger_of("b", 100, "1.0000000001")
+    local function changes(other, measures)
+      local _, out = run(("%s %s --measures %s"):format(a, other, measures))
+      local list = {}
+      for change in out:match("\ntotal .-\n\n"):gmatch " [%d.]+ +[%d.]+ +([^\n]+)\n" do
+        list[#list + 1] = change:gsub(" +", " ")
+      end
+      return list
+    end
+    assert.same({ "=", "=", "=", "=" }, changes(ledger_of("c", 100, "1.0"), "generations,spend,latency_p50,tokens_prompt"))
+    assert.same({ "<0.000001 +0.0%", "=" }, changes(b, "spend,latency_p50"))
+    local view = json(("%s %s --measures latency_p50"):format(a, b))
+    local latency = view.total.measures.latency_p50
+    assert.same({ 0, 0 }, { latency.change, latency.percent }) -- numbers for programs
   end)
 
   it("ends with what is left out of each", function()
@@ -197,7 +220,7 @@ total  generations          3        3       0     0.0%
 
   it("takes periods in a zone, and conditions", function()
     local function generations(arguments)
-      local view = json(arguments .. " --measures generations --by '' " .. ledger)
+      local view = json(arguments .. " --measures generations " .. ledger)
       return { view.total.measures.generations.a, view.total.measures.generations.b }
     end
     assert.same({ 3, 3 }, generations "2026-10 2026-11")
@@ -205,6 +228,7 @@ total  generations          3        3       0     0.0%
     assert.same({ 1, 2 }, generations "2026-10 2026-11 --where model=a --where model=c")
     assert.same({ 0, 2 }, generations "2026-10-02 2026-11-30")
     assert.same({ 3, 1 }, generations "2026-W44 ..2026-10-01") -- 26 October to 1 November
+    assert.same({ 6, 3 }, generations "2026 2026-11..2027")
   end)
 
   it("compares two ledgers", function()
@@ -212,6 +236,8 @@ total  generations          3        3       0     0.0%
     local view, status = json(("%s %s --measures spend --where model=a"):format(ledger, other))
     assert.same({ 3, ledger, other, 1 }, { status, view.a.name, view.b.name, view.b.omitted.pending })
     assert.same({ a = "1.25", b = "1.5", change = "0.25" }, view.rows[1].measures.spend.exact)
+    view = json("2026-10 2026-11 /dev/null " .. ledger .. " -")
+    assert.equal("0.600000001", view.total.measures.spend.exact.a)
     view = json(("- %s <%s"):format(other, ledger))
     assert.equal("3.850000001", view.total.measures.spend.exact.a)
   end)
@@ -225,7 +251,7 @@ total  generations          3        3       0     0.0%
     says("2026-13 2026-11 " .. ledger, "'2026-13' is no period: it is a day (2026-11-01), a month")
     says("2026-10 .. " .. ledger, "'..' is no period")
     says("2026-10 2026-11", "which ledgers are the periods of? openrouter-cost diff 2026-10 2026-11 FILE…")
-    says("2026-10 2026-11 -", "diff reads its ledgers twice, which a pipe does not allow")
+    says("2026-10 2026-11 - <" .. ledger, "diff reads its ledgers twice, which a pipe does not allow")
     says("- -", "standard input cannot be both ledgers")
     says("2026-10 2026-11 --by modle " .. ledger, "unknown dimension 'modle'; did you mean 'model'?")
     says("2026-10 2026-11 --measures spent " .. ledger, "unknown measure 'spent'; did you mean 'spend'?")

@@ -19,6 +19,22 @@ describe("period", function()
     assert.same({ first_day = 20758, last_day = 20758 }, read("2026-11-01", "2026-11-01"))
   end)
 
+  it("takes months, weeks and years for all of their days", function()
+    local function day(text) return seconds(text .. "T00:00:00Z") / 86400 end
+    for text, days in pairs { ["2026-10"] = { "2026-10-01", "2026-10-31" }, ["2026-12"] = { "2026-12-01", "2026-12-31" },
+      ["2028-02"] = { "2028-02-01", "2028-02-29" }, ["2026-W44"] = { "2026-10-26", "2026-11-01" },
+      ["2026"] = { "2026-01-01", "2026-12-31" }, ["1970"] = { "1970-01-01", "1970-12-31" } } do
+      local first, last = day(days[1]), day(days[2])
+      for _, tz in ipairs { "UTC", "Europe/Berlin", "Pacific/Kiritimati" } do
+        assert.same({ first_day = first, last_day = last }, read(text, text, tz))
+      end
+      assert.same({ first_day = first }, read(text))
+      assert.same({ last_day = last }, read(nil, text))
+    end
+    assert.same({ first_day = day "2026-10-01", last_day = day "2026-11-30" }, read("2026-10", "2026-11"))
+    assert.same({ nil, "since '2026-11' is not before until '2026-10'" }, { read("2026-11", "2026-10") })
+  end)
+
   it("takes times, as clocks of the zone show them or with an offset", function()
     assert.same({ since = seconds "2026-11-01T14:00:00Z", ["until"] = seconds "2026-11-01T15:30:05.5Z" },
       read("2026-11-01T14:00", "2026-11-01 15:30:05.5"))
@@ -37,8 +53,10 @@ describe("period", function()
   end)
 
   it("says what is none of them", function()
-    local forms = "a date (2026-11-01), a time (2026-11-01T14:00, of the zone, or with an offset) or how long ago (36h, 7d, 4w)"
-    for _, text in ipairs { "", "yesterday", "2026-11", "2026-02-29", "2026-13-01", "01.11.2026", "7", "d", "7 d", "-7d", "7m",
+    local forms = "a date (2026-11-01), a month, week or year (2026-11, 2026-W44, 2026), a time (2026-11-01T14:00, of the zone, "
+      .. "or with an offset) or how long ago (36h, 7d, 4w)"
+    for _, text in ipairs { "", "yesterday", "2026-13", "2026-1", "26", "20261", "2026-W54", "2026-02-29",
+      "2026-13-01", "01.11.2026", "7", "d", "7 d", "-7d", "7m",
       "1.5d", "999999d", "2026-11-01T", "2026-11-01T14", "2026-11-01T24:00", "2026-11-01T14:60", "2026-11-01T14:00X",
       "2026-11-01T14:00+1", "20261101", " 2026-11-01", "2026-11-01\n" } do
       local shown = text:gsub("\n", "\\x0A")

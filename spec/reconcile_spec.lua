@@ -318,6 +318,23 @@ describe("reconcile", function()
       assert.is_truthy(out:find(("9%s in the ledger"):format(cost), 1, true))
     end)
 
+    asks("takes an empty pipe for an empty ledger", function()
+      local status, out, err = run("/dev/null - --with activity --since " .. day_of(now - DAY))
+      assert.same({ 3, "" }, { status, err })
+      assert.matches("INCOMPLETE, the ledger has 0 generations", out)
+    end)
+
+    asks("goes into a file, and never over records", function()
+      local path, into = part("costs.jsonl", function(n) return n ~= 2 end), directory .. "/found"
+      local _, plain = run(path)
+      assert.same({ 3, "", "" }, { run(path .. " -o " .. into) })
+      assert.equal(plain, shell.read(into))
+      local before = shell.read(path)
+      assert.same({ 1, "", ("openrouter-cost: %s: has records, which would be lost; nothing was written to it\n"):format(path) },
+        { run(path .. " -o " .. path) })
+      assert.equal(before, shell.read(path))
+    end)
+
     asks("does what docs/reconcile.md has in Lua", function()
       part("costs.jsonl", function(n) return n ~= 2 end)
       local yesterday = day_of(now - DAY)
@@ -490,9 +507,11 @@ describe("reconcile", function()
     local path = shell.write(shell.directory() .. "/l", "")
     local tomorrow = os.date("!%Y-%m-%d", os.time() + DAY)
     for arguments, why in pairs {
-      ["-"] = "cannot be standard input", [path .. " --fetch"] = "wants %-%-ledger",
+      ["- <spec/reconcile_spec.lua"] = "reconcile reads its ledgers twice", [path .. " --fetch"] = "wants %-%-ledger",
       [path .. " --ledger x"] = "without %-%-fetch",
-      [path .. " --since yesterday"] = "takes a UTC day", [path .. " --until 2026-13-01"] = "takes a UTC day",
+      [path .. " --since yesterday"] = "takes UTC days", [path .. " --until 2026-13-01"] = "takes UTC days",
+      [path .. " --until 2026-13"] = "takes UTC days", [path .. " --since 2024-02"] = "OpenRouter tells of 365 days",
+      [path .. " --until 1999"] = "OpenRouter tells of 365 days",
       [path .. " --since " .. tomorrow] = "is over", [path .. " --since 2020-01-01"] = "OpenRouter tells of 365 days",
       [path .. " --key-hash sk-or-v1-x"] = "never the key itself",
       [path .. " --with both-of-them"] = "there are activity, analytics, both",
@@ -502,6 +521,16 @@ describe("reconcile", function()
       assert.matches(why, err)
       assert.not_matches("sk%-or", err)
     end
+  end)
+
+  it("says which key it wants", function()
+    local path = shell.write(shell.directory() .. "/l", "")
+    local without = "env -u OPENROUTER_API_KEY -u OPENROUTER_MANAGEMENT_KEY "
+    local status, out, err = shell.run(without .. shell.cost("reconcile " .. path))
+    assert.same({ 4, "", "openrouter-cost: no management key: set OPENROUTER_MANAGEMENT_KEY to one of "
+      .. "https://openrouter.ai/settings/management-keys\n" }, { status, out, err })
+    status, out, err = shell.run(without .. shell.cost "reconcile /nonexistent/l") -- which comes first
+    assert.same({ 1, "", "openrouter-cost: /nonexistent/l: No such file or directory\n" }, { status, out, err })
   end)
 
   it("says which file cannot be read, as other commands do, and asks nobody", function()

@@ -280,17 +280,28 @@ describe("openrouter-cost settle", function()
 
   -- ---- the directory ------------------------------------------------------------------------------------------------
 
-  it("has nothing to do in a directory without journals", function()
-    assert.equal(0, (shell.run("rmdir " .. dir .. "/pending")))
+  it("has nothing to do where no journal is left", function()
     local status, err = settle()
     assert.equal(0, status)
-    assert.matches("has neither pending/ nor ledger%.jsonl in it: is it what start%(%) of openrouter%.nginx has as `dir`%?", err)
-    assert.is_false(is_there "pending")
-    assert.is_false(is_there "ledger.jsonl")
-    write("ledger.jsonl", { settled "gen-1792120000-a" })
-    status, err = settle()
-    assert.equal(0, status)
-    assert.not_matches("neither", err)
+    assert.matches("^openrouter%-cost: no id in [^\n]+ waits for this command\n$", err)
+    for _, name in ipairs { "ledger.jsonl", "ledger.jsonl-20261001" } do
+      assert.equal(0, (shell.run(("rm -rf %s && mkdir %s"):format(dir, dir))))
+      write(name, { settled "gen-1792120000-a" })
+      assert.same({ 0, err }, { settle() })
+    end
+  end)
+
+  it("fails in a directory that nginx never wrote to: its name is a wrong one", function()
+    assert.equal(0, (shell.run("rmdir " .. dir .. "/pending")))
+    write("app.log", { "gen-1792120000-a" })
+    for _, options in ipairs { "", "--retry-failed" } do
+      local status, err = settle(options)
+      assert.equal(1, status)
+      assert.matches("^openrouter%-cost: [^\n]+/openrouter: there is neither ledger%.jsonl nor pending/ in it; "
+        .. "is it what start%(%) of openrouter%.nginx has as `dir`%?\n$", err)
+      assert.is_false(is_there "pending")
+      assert.is_false(is_there "ledger.jsonl")
+    end
   end)
 
   it("says what a directory of nginx looks like, where there is none", function()

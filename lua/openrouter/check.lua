@@ -32,9 +32,10 @@ local SHOWN = 10 -- findings of a kind that are named; all are counted
 ---@field max_per_hour? string USD, as decimal text; default no limit
 
 ---@class openrouter.CheckResult
----@field unpriced openrouter.Findings generations whose spend is unknown
+---@field unpriced openrouter.Findings generations whose spend is unknown, but those of byok
 ---@field drift openrouter.Findings generations whose total_cost is not what their response said
----@field byok openrouter.Findings generations by the caller's own provider key without an upstream_inference_cost
+---@field byok openrouter.Findings generations by the caller's own provider key without an upstream_inference_cost; their
+---  spend is unknown, too
 ---@field hours openrouter.Findings
 ---@field tripped boolean whether there is any of these
 ---@field generations integer that were looked at
@@ -62,7 +63,8 @@ end
 -- Its findings by kind; nil where there is none.
 local function judge(gen, line, most)
   local spend, why = generation.spend(gen)
-  local unpriced, byok = not spend and { why = why } or nil, lacks_upstream(gen) and {} or nil
+  local byok = lacks_upstream(gen) and {} or nil
+  local unpriced = not spend and not byok and { why = why } or nil -- once, with what says more
   local drift = find_drift(gen, line, most)
   return (unpriced or drift or byok) and { unpriced = unpriced, drift = drift, byok = byok } or nil
 end
@@ -223,7 +225,6 @@ function check.ledgers(paths, options)
   if err then return nil, err end
   local list, result = in_order(found), { omitted = r:omitted(), generations = r:total().generations, tripped = false }
   for _, kind in ipairs { "unpriced", "drift", "byok" } do result[kind] = pick(list, kind) end
-  result.unpriced.count = result.omitted.unpriced
   result.hours = find_hours(r, options.max_per_hour)
   for _, kind in ipairs { "unpriced", "drift", "byok", "hours" } do result.tripped = result.tripped or result[kind].count > 0 end
   return result

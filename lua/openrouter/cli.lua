@@ -19,6 +19,28 @@ local function describe_statuses()
   return "Exit status:\n" .. table.concat(words, "\n")
 end
 
+-- What somebody should tell who reports a bug.
+local function describe_version()
+  local jit, found, curl = package.loaded.jit, pcall(require, "openrouter.curl")
+  return ("openrouter-cost %s (lua-openrouter), %s, %s"):format(openrouter._VERSION, jit and jit.version or _VERSION,
+    found and curl.VERSION or "without libcurl")
+end
+
+-- No value is empty: that is a variable of a shell which is not set, and would quietly mean something else.
+local function refuse_empty(element, label)
+  local convert = element._convert
+  element:convert(function(text)
+    if not text:find "%S" then return nil, ("'%s' is no value for %s"):format(errors.printable(text), label) end
+    if convert then return convert(text) end
+    return text
+  end)
+end
+
+local function refuse_empty_values(command)
+  for _, option in ipairs(command._options) do refuse_empty(option, option._aliases[#option._aliases]) end
+  for _, argument in ipairs(command._arguments) do refuse_empty(argument, ("<%s>"):format(argument._name)) end
+end
+
 local function make_parser()
   local parser = argparse("openrouter-cost", "What requests through OpenRouter cost, from their generation records.",
     "The key is read from $OPENROUTER_API_KEY, the server from $OPENROUTER_BASE_URL where it is set. `openrouter-cost COMMAND "
@@ -26,12 +48,13 @@ local function make_parser()
   parser:help_max_width(80)
   parser:command_target "command"
   parser:require_command(true)
-  parser:flag("--version", "Show the version."):action(function()
-    tools.put("openrouter-cost ", openrouter._VERSION, "\n")
+  parser:flag("--version", "Show the version, and those of Lua and libcurl."):action(function()
+    tools.put(describe_version(), "\n")
     io.stdout:flush()
     os.exit(tools.OK, true)
   end)
   for _, name in ipairs(NAMES) do commands[name].add(parser) end
+  for _, command in ipairs(parser._commands) do refuse_empty_values(command) end
   return parser
 end
 
@@ -76,6 +99,7 @@ local function run(arguments)
   for _, path in ipairs(args.file or {}) do
     if path == "-" and core.is_terminal(0) then tools.say "reading standard input, until its end (Ctrl-D)" end
   end
+  if args.output == "-" then args.output = nil end
   tools.parser = parser
   return command.run(args, tools)
 end

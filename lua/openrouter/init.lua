@@ -2,7 +2,7 @@
 local core = require "openrouter.core"
 require "openrouter.errors"
 
-local openrouter = { _VERSION = "scm" }
+local openrouter = { _VERSION = "scm-1" } -- as the rockspec has it
 
 --- JSON null in the tables `generation.totable` makes; the same value as cjson.null.
 openrouter.null = core.null

@@ -5,7 +5,8 @@ local errors = require "openrouter.errors"
 local period = {}
 
 local SECONDS = { h = 3600, d = 86400, w = 7 * 86400 }
-local FORMS = "a date (2026-11-01), a time (2026-11-01T14:00, of the zone, or with an offset) or how long ago (36h, 7d, 4w)"
+local FORMS = "a date (2026-11-01), a month, week or year (2026-11, 2026-W44, 2026), a time (2026-11-01T14:00, of the zone, "
+  .. "or with an offset) or how long ago (36h, 7d, 4w)"
 
 -- When clocks of the zone (false: UTC) show that, for the first time.
 local function instant_of(of_tz, local_seconds)
@@ -24,6 +25,48 @@ local function read_day(text)
   return seconds and seconds / 86400
 end
 
+local function day_text(day)
+  return core.timestamp(day * 86400):sub(1, 10)
+end
+
+-- "2026"
+local function read_year(text)
+  local first = text:find "^%d%d%d%d$" and read_day(text .. "-01-01")
+  if first and first >= 0 then return first, read_day(text .. "-12-31") end
+end
+
+-- "2026-11"
+local function read_month(text)
+  local year, month = text:match "^(%d%d%d%d)%-(%d%d)$"
+  local first = year and read_day(text .. "-01")
+  if not first or first < 0 then return nil end
+  return first, month == "12" and read_day(year .. "-12-31") or read_day(("%s-%02d-01"):format(year, month + 1)) - 1
+end
+
+-- "2026-W44", from Monday; week 1 is that of 4 January, and a year without a week 53 has its Thursday in the next one.
+local function read_week(text)
+  local year, week = text:match "^(%d%d%d%d)%-W(%d%d)$"
+  local fourth = year and read_day(year .. "-01-04")
+  if not fourth then return nil end
+  local monday = fourth - (fourth + 3) % 7 + (tonumber(week) - 1) * 7 -- 1970-01-01 was a Thursday
+  if monday < 0 or day_text(monday + 3):sub(1, 4) ~= year then return nil end
+  return monday, monday + 6
+end
+
+--- The first and the last day of a day "2026-11-01", a month "2026-11", a week "2026-W44" or a year "2026": days since 1970. nil
+--- for what is none of these.
+---@param text string
+---@return number? first
+---@return number? last
+function period.days(text)
+  local day = read_day(text)
+  if day then return day, day end
+  local first, last = read_month(text)
+  if not first then first, last = read_week(text) end
+  if not first then first, last = read_year(text) end
+  return first, last
+end
+
 -- "2026-11-01T14:00", with or without seconds and an offset
 local function read_time(text, of_tz)
   local minute, rest = text:match "^(%d%d%d%d%-%d%d%-%d%d[Tt ]%d%d:%d%d)(.*)$"
@@ -38,8 +81,8 @@ end
 -- { day = } or { instant = }; nil and what is wrong.
 local function read_bound(option, text, of_tz, now)
   if type(text) ~= "string" then return nil, ("%s must be a string, not a %s"):format(option, type(text)) end
-  local day = read_day(text)
-  if day then return { day = day } end
+  local first, last = period.days(text)
+  if first then return { day = option == "since" and first or last } end
   local instant = read_ago(text, now) or read_time(text, of_tz)
   if instant then return { instant = instant } end
   return nil, ("%s must be %s, not '%s'"):format(option, FORMS, errors.printable(text))
@@ -51,7 +94,8 @@ end
 ---@field first_day? number
 ---@field last_day? number
 
---- Both are local days and hours of the zone where they do not say more; a date as `until` includes its day.
+--- Both are local days and hours of the zone where they do not say more. A date, month, week or year as `until` includes
+--- its days.
 ---@param since? string
 ---@param until_ string?
 ---@param of_tz userdata|false as zone.open returns it
@@ -73,31 +117,8 @@ end
 
 -- ---- a period in one word -------------------------------------------------------------------------------------------
 
-local function day_text(day)
-  return core.timestamp(day * 86400):sub(1, 10)
-end
-
--- "2026-11"
-local function read_month(text)
-  local year, month = text:match "^(%d%d%d%d)%-(%d%d)$"
-  local first = year and read_day(text .. "-01")
-  if not first or first < 0 then return nil end
-  local last = month == "12" and read_day(year .. "-12-31") or read_day(("%s-%02d-01"):format(year, month + 1)) - 1
-  return text .. "-01", day_text(last)
-end
-
--- "2026-W44", from Monday; week 1 is that of 4 January, and a year without a week 53 has its Thursday in the next one.
-local function read_week(text)
-  local year, week = text:match "^(%d%d%d%d)%-W(%d%d)$"
-  local fourth = year and read_day(year .. "-01-04")
-  if not fourth then return nil end
-  local monday = fourth - (fourth + 3) % 7 + (tonumber(week) - 1) * 7 -- 1970-01-01 was a Thursday
-  if monday < 0 or day_text(monday + 3):sub(1, 4) ~= year then return nil end
-  return day_text(monday), day_text(monday + 6)
-end
-
---- What `since` and `until` are for a period in one word: a day "2026-11-01", a month "2026-11", a week "2026-W44", or
---- "FROM..TO" with what `since` and `until` take (either may be left out). nil for what is none of these.
+--- What `since` and `until` are for a period in one word: what period.days knows, or "FROM..TO" with what `since` and `until`
+--- take (either may be left out). nil for what is none of these.
 ---@param text string
 ---@return string? since
 ---@return string? until
@@ -105,9 +126,8 @@ function period.span(text)
   local from, to = text:match "^(.-)%.%.(.*)$"
   if from then return from ~= "" and from or nil, to ~= "" and to or nil end
   if read_day(text) then return text, text end
-  local since, last = read_month(text)
-  if not since then since, last = read_week(text) end
-  return since, last
+  local first, last = period.days(text)
+  if first then return day_text(first), day_text(last) end
 end
 
 return period

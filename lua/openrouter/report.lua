@@ -91,8 +91,10 @@ end
 ---  time (ms) or token count, by nearest rank and within 1/128. By default generations, spend, native_tokens_prompt,
 ---  native_tokens_completion, latency_p50, latency_p95, cancelled, failed_attempts and unpriced
 ---@field tz? string a zone of the IANA database, such as "Europe/Berlin"; by default "UTC"
----@field since? string only what was made at that time or later: a date, a time, or how long ago ("7d")
----@field until? string only what was made before that time; the whole day where it is a date
+---@field since? string only what was made at that time or later: a date, month, week or year, a time,
+---  or how long ago ("7d")
+---@field until? string only what was made before that time; with all of it where it is a day, month,
+---  week or year
 ---@field where? table<string, string|number|boolean|(string|number|boolean)[]> only what has one of these values in each of
 ---  these dimensions; a string is also the number or boolean that it spells, and "unknown" is none
 ---@field page? boolean gather what the HTML page shows besides: days, models, providers, the dearest generations
@@ -526,7 +528,8 @@ function Report:add_directory(path, options)
   local records, ledgers = add_files(self, path, files.is_ledger, add_whole_file, options)
   if not records then return nil, ledgers end
   if journals + ledgers == 0 and not core.file_status(path .. "/pending") then
-    return nil, errors.new("io", path .. ": there is neither ledger.jsonl nor pending/ in it")
+    return nil, errors.new("io", path .. ": there is neither ledger.jsonl nor pending/ in it, as openrouter.nginx makes them; "
+      .. "other ledgers are to be named one by one")
   end
   return records
 end

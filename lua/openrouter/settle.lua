@@ -5,6 +5,7 @@
 --- A line is closed as soon as the ledger has its id, and whoever comes after a crash in between looks there first.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
+local files = require "openrouter.files"
 local generation = require "openrouter.generation"
 local keys = require "openrouter.keys"
 local ledger = require "openrouter.ledger"
@@ -64,21 +65,25 @@ local function with_owner(directory, path, why)
 end
 
 local SHAPE = "one that openrouter.nginx writes to, its option `dir`, has ledger.jsonl and pending/ in it"
+local UNUSED = ": there is neither ledger.jsonl nor pending/ in it; is it what start() of openrouter.nginx has as `dir`?"
+
+-- Whether a directory has anything of what nginx makes there: pending/ as soon as it starts. True where that cannot be known.
+local function is_used(directory)
+  if core.file_status(directory .. "/pending") then return true end
+  local ledgers = files.fresh_names(directory, files.is_ledger, {})
+  return not ledgers or #ledgers > 0
+end
 
 local function check_directory(directory)
   local kind, why, what = core.file_status(directory)
-  if kind == "directory" then return true end
+  if kind == "directory" then
+    if is_used(directory) then return true end
+    return nil, errors.new("io", directory .. UNUSED)
+  end
   if kind then why = directory .. ": not a directory" end
   if what == "missing" then why = directory .. ": no such directory" end
   if kind or what == "missing" then why = why .. "; " .. SHAPE end
   return nil, errors.new("io", why)
-end
-
---- Whether a directory has anything of what nginx makes there.
----@param directory string
----@return boolean
-function settle.is_used(directory)
-  return core.file_status(directory .. "/pending") ~= nil or core.file_status(directory .. "/ledger.jsonl") ~= nil
 end
 
 -- ---- open lines ---------------------------------------------------------------------------------------------------------

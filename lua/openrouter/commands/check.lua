@@ -29,6 +29,7 @@ function command.add(parser)
     :argname "<percent>":convert(percent)
   ledgers.add_options(of_check, true)
   tools.choice(of_check:option("--format", "text or json.", "text"), "format", { "text", "json" })
+  tools.output_option(of_check)
   tools.epilog(of_check, "The exit status is 8 when there is something, 3 when ids have no record or lines were skipped.", {
     "openrouter-cost check costs.jsonl",
     "openrouter-cost check /var/log/nginx/openrouter --since 24h --max-per-hour 5",
@@ -38,13 +39,16 @@ end
 
 function command.run(args)
   local filters = ledgers.options(args)
-  if not filters or not ledgers.can_reread(args.file, "check") then return tools.USAGE end
-  local result, trouble = check.ledgers(args.file, { since = filters.since, ["until"] = filters["until"], tz = filters.tz,
+  local paths = filters and ledgers.rereadable(args.file, "check")
+  if not paths then return tools.USAGE end
+  local result, trouble = check.ledgers(paths, { since = filters.since, ["until"] = filters["until"], tz = filters.tz,
     where = filters.where, max_drift = args.max_drift, max_per_hour = args.max_per_hour })
   if not result then return tools.fail(trouble) end
-  tools.put(require("openrouter.format.check_" .. args.format)(result))
+  local omitted = result.omitted
+  ledgers.explain_skipped(omitted, result.generations + omitted.filtered + omitted.undated)
+  if not tools.write(args.output, require("openrouter.format.check_" .. args.format)(result)) then return tools.FAILURE end
   if result.tripped then return tools.TRIPPED end
-  return ledgers.is_incomplete(result.omitted) and tools.INCOMPLETE or tools.OK
+  return ledgers.is_incomplete(omitted) and tools.INCOMPLETE or tools.OK
 end
 
 return command

@@ -12,17 +12,17 @@ local FORMATS = { "text", "json" }
 
 function command.add(parser)
   local of_diff = parser:command("diff", "What changed from one period, or ledger, to another.")
-  of_diff:argument("a", "A day 2026-11-01, month 2026-11, week 2026-W44, or FROM..TO as --since and --until of report take "
-    .. "them; or, without files, a ledger.")
+  of_diff:argument("a", "A day 2026-11-01, month 2026-11, week 2026-W44, year 2026, or FROM..TO as --since and "
+    .. "--until of report take them; or, without files, a ledger.")
   of_diff:argument("b", "The other one.")
   of_diff:argument("file", "The ledgers that both periods are of."):args "*"
-  of_diff:option("--by", "Dimensions whose values are compared, such as model or external_user.", "model")
+  of_diff:option("--by", "Dimensions whose values are compared, such as model or external_user.", "model"):overwrite(false)
   of_diff:option("--measures", "What is compared, such as spend,latency_p95. By default generations, spend, native "
     .. "tokens and latency_p50.",
-    "generations,spend,native_tokens_prompt,native_tokens_completion,latency_p50"):show_default(false)
+    "generations,spend,native_tokens_prompt,native_tokens_completion,latency_p50"):show_default(false):overwrite(false)
   ledgers.add_options(of_diff, false)
   tools.choice(of_diff:option("--format", "text or json.", "text"), "format", FORMATS)
-  of_diff:option("-o --output", "Write to this file."):argname "<file>"
+  tools.output_option(of_diff)
   tools.epilog(of_diff, "The greatest change of spend comes first. What is only in one of them is new or gone.", {
     "openrouter-cost diff 2026-10 2026-11 costs.jsonl",
     "openrouter-cost diff 2026-W44 2026-W45 costs.jsonl --by external_user",
@@ -34,7 +34,8 @@ end
 -- What each side is: { name =, paths =, options = }; nil when something is wrong, which has been said then.
 local function period_side(args, text)
   if text == ".." or not text:find "%.%." and not period.span(text) then
-    tools.say("'%s' is no period: it is a day (2026-11-01), a month (2026-11), a week (2026-W44) or FROM..TO (2026-11-01..7d)",
+    tools.say("'%s' is no period: it is a day (2026-11-01), a month (2026-11), a week (2026-W44), a year (2026) "
+      .. "or FROM..TO (2026-11-01..7d)",
       errors.printable(text))
     return nil
   end
@@ -58,7 +59,8 @@ end
 
 local function sides_of(args)
   local side_of = #args.file > 0 and period_side or ledger_side
-  if #args.file > 0 and not ledgers.can_reread(args.file, "diff") then return nil end
+  args.file = ledgers.rereadable(args.file, "diff")
+  if not args.file then return nil end
   local a = side_of(args, args.a)
   local b = a and side_of(args, args.b)
   if b then return a, b end
@@ -68,9 +70,10 @@ function command.run(args)
   local a, b = sides_of(args)
   if not a then return tools.USAGE end
   for _, side in ipairs { a, b } do
-    local r, trouble = ledgers.report(side.options, side.paths)
-    if not r then return tools.fail(trouble) end
+    local r, records = ledgers.report(side.options, side.paths)
+    if not r then return tools.fail(records) end
     side.report, side.omitted = r, r:omitted()
+    if side == a or side.paths ~= a.paths then ledgers.explain_skipped(side.omitted, records) end
   end
   local dimensions, measures = a.report.dimensions, a.report.measures
   local view = {

@@ -1,4 +1,5 @@
 --- openrouter-cost get: records, for people or as JSON.
+local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local generation = require "openrouter.generation"
 local openrouter = require "openrouter"
@@ -47,12 +48,17 @@ end
 local function non_negative(text)
   local number = tonumber(text)
   if number and number >= 0 and number < math.huge then return number end
-  return nil, ("'%s' is not a number of seconds"):format(text)
+  return nil, ("'%s' is not a number of seconds"):format(errors.printable(text))
+end
+
+local function valid_id(text)
+  if core.id_valid(text) then return text end
+  return nil, ("'%s' is no id: one has 1 to 128 letters, digits and any of - _ . : ~ /"):format(errors.printable(text))
 end
 
 function command.add(parser)
   local of_get = parser:command("get", "Show records.")
-  of_get:argument("id", "Generation id."):args "+"
+  of_get:argument("id", "Generation id."):args "+":convert(valid_id)
   of_get:option("--wait", "Seconds during which a missing record means \"not written yet\" (10; 0 for old ids).")
     :convert(non_negative)
   of_get:flag("--json", "As JSON, exactly as the server spelt it, one a line.")
@@ -77,7 +83,7 @@ function command.run(args)
       print_record(gen)
     else
       say("%s", tostring(err))
-      status = tools.status_of(err)
+      status = tools.is_key_trouble(err) and tools.KEY_TROUBLE or tools.INCOMPLETE
       if status == tools.KEY_TROUBLE then break end
     end
   end

@@ -12,8 +12,9 @@ local ledgers = {}
 function ledgers.add_options(command, with_period)
   command:option("--tz", "Whose hours, days, weeks and months: a zone such as Europe/Berlin.", "UTC")
   if with_period then
-    command:option("--since", "Only what was made then or later: 2026-11-01, 2026-11-01T14:00, or 7d for a week ago.")
-    command:option("--until", "Only what was made before that time, or on that day and before.")
+    command:option("--since", "Only what was made then or later: 2026-11-01, 2026-11 (or 2026-W44, 2026), 2026-11-01T14:00, or "
+      .. "7d for a week ago.")
+    command:option("--until", "Only what was made before that time, or in that day, month, week or year and before.")
   end
   command:option("--where", "Only what has this value, such as model=NAME; again for others of the same name, and for "
     .. "other names."):count "*":argname "<name=value>"
@@ -69,18 +70,28 @@ local function add_path(r, path)
   return r:add_file(path, reading)
 end
 
---- A report over files and directories; nil and an error of kind "io".
+--- Say what a ledger is, where most of what was read is none.
+---@param omitted openrouter.Omitted
+---@param records integer that were found
+function ledgers.explain_skipped(omitted, records)
+  if omitted.skipped <= records + omitted.pending + omitted.failed then return end
+  tools.say("most lines are no records: a ledger has a JSON object in each line, as fetch writes them "
+    .. "(jq -c '.[]' FILE makes that of an array, jq -c . FILE of objects over several lines)")
+end
+
+--- A report over files and directories, and how many records are in them, repeated ones included; nil and an error of kind "io".
 ---@param options openrouter.ReportOptions
 ---@param paths string[]
----@return openrouter.Report?, openrouter.Error?
+---@return openrouter.Report?, integer|openrouter.Error
 function ledgers.report(options, paths)
-  local r = report.new(options)
+  local r, records = report.new(options), 0
   for _, path in ipairs(paths) do
-    local ok, err = add_path(r, path)
+    local added, err = add_path(r, path)
     tools.clear()
-    if not ok then return nil, err end
+    if not added then return nil, err end
+    records = records + added
   end
-  return r
+  return r, records
 end
 
 --- Whether something is missing from a report, so that the exit status should say so.
@@ -90,19 +101,32 @@ function ledgers.is_incomplete(omitted)
   return omitted.skipped + omitted.failed + omitted.pending > 0
 end
 
---- Whether all paths can be read more than once; what cannot has been said otherwise.
+-- Whether nothing comes out of it, as of /dev/null.
+local function is_empty(path)
+  local lines = core.lines(path)
+  if not lines then return false end
+  local line, trouble = lines()
+  return line == nil and not trouble
+end
+
+--- The paths for a command that reads them more than once, without those that are empty and can be read but once; nil where
+--- another one of these is there, which has been said then.
 ---@param paths string[]
 ---@param command string
----@return boolean
-function ledgers.can_reread(paths, command)
+---@return string[]?
+function ledgers.rereadable(paths, command)
+  local list = {}
   for _, path in ipairs(paths) do
-    if path == "-" or core.file_status(path) == "other" then
+    local once = path == "-" or core.file_status(path) == "other"
+    if not once then
+      list[#list + 1] = path
+    elseif not is_empty(path) then
       tools.say("%s reads its ledgers twice, which a pipe does not allow: write it to a file first (%s)", command,
         path == "-" and "standard input" or path)
-      return false
+      return nil
     end
   end
-  return true
+  return list
 end
 
 return ledgers

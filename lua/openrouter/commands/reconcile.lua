@@ -3,12 +3,15 @@ local batch = require "openrouter.batch"
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local ledger = require "openrouter.ledger"
+local ledgers = require "openrouter.commands.ledgers"
 local openrouter = require "openrouter"
 local reconcile = require "openrouter.reconcile"
 local tools = require "openrouter.commands.tools"
 local witness = require "openrouter.witness"
 
 local command = {}
+
+local days_of = require("openrouter.period").days -- of what --since and --until take
 
 local OK, FAILURE, USAGE, INCOMPLETE, KEY_TROUBLE = 0, 1, 2, 3, 4
 local KEY_KINDS = { auth = true, payment = true, no_key = true, forbidden = true }
@@ -22,14 +25,15 @@ local LARGEST_ANSWER = 32 * 1024 * 1024 -- bytes
 function command.add(parser)
   local it = parser:command("reconcile", "Compare ledgers with what OpenRouter says was used, per UTC day and model.")
   it:argument("file", "Ledgers, or the directory of openrouter.nginx."):args "+"
-  it:option("--since", "First UTC day, such as 2026-11-01 (30 days ago).")
-  it:option("--until", "Last UTC day (yesterday, the last one that is over).")
+  it:option("--since", "First UTC day, such as 2026-11-01, or that of a month, such as 2026-11 (30 days ago).")
+  it:option("--until", "Last UTC day, or that of a month (yesterday, the last one that is over).")
   tools.choice(it:option("--with", "Whom to ask: activity, analytics or both.", "both"), "witness",
     { "activity", "analytics", "both" })
   it:option("--key-hash", "Only what this API key used: its hash, as GET /api/v1/keys has it.")
   it:flag("--fetch", "Fetch the records that are missing, and compare again.")
   it:option("--ledger", "Where --fetch writes them."):argname "<file>"
   tools.choice(it:option("--format", "text or json.", "text"), "format", { "text", "json" })
+  tools.output_option(it)
   tools.epilog(it, "Asks GET /activity and POST /analytics/query, which want a management key: $OPENROUTER_MANAGEMENT_KEY, "
     .. "else $OPENROUTER_API_KEY. The exit status is 0 when the ledgers are complete, 3 when something is missing or differs.", {
     "openrouter-cost reconcile costs.jsonl",
@@ -45,23 +49,18 @@ local function day_name(day)
   return os.date("!%Y-%m-%d", day * DAY)
 end
 
--- Days since 1970.
-local function read_day(text)
-  local seconds = text:find "^%d%d%d%d%-%d%d%-%d%d$" and core.parse_time(text .. "T00:00:00Z")
-  return seconds and seconds / DAY
-end
-
 -- Nil and what is wrong with the options.
 local function read_period(args, today)
   local first, last = today - ACTIVITY_DAYS, today - 1
   for _, name in ipairs { "since", "until" } do
-    if args[name] and not read_day(args[name]) then
-      return nil, ("--%s takes a UTC day, such as 2026-11-01, not '%s'"):format(name, args[name])
+    if args[name] and not days_of(args[name]) then
+      return nil, ("--%s takes UTC days, such as 2026-11-01, or 2026-11 for all of a month, not '%s'"):format(name,
+        errors.printable(args[name]))
     end
   end
-  local asked = args["until"] and read_day(args["until"]) or last
+  local asked = args["until"] and select(2, days_of(args["until"])) or last
   last = math.min(last, asked)
-  if args.since then first = read_day(args.since) elseif args["until"] then first = math.min(first, last) end
+  if args.since then first = days_of(args.since) elseif args["until"] then first = math.min(first, last) end
   if first > last then
     return nil, ("no day from %s to %s is over (UTC days, of which today is %s)"):format(
       day_name(first), day_name(asked), day_name(today))
@@ -78,9 +77,6 @@ local function read_period(args, today)
 end
 
 local function check(args)
-  for _, path in ipairs(args.file) do
-    if path == "-" then return nil, "reconcile reads its files more than once, so they cannot be standard input" end
-  end
   if args.fetch and not args.ledger then return nil, "--fetch wants --ledger FILE, which is where the records go" end
   if args.ledger and not args.fetch then return nil, "--ledger is where --fetch writes; without --fetch nothing is written" end
   if args.key_hash and not (#args.key_hash == 64 and args.key_hash:find "^%x+$") then
@@ -183,7 +179,7 @@ end
 local function ask_generations(client, days, key_hash)
   local all = {}
   for _, day in ipairs(days) do
-    local list, err = witness.generations(client, read_day(day) * DAY, key_hash)
+    local list, err = witness.generations(client, days_of(day) * DAY, key_hash)
     if not list then return nil, err end
     for _, usage in ipairs(list) do all[#all + 1] = usage end
   end
@@ -257,7 +253,7 @@ local function find_ids(view, client, args, paths)
   end
   local r, err = read_files(reconcile.id_report(days), paths)
   if not r then return nil, err end
-  view.ids = reconcile.differing_ids(r, within(view.generations, read_day(days[1]), read_day(days[#days])))
+  view.ids = reconcile.differing_ids(r, within(view.generations, (days_of(days[1])), (days_of(days[#days]))))
   return true
 end
 
@@ -279,8 +275,6 @@ end
 
 -- What there is to tell; nil and an error.
 local function find_out(args, period, client, out)
-  local fine, trouble = check_files(args.file)
-  if not fine then return nil, trouble end
   local sources, err = ask_sources(client, period, args)
   if not sources then return nil, err end
   local view = { period = period, sources = sources }
@@ -296,11 +290,16 @@ local function find_out(args, period, client, out)
   return view
 end
 
+local KEYS_PAGE = "https://openrouter.ai/settings/management-keys"
+
 local function say_error(err, out)
+  if err.kind == "no_key" and not (tools.is_set "OPENROUTER_MANAGEMENT_KEY" or tools.is_set "OPENROUTER_API_KEY") then
+    out.say("no management key: set OPENROUTER_MANAGEMENT_KEY to one of %s", KEYS_PAGE)
+    return KEY_TROUBLE
+  end
   out.say("%s", err.kind == "io" and err.message or tostring(err))
   if err.kind == "forbidden" then
-    out.say("a management key is needed: set OPENROUTER_MANAGEMENT_KEY to one of %s",
-      "https://openrouter.ai/settings/management-keys")
+    out.say("a management key is needed: set OPENROUTER_MANAGEMENT_KEY to one of %s", KEYS_PAGE)
   elseif err.kind == "auth" then
     out.say "is the key in OPENROUTER_MANAGEMENT_KEY, or without one in OPENROUTER_API_KEY, a valid one?"
   end
@@ -309,7 +308,8 @@ end
 
 --- Run it.
 ---@param args table as argparse has it
----@param out { say: fun(format: string, ...), put: fun(...), on_event: fun(event: openrouter.Event)? }
+---@param out { say: fun(format: string, ...), write: (fun(path: string?, text: string): boolean?),
+---  on_event: fun(event: openrouter.Event)? }
 ---@return integer status
 function command.run(args, out)
   local fine, why = check(args)
@@ -319,12 +319,16 @@ function command.run(args, out)
     out.say("%s", why)
     return USAGE
   end
-  local client, err = management_client(out.on_event)
+  args.file = ledgers.rereadable(args.file, "reconcile")
+  if not args.file then return USAGE end
+  local there, err = check_files(args.file)
+  local client
+  if there then client, err = management_client(out.on_event) end
   if not client then return say_error(err, out) end
   local view, trouble = find_out(args, period, client, out)
   client:close()
   if not view then return say_error(trouble, out) end
-  out.put(require("openrouter.reconcile." .. args.format)(view))
+  if not out.write(args.output, require("openrouter.reconcile." .. args.format)(view)) then return FAILURE end
   if view.refused then return KEY_TROUBLE end
   return view.complete and OK or INCOMPLETE
 end

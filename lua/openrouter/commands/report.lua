@@ -9,12 +9,12 @@ function command.add(parser)
   local of_report = parser:command("report", "Add up ledgers.")
   of_report:argument("file", "Ledgers, any JSON Lines of records, or the directory of openrouter.nginx; "
     .. "- is standard input."):args "+"
-  of_report:option("--by", "Dimensions, such as model,day or external_user.", "model")
+  of_report:option("--by", "Dimensions, such as model,day or external_user.", "model"):overwrite(false)
   ledgers.add_options(of_report, true)
-  of_report:option("--measures", "Columns, such as generations,spend,latency_p95 (docs/reports.md).")
+  of_report:option("--measures", "Columns, such as generations,spend,latency_p95 (docs/reports.md)."):overwrite(false)
   local formats = table.concat(report.formats, ", "):gsub(", (%w+)$", " or %1.")
   tools.choice(of_report:option("--format", formats, "text"), "format", report.formats)
-  of_report:option("-o --output", "Write to this file."):argname "<file>"
+  tools.output_option(of_report)
   tools.epilog(of_report, "It ends with what is not in the figures. docs/reports.md has all dimensions and measures.", {
     "openrouter-cost report costs.jsonl",
     "openrouter-cost report costs.jsonl --by day --since 7d --tz Europe/Berlin",
@@ -27,11 +27,13 @@ end
 function command.run(args)
   local options = ledgers.options(args, { page = args.format == "html" or nil })
   if not options then return tools.USAGE end
-  local r, trouble = ledgers.report(options, args.file)
-  if not r then return tools.fail(trouble) end
+  local r, records = ledgers.report(options, args.file)
+  if not r then return tools.fail(records) end
+  local omitted = r:omitted()
+  ledgers.explain_skipped(omitted, records)
   local text = r:render(args.format, tools.look(args.output))
   if not tools.write(args.output, text) then return tools.FAILURE end
-  return ledgers.is_incomplete(r:omitted()) and tools.INCOMPLETE or tools.OK
+  return ledgers.is_incomplete(omitted) and tools.INCOMPLETE or tools.OK
 end
 
 return command

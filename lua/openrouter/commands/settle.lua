@@ -15,9 +15,6 @@ local function say_some(list, text_of)
 end
 
 local function describe_adopted(run)
-  if not settle.is_used(run.directory) then
-    say("%s has neither pending/ nor ledger.jsonl in it: is it what start() of openrouter.nginx has as `dir`?", run.directory)
-  end
   local held = run.locked > 0 and ("; %s with a living worker, or another run"):format(
     plural(run.locked, "segment is", "segments are")) or ""
   if #run.ids == 0 then

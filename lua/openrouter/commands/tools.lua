@@ -50,11 +50,11 @@ function tools.put(...)
   if not ok then tools.output_trouble = tools.output_trouble or why end
 end
 
---- The exit status of what went wrong.
+--- Whether the key is what is wrong, and not one id.
 ---@param err openrouter.Error
----@return integer
-function tools.status_of(err)
-  return KEY_KINDS[err.kind] and tools.KEY_TROUBLE or tools.FAILURE
+---@return boolean
+function tools.is_key_trouble(err)
+  return KEY_KINDS[err.kind] == true
 end
 
 --- Say why nothing was done.
@@ -62,7 +62,7 @@ end
 ---@return integer status
 function tools.fail(trouble)
   tools.say("%s", tostring(trouble.message))
-  return tools.status_of(trouble)
+  return tools.is_key_trouble(trouble) and tools.KEY_TROUBLE or tools.FAILURE
 end
 
 -- nil and why when the file is not there with all of the text.
@@ -116,7 +116,16 @@ function tools.write(path, text)
   return ok
 end
 
-local function is_set(name)
+--- Declare -o, which says where tools.write writes.
+---@param command table of argparse
+function tools.output_option(command)
+  command:option("-o --output", "Write to this file; - is standard output."):argname "<file>"
+end
+
+--- Whether a variable of the environment is there, and not empty.
+---@param name string
+---@return boolean
+function tools.is_set(name)
   return (os.getenv(name) or "") ~= ""
 end
 
@@ -128,7 +137,7 @@ function tools.look(path)
   if path or not core.is_terminal(1) then return { color = false } end
   local columns = tonumber((os.getenv "COLUMNS" or ""):match "^%d+$")
   if not columns or columns == 0 then columns = core.terminal_width and core.terminal_width(1) end
-  return { width = columns, color = not is_set "NO_COLOR" and os.getenv "TERM" ~= "dumb" }
+  return { width = columns, color = not tools.is_set "NO_COLOR" and os.getenv "TERM" ~= "dumb" }
 end
 
 -- ---- what commands say of themselves --------------------------------------------------------------------------------
@@ -226,7 +235,9 @@ end
 --- A client that tells why ids are asked again.
 ---@return openrouter.Client?, openrouter.Error?
 function tools.client()
-  return openrouter.client { on_event = tools.on_event }
+  local client, err = openrouter.client { on_event = tools.on_event }
+  if err then err.message = err.message:gsub(", or give the client an api_key$", "") end -- which is Lua's way
+  return client, err
 end
 
 return tools

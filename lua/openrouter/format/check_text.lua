@@ -22,10 +22,12 @@ local KINDS = {
   { "drift", function(n) return plural(n, "generation", "generations") .. " did not cost what the response said:" end,
     drift_text },
   { "byok", function(n)
-    return plural(n, "generation has", "generations have") .. " no upstream_inference_cost, by a provider key of yours:"
+    return plural(n, "generation", "generations") .. " by a provider key of yours "
+      .. (n == 1 and "has no upstream_inference_cost, so that its price is not known:"
+        or "have no upstream_inference_cost, so that their prices are not known:")
   end, place },
   { "hours", function(n) return plural(n, "hour costs", "hours cost") .. " more than the limit:" end,
-    function(finding) return ("%s: %s USD"):format(finding.hour, finding.spend) end },
+    function(finding) return ("%s: %s USD"):format(finding.hour, words.amount(finding.spend)) end },
 }
 
 ---@param result openrouter.CheckResult

@@ -26,7 +26,8 @@ end
 
 local function change_cell(row, name, cell_of)
   local change, cell = row.change[name], cell_of(change_row(row, name))
-  if not change or change == 0 then return cell end
+  if not change then return cell end
+  if change == 0 then return "=" end
   if cell:find "^<" then return change > 0 and cell or cell:gsub("^<", ">-") end -- too small to be shown
   return (change > 0 and "+" or "-") .. cell
 end
@@ -34,9 +35,9 @@ end
 local function percent_cell(row, name)
   if not row.a then return "new" end
   if not row.b then return "gone" end
+  if row.change[name] == 0 then return "" end -- = says it all
   local percent = row.percent[name]
   if not percent then return "-" end
-  if percent == 0 then return "0.0%" end
   return (math.abs(percent) < 1000 and "%+.1f%%" or "%+.0f%%"):format(percent)
 end
 

@@ -31,9 +31,9 @@ end
 ---@return string? part "from 2026-11-10", "to 17:30", both, or "at 12:00"
 function partial.days(period, from, to)
   if not period then return nil end
+  local since, last = span(period.since or ""), select(2, span(period["until"] or ""))
   local over = period.today and period.today > to
-  return joined(inside(period.first, from, to, "00", period.since == from),
-    inside(period.last, from, to, "23", over and period["until"] == to))
+  return joined(inside(period.first, from, to, "00", since == from), inside(period.last, from, to, "23", over and last == to))
 end
 
 -- The hour is "2026-10-25 02:00+02:00".

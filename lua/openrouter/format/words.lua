@@ -273,6 +273,13 @@ function words.money(exact, shown, finest)
   return sign .. separated(whole) .. "." .. fraction:sub(1, shown)
 end
 
+--- An amount that stands alone, with as many of six places as it needs, and two at least.
+---@param exact string
+---@return string
+function words.amount(exact)
+  return (words.money(exact, FINEST):gsub("(%.%d%d%d-)0+$", "%1"))
+end
+
 --- a + b, exactly; nil out of the range of money (1.7e11 USD). Where one is nil, the other one.
 ---@param a string?
 ---@param b string?
@@ -344,7 +351,7 @@ local function open_text(omitted)
   local exact = omitted.exact and omitted.exact.instant_cost
   local unknown = omitted.instant_unknown or 0
   if not exact then return text .. (omitted.instant_unknown and "; what they cost is not known." or ".") end
-  text = ("%s; by their responses they cost %s USD"):format(text, (words.money(exact, FINEST):gsub("(%.%d%d%d-)0+$", "%1")))
+  text = ("%s; by their responses they cost %s USD"):format(text, words.amount(exact))
   if unknown == 0 then return text .. "." end
   return ("%s, but %s not say."):format(text, words.plural(unknown, "of them does", "of them do"))
 end

@@ -4,6 +4,7 @@
 
 #include "instant.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,8 +181,10 @@ void tally_free (struct tally *t) {
 }
 
 int tally_add_source (struct tally *t, int fd) {
+  errno = EMFILE;
   if (t->sources >= TALLY_MAX_SOURCES) return -1;
   int *more = (int *)realloc(t->source, ((size_t)t->sources + 1) * sizeof *more);
+  errno = ENOMEM;
   if (more == NULL) return -1;
   t->source = more;
   t->source[t->sources] = fd;

@@ -190,10 +190,8 @@ static bool may_stay_open (const struct tally *t) {
 static bool prepare_chunks (struct tally_reading *r, int fd, int threads) {
   r->chunks = (r->result.size + CHUNK - 1) / CHUNK;
   r->lines = (uint32_t *)calloc((size_t)r->chunks + 1, sizeof *r->lines);
-  if (r->lines == NULL || (r->source = tally_add_source(r->tally, fd)) < 0) {
-    errno = r->lines ? EMFILE : ENOMEM;
-    return false;
-  }
+  errno = ENOMEM;
+  if (r->lines == NULL || (r->source = tally_add_source(r->tally, fd)) < 0) return false;
   r->worker[0].reader.fd = fd;
   add_workers(r, threads);
   return true;

@@ -939,9 +939,10 @@ describe("tally", function()
 
   it("comes through every failing allocation unharmed", function()
     local program = shell.directory() .. "/torture"
-    local sources = sources_of "tally_torture"
+    local sources = sources_of("tally_torture", "tally_file", "file_reader", "unpack")
     local status, _, errors = shell.run("cc -std=c99 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -I csrc"
-      .. " -Dmalloc=failing_malloc -Dcalloc=failing_calloc -Drealloc=failing_realloc -o " .. program .. " " .. sources .. " -lm")
+      .. " -Dmalloc=failing_malloc -Dcalloc=failing_calloc -Drealloc=failing_realloc -pthread -o "
+      .. program .. " " .. sources .. " -lm")
     assert.equal(0, status, errors)
     local out
     status, out, errors = shell.run(program .. " /usr/share/zoneinfo/Europe/Berlin")

@@ -1,6 +1,7 @@
 /*
 ** Runs a tally once for each allocation it makes, with that one failing: nothing may be lost, added twice or leaked, and
-** what was refused can be added again. Once with lines that are kept, once with lines of a file that two siblings share.
+** what was refused can be added again. Once with lines that are kept, once with lines of a file that two siblings share, once with
+** a file that is read as a whole, where what is refused is told.
 ** Built by spec/tally_spec.lua.
 */
 #define _POSIX_C_SOURCE 200809L
@@ -8,9 +9,10 @@
 #undef calloc
 #undef realloc
 
-#include "tally.h"
+#include "tally_file.h"
 #include "zone_file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,11 @@
 
 static long countdown = -1;  /* the allocation that fails; none when negative */
 
-static int fails (void) { return countdown >= 0 && countdown-- == 0; }
+static int fails (void) {
+  if (countdown < 0 || countdown-- > 0) return 0;
+  errno = ENOMEM;
+  return 1;
+}
 
 void *failing_malloc (size_t size);
 void *failing_calloc (size_t count, size_t size);
@@ -116,10 +122,9 @@ static void print_tally (const struct tally *t, char *out, size_t size) {
   size_t used = print_group(t, tally_total(t), 0, out, size), length;
   used += print_set(t, 0, 3, out + used, size - used);
   used += print_set(t, 1, 1, out + used, size - used);
-  for (int i = 0; i < 3; i++) {
-    const char *dearest = tally_dearest(t, i, &length);
+  const char *dearest;
+  for (int i = 0; (dearest = tally_dearest(t, i, &length)) != NULL; i++)
     used += (size_t)snprintf(out + used, size - used, "%.*s\n", (int)length - 1500, dearest + 1500);
-  }
   for (size_t i = 0; tally_provider(t, i, &provider); i++)
     if (provider.attempts > 0)
       used += (size_t)snprintf(out + used, size - used, "%.*s %d %d\n", (int)provider.length, provider.name,
@@ -207,6 +212,50 @@ static long torture (FILE *file, const char *expected) {
   return failing;
 }
 
+/* What a reading says of itself must be true: every line was added or is told, and why. Returns whether all were added. */
+static bool read_all (struct tally_reading *r) {
+  const char *why = NULL;
+  const struct tally_read *result = tally_reading_result(r);
+  enum tally_step step;
+  do step = tally_reading_step(r, &why);
+  while (step == TALLY_MORE);
+  if (step == TALLY_TROUBLE && strcmp(why, strerror(ENOMEM)) != 0) expect_no_memory(why);
+  if (step == TALLY_DONE && result->records + result->skipped != 2 * IDS) exit(4);
+  for (int i = 0; i < result->notes; i++) expect_no_memory(result->note[i].reason);
+  const bool all = step == TALLY_DONE && result->skipped == 0;
+  tally_reading_free(r);
+  return all;
+}
+
+/* Read the file as a whole; sets *all when every line was added. Returns whether an allocation failed. */
+static int run_reading (long failing, const char *path, char *out, size_t size, bool *all) {
+  struct tally *t = start();
+  countdown = failing;
+  struct tally_reading *r = tally_reading_new(t, path, 1);
+  if (r == NULL && errno != ENOMEM) exit(5);
+  *all = r && read_all(r);
+  const int failed = countdown < 0;
+  countdown = -1;
+  if (!tally_resolve(t)) exit(6);
+  print_tally(t, out, size);
+  tally_free(t);
+  return failed;
+}
+
+static long torture_reading (FILE *file) {
+  static char expected[1 << 16], got[1 << 16];
+  char path[32];
+  bool all;
+  long failing = 0;
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fileno(file));
+  run_reading(-1, path, expected, sizeof expected, &all);
+  while (run_reading(failing, path, got, sizeof got, &all)) {
+    if (all && strcmp(expected, got) != 0) return -1;
+    failing++;
+  }
+  return all && strcmp(expected, got) == 0 ? failing : -1;
+}
+
 /* The first argument is the file of a zone. */
 int main (int argc, char **argv) {
   static char expected[1 << 16], of_file[1 << 16];
@@ -219,9 +268,9 @@ int main (int argc, char **argv) {
   FILE *file = make_file();
   run(-1, NULL, expected, sizeof expected);
   run(-1, file, of_file, sizeof of_file);
-  const long kept = torture(NULL, expected), read = torture(file, of_file);
+  const long kept = torture(NULL, expected), read = torture(file, of_file), whole = torture_reading(file);
   zone_free(zone);
   fclose(file);
-  printf("%ld allocations failed in turn\n", kept + read);
-  return kept > 100 && read > 100 ? 0 : 1;
+  printf("%ld allocations failed in turn\n", kept + read + whole);
+  return kept > 100 && read > 100 && whole > 100 ? 0 : 1;
 }

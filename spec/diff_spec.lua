@@ -2,6 +2,7 @@ local cjson = require "cjson"
 local diff = require "openrouter.diff"
 local period = require "openrouter.period"
 local shell = require "spec.support.shell"
+local views = require "spec.support.views"
 
 local SPEND, COUNT = { name = "spend", unit = "USD" }, { name = "generations", unit = "count" }
 local TIME = { name = "latency_p50", unit = "ms" }
@@ -199,10 +200,30 @@ total  generations          3        3       =
     assert.same({ 0, 0 }, { latency.change, latency.percent }) -- numbers for programs
   end)
 
-  it("ends with what is left out of each", function()
+  it("ends with what each is of, for a month may not be over, and what is left out of it", function()
     local _, out = run("2026-10 2026-11 " .. ledger)
-    assert.matches("\n2026%-10:\n  3 generations are not of those asked for.-\n\n2026%-11:\n"
-      .. "  1 generation has no known price.-\n  3 generations are not of those asked for", out)
+    assert.equal([[
+
+2026-10:
+  Period: since 2026-10-01, until 2026-10-31, records from 2026-10-01T10:00:00Z to 2026-10-31T23:30:00Z, zone UTC.
+  3 generations are not of those asked for (since, until, where).
+
+2026-11:
+  Period: since 2026-11-01, until 2026-11-30, records from 2026-11-01T10:00:00Z to 2026-11-30T10:00:00Z, zone UTC.
+  1 generation has no known price: counted, but in no sum of spend.
+  3 generations are not of those asked for (since, until, where).
+]], out:match "\n\n2026%-10:.*$":sub(2))
+    local view = json("2026-10 2026-11 " .. ledger)
+    assert.same({ "2026-10-01", "2026-10-31T23:30:00Z" }, { view.a.period.since, view.a.period.last })
+  end)
+
+  it("fits its sentences to the terminal, too", function()
+    local view = { dimensions = {}, measures = {}, rows = {}, total = { change = {}, percent = {} },
+      a = { name = "a", omitted = views.EVERYTHING, period = { tz = "UTC", first = "2026-10-01T10:00:00Z",
+        last = "2026-10-31T23:30:00Z" } }, b = { name = "b", omitted = views.NOTHING } }
+    for line in require "openrouter.format.diff_text"(view, { width = 40 }):gmatch "[^\n]+" do
+      assert.is_true(#line <= 40 + 2 * select(2, line:gsub("…", "")), line)
+    end
   end)
 
   it("has the same as JSON, where amounts are exact and unknown is null", function()

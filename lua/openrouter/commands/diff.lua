@@ -72,14 +72,15 @@ function command.run(args)
   for _, side in ipairs { a, b } do
     local r, records = ledgers.report(side.options, side.paths)
     if not r then return tools.fail(records) end
-    side.report, side.omitted = r, r:omitted()
+    side.view = r:view()
+    side.omitted, side.period = side.view.omitted, side.view.period
     if side == a or side.paths ~= a.paths then ledgers.explain_skipped(side.omitted, records) end
   end
-  local dimensions, measures = a.report.dimensions, a.report.measures
+  local dimensions, measures = a.view.dimensions, a.view.measures
   local view = {
     a = a, b = b, dimensions = dimensions, measures = measures,
-    rows = diff.compare(a.report:rows(), b.report:rows(), dimensions, measures),
-    total = diff.row(a.report:total(), b.report:total(), {}, measures),
+    rows = diff.compare(a.view.rows, b.view.rows, dimensions, measures),
+    total = diff.row(a.view.total, b.view.total, {}, measures),
   }
   local text = require("openrouter.format.diff_" .. args.format)(view, tools.look(args.output))
   if not tools.write(args.output, text) then return tools.FAILURE end

@@ -1,6 +1,6 @@
---- Two reports side by side as JSON: {"a":{"name":…,"omitted":{…}},"b":{…},"rows":[…],"total":{…}}. A row has its "key", "only"
---- ("a" or "b") where one report has none such, and for each measure a, b, change and percent, null where there is no
---- value; "exact" has amounts of money as strings.
+--- Two reports side by side as JSON: {"a":{"name":…,"period":{…},"omitted":{…}},"b":{…},"rows":[…],"total":{…}}. A row has
+--- its "key", "only" ("a" or "b") where one report has none such, and for each measure a, b, change and percent, null where
+--- there is no value; "exact" has amounts of money as strings.
 local encode = require "openrouter.format.encode"
 
 local function exact_json(row, name)
@@ -27,7 +27,8 @@ local function row_json(row, dimensions, measures)
 end
 
 local function side_json(side)
-  return encode.object { { "name", encode.scalar(side.name) }, { "omitted", encode.omitted(side.omitted) } }
+  return encode.object { { "name", encode.scalar(side.name) }, { "period", encode.period(side.period) },
+    { "omitted", encode.omitted(side.omitted) } }
 end
 
 ---@param view openrouter.DiffView

@@ -111,17 +111,23 @@ local function line_text(line, columns)
   return words.line(rules, columns)
 end
 
-local function add_omitted(lines, side)
+local function add_side(lines, side, most)
   local sentences, notes = words.omitted(side.omitted)
   lines[#lines + 1] = ""
   lines[#lines + 1] = words.printable(side.name) .. ":"
-  for _, text in ipairs(sentences) do lines[#lines + 1] = "  " .. text end
-  for _, text in ipairs(notes) do lines[#lines + 1] = "    " .. text end
+  table.insert(sentences, 1, words.period(side.period))
+  for _, text in ipairs(sentences) do words.add_wrapped(lines, "  " .. text, most, "    ") end
+  for _, text in ipairs(notes) do words.add_wrapped(lines, "    " .. text, most, "      ") end
 end
 
+---@class openrouter.DiffSide
+---@field name string
+---@field omitted openrouter.Omitted
+---@field period openrouter.ReportPeriod
+
 ---@class openrouter.DiffView what a format gets
----@field a { name: string, omitted: openrouter.Omitted }
----@field b { name: string, omitted: openrouter.Omitted }
+---@field a openrouter.DiffSide
+---@field b openrouter.DiffSide
 ---@field dimensions string[]
 ---@field measures openrouter.Measure[]
 ---@field rows openrouter.DiffRow[]
@@ -131,10 +137,10 @@ end
 ---@param options? openrouter.TextOptions only its width
 ---@return string
 return function(view, options)
-  local lines, texts = table_rows(view), {}
-  local columns = fitted_columns(lines, #view.dimensions, options and options.width or math.huge)
+  local lines, texts, most = table_rows(view), {}, options and options.width or math.huge
+  local columns = fitted_columns(lines, #view.dimensions, most)
   for i, line in ipairs(lines) do texts[i] = line_text(line, columns) end
-  add_omitted(texts, view.a)
-  add_omitted(texts, view.b)
+  add_side(texts, view.a, most)
+  add_side(texts, view.b, most)
   return table.concat(texts, "\n") .. "\n"
 end

@@ -54,6 +54,13 @@ function encode.lines(items, text_of)
   return "[" .. (#parts > 0 and "\n" or "") .. table.concat(parts, ",\n") .. "]"
 end
 
+--- What time a report is about.
+---@param period openrouter.ReportPeriod
+---@return string
+function encode.period(period)
+  return encode.record(period, { "since", "until", "tz", "first", "last" })
+end
+
 --- What a report leaves out.
 ---@param omitted openrouter.Omitted
 ---@return string

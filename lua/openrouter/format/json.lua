@@ -26,8 +26,6 @@ local function record(names, money)
   end
 end
 
-local period_json = record { "since", "until", "tz", "first", "last" }
-
 -- ---- what the HTML page shows besides -------------------------------------------------------------------------------
 
 local MONEY = { "spend", "spend_openrouter", "spend_upstream", "cache_discount" }
@@ -63,7 +61,7 @@ end
 return function(view)
   local function row(item) return row_json(item, view.dimensions, view.measures) end
   return ('{%s%s"rows":%s,\n"total":%s,\n"omitted":%s}\n'):format(
-    view.period and '"period":' .. period_json(view.period) .. ",\n" or "",
+    view.period and '"period":' .. encode.period(view.period) .. ",\n" or "",
     view.page and '"page":' .. page_json(view.page) .. ",\n" or "",
     list(view.rows, row), row_json(view.total, {}, view.measures), encode.omitted(view.omitted))
 end

@@ -180,27 +180,14 @@ end
 
 -- ---- text in lines --------------------------------------------------------------------------------------------------
 
--- Add a sentence in lines no wider than `most`, broken at spaces where there are any; those after the first are indented.
-local function add_wrapped(lines, text, most, indent)
-  indent = indent or ""
-  while width(text) > most do
-    local head = words.split(text, most)
-    local space = head:match "^.*%S() +%S*$"
-    if space and space > most / 3 then head = text:sub(1, space - 1) end
-    lines[#lines + 1] = head
-    text = indent .. text:sub(#head + 1):gsub("^ +", "")
-  end
-  lines[#lines + 1] = text
-end
-
 local function add_listed(lines, view, row, star, cells_of, most)
   for _, name in ipairs(row == view.total and {} or view.dimensions) do
     local value = words.shorten(words.name(row[name]), LONGEST) .. star(name, row)
-    add_wrapped(lines, words.printable(name) .. ": " .. value, most, "  ")
+    words.add_wrapped(lines, words.printable(name) .. ": " .. value, most, "  ")
   end
   for i, measure in ipairs(view.measures) do
     local unit = UNITS[measure.unit] and " " .. UNITS[measure.unit] or ""
-    add_wrapped(lines, ("%s: %s%s"):format(measure.name, cells_of[i](row), unit), most, "  ")
+    words.add_wrapped(lines, ("%s: %s%s"):format(measure.name, cells_of[i](row), unit), most, "  ")
   end
 end
 
@@ -218,15 +205,15 @@ end
 
 local function closing_lines(lines, view, in_part, left_out, most)
   local period = words.period(view.period)
-  if in_part then add_wrapped(lines, in_part, most, "  ") end
-  if period then add_wrapped(lines, period, most) end
+  if in_part then words.add_wrapped(lines, in_part, most, "  ") end
+  if period then words.add_wrapped(lines, period, most) end
   if #left_out > 0 then
-    add_wrapped(lines, ("Not shown for want of room: %s (a wider terminal has them, and --measures chooses)."):format(
+    words.add_wrapped(lines, ("Not shown for want of room: %s (a wider terminal has them, and --measures chooses)."):format(
       table.concat(left_out, ", ")), most)
   end
   local sentences, notes = words.omitted(view.omitted)
-  for _, text in ipairs(sentences) do add_wrapped(lines, text, most) end
-  for _, text in ipairs(notes) do add_wrapped(lines, "  " .. text, most, "    ") end
+  for _, text in ipairs(sentences) do words.add_wrapped(lines, text, most) end
+  for _, text in ipairs(notes) do words.add_wrapped(lines, "  " .. text, most, "    ") end
 end
 
 -- ---- the whole ------------------------------------------------------------------------------------------------------

@@ -280,6 +280,23 @@ function words.amount(exact)
   return (words.money(exact, FINEST):gsub("(%.%d%d%d-)0+$", "%1"))
 end
 
+--- Add a sentence in lines no wider than `most`, broken at spaces where there are any; those after the first are indented.
+---@param lines string[]
+---@param text string
+---@param most number columns
+---@param indent? string
+function words.add_wrapped(lines, text, most, indent)
+  indent = indent or ""
+  while words.width(text) > most do
+    local head = words.split(text, most)
+    local space = head:match "^.*%S() +%S*$"
+    if space and space > most / 3 then head = text:sub(1, space - 1) end
+    lines[#lines + 1] = head
+    text = indent .. text:sub(#head + 1):gsub("^ +", "")
+  end
+  lines[#lines + 1] = text
+end
+
 --- a + b, exactly; nil out of the range of money (1.7e11 USD). Where one is nil, the other one.
 ---@param a string?
 ---@param b string?

@@ -3,8 +3,9 @@ local core = require "openrouter.core"
 local batch = require "openrouter.batch"
 local ledger = require "openrouter.ledger"
 local tools = require "openrouter.commands.tools"
+local words = require "openrouter.format.words"
 
-local say, say_all, count, plural = tools.say, tools.say_all, tools.count, tools.plural
+local say, say_all, count, plural = tools.say, tools.say_all, words.count, words.plural
 local command = { default_files = { "-" } }
 
 local function file_names(paths)

@@ -3,8 +3,9 @@ local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local settle = require "openrouter.settle"
 local tools = require "openrouter.commands.tools"
+local words = require "openrouter.format.words"
 
-local say, count, plural = tools.say, tools.count, tools.plural
+local say, count, plural = tools.say, words.count, words.plural
 local command = {}
 
 local SHOWN = 10 -- of a list of things of the same kind

@@ -197,26 +197,6 @@ function tools.choice(element, what, names)
   end)
 end
 
---- 1234567 -> "1,234,567"
----@param n integer
----@return string
-function tools.count(n)
-  local text = ("%d"):format(n)
-  repeat
-    local changed
-    text, changed = text:gsub("^(%d+)(%d%d%d)", "%1,%2")
-  until changed == 0
-  return text
-end
-
----@param n integer
----@param one string
----@param many string
----@return string
-function tools.plural(n, one, many)
-  return ("%s %s"):format(tools.count(n), n == 1 and one or many)
-end
-
 local told = {}
 
 --- A client's on_event: tell why ids are asked again, once for each kind of trouble.

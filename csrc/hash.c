@@ -33,7 +33,7 @@ static inline uint64_t eight_bytes (const char *p) {
          | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;  /* compilers make one load of it */
 }
 
-/* Those behind the last eight. */
+/* Those behind the last whole eight: where there are so many, eight bytes up to the end, less those that were taken before. */
 static uint64_t last_bytes (const char *bytes, size_t length) {
   size_t count = length % 8;
   uint64_t word = 0;

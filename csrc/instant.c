@@ -37,7 +37,7 @@ static bool fraction (const char **p, const char *end, double *value) {
   int micro = 0, unit = 100000;
   const char *first = *p + 1, *q = first;
   *value = 0;
-  if (*p == end || **p != '.') return true;
+  if (**p != '.') return true;
   for (; q < end && *q >= '0' && *q <= '9'; q++, unit /= 10) micro += (*q - '0') * unit;
   *p = q;
   *value = micro / 1e6;
@@ -55,11 +55,13 @@ static bool offset (const char *p, const char *end, int *seconds) {
 }
 
 bool instant_parse (const char *text, size_t length, double *out) {
-  const char *t = text, *end = text + length, *p = text + 19;
+  const char *t = text, *end = text + length;
   int east;
   double part;
   if (length < sizeof "2026-11-21T06:26:57Z" - 1) return false;
-  if (t[4] != '-' || t[7] != '-' || (t[10] != 'T' && t[10] != 't' && t[10] != ' ') || t[13] != ':' || t[16] != ':') return false;
+  const char *p = text + 19;  /* behind the seconds */
+  if (t[4] != '-' || t[7] != '-' || t[13] != ':' || t[16] != ':') return false;
+  if (t[10] != 'T' && t[10] != 't' && t[10] != ' ') return false;
   const int century = two_digits(t), year = two_digits(t + 2);
   if (century < 0 || year < 0 || !fraction(&p, end, &part) || !offset(p, end, &east)) return false;
   if (!make(century * 100 + year, two_digits(t + 5), two_digits(t + 8), two_digits(t + 11), two_digits(t + 14), two_digits(t + 17),

@@ -7,9 +7,9 @@
 ** what looks at several bytes at once asks for the end, and never goes beyond it.
 **
 ** The fast paths can be switched off one by one, for the specs that compare them with the simple one:
-**   OPENROUTER_NO_SSE2           strings are searched 8 bytes at a time instead of 32
-**   OPENROUTER_NO_WORDS          … and byte by byte
-**   OPENROUTER_NO_FAST_NUMBERS   every double comes from strtod
+**   OPENROUTER_NO_SSE2           strings are searched and names compared 8 bytes at a time, not 32; numbers passed byte by byte
+**   OPENROUTER_NO_WORDS          … and strings searched byte by byte
+**   OPENROUTER_NO_FAST_NUMBERS   every double comes from strtod, and amounts are read digit by digit
 ** (OPENROUTER_NO_PREDICTION is in record.c, OPENROUTER_NO_FIELD_HASH in fields.c.)
 */
 #ifndef json_h
@@ -106,8 +106,8 @@ struct json_decimal {
 };
 void json_decimal (const char *p, struct json_decimal *d);
 
-/* The same of a number with up to 19 digits, leading zeros apart, and an exponent of up to 4: digits * 10^exponent. False: it is
-   a longer one. */
+/* A number of up to 19 digits, leading zeros apart, with an exponent of up to 4: it is digits * 10^exponent, with whatever zeros
+   it was spelt. False: it is a longer one. */
 struct json_short {
   bool negative;
   uint64_t digits;

@@ -83,11 +83,11 @@ static bool parse_short (struct money *value, const char *number) {
   enum { HIGHEST = 19 };
   struct json_short n;
   if (!json_short(number, &n) || n.exponent < -MONEY_PLACES || n.exponent > 0) return false;
-  const int places = n.exponent + MONEY_PLACES, first = places > HIGHEST ? places - HIGHEST : 0;
+  const int shift = n.exponent + MONEY_PLACES, more = shift > HIGHEST ? shift - HIGHEST : 0;
   __extension__ unsigned __int128 amount = n.digits;
-  amount *= power_of_10[first];
+  amount *= power_of_10[more];
   if (amount >= power_of_10[HIGHEST]) return false;  /* the product has 38 digits at most, which 127 bits hold */
-  amount *= power_of_10[places - first];
+  amount *= power_of_10[shift - more];
   value->low = (uint64_t)amount;
   value->high = (uint64_t)(amount >> 64);
   if (n.negative) negate(value);

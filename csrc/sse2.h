@@ -1,5 +1,5 @@
 /*
-** sse2: whether strings are looked at 16 bytes at a time, see json.h.
+** sse2: whether text is looked at 16 bytes at a time (strings and numbers in json.c, names in record.c), and with what.
 */
 #ifndef sse2_h
 #define sse2_h

@@ -82,7 +82,7 @@ static void place_measures (struct tally *t) {
   t->requests_measure = -1;
   for (int i = 0; i < t->declaration.measures; i++) {
     const struct tally_measure *m = &t->declaration.measure[i];
-    t->word[i] = (uint8_t)words;
+    t->word_at[i] = (uint8_t)words;
     words += t->words[i] = (uint8_t)measure_words(m);
     if (m->kind == TALLY_SPREAD) t->spread[t->spreads++] = (uint8_t)i;
     if (m->kind == TALLY_REQUESTS) t->requests_measure = i;
@@ -274,7 +274,7 @@ static struct money amount (const uint64_t *word, int words) {
 /* Make sure that the change is possible. */
 static bool prepare_group (const struct tally *t, struct tally_group *g, const struct part *p) {
   for (int i = 0; i < t->spreads; i++) {
-    const int measure = t->spread[i], bucket = (int)p->word[t->word[measure]];
+    const int measure = t->spread[i], bucket = (int)p->word[t->word_at[measure]];
     if ((p->present >> measure & 1) && !histogram_reserve(&g->cell[measure].of.spread, bucket)) return false;
   }
   return true;
@@ -312,13 +312,13 @@ static void change_cell (struct tally *t, struct cell *cell, int i, const uint64
 static void change_group (struct tally *t, struct tally_group *g, const struct part *p, bool adding) {
   g->generations += adding ? 1 : UINT32_MAX;
   for (int i = 0; i < t->declaration.measures; i++)
-    if (p->present >> i & 1) change_cell(t, &g->cell[i], i, &p->word[t->word[i]], adding);
+    if (p->present >> i & 1) change_cell(t, &g->cell[i], i, &p->word[t->word_at[i]], adding);
 }
 
 /* The request of a record is one of the total's, and of its group's in each set. */
 static void change_requests (struct tally *t, const struct part *p, bool adding) {
   if (t->requests_measure < 0) return;
-  const uint64_t hash = p->word[t->word[t->requests_measure]];
+  const uint64_t hash = p->word[t->word_at[t->requests_measure]];
   requests_push(&t->requests, hash, t->total->serial, adding ? 1 : -1);
   for (int s = 0; s < t->declaration.sets; s++) requests_push(&t->requests, hash, p->group[s]->serial, adding ? 1 : -1);
 }

@@ -37,6 +37,8 @@ static void clear_cell (struct cell *cell, enum tally_measure_kind kind) {
 
 bool total_add_up (struct tally *t) {
   const struct group_set *s = &t->set[0];
+  for (int i = 1; i < t->declaration.sets; i++)
+    if (t->set[i].groups < s->groups) s = &t->set[i];
   for (size_t i = 0; i < s->groups; i++)
     if (!reserve_spreads(t, t->total, s->group[i])) return false;
   for (int i = 0; i < t->declaration.measures; i++) clear_cell(&t->total->cell[i], t->declaration.measure[i].kind);

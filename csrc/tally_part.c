@@ -126,5 +126,5 @@ static bool read_value (const struct tally *t, const struct tally_measure *m, co
 void part_read_values (const struct tally *t, struct part *part, const struct record *r, uint64_t unique) {
   part->present = 0;
   for (int i = 0; i < t->declaration.measures; i++)
-    if (read_value(t, &t->declaration.measure[i], r, unique, &part->word[t->word[i]])) part->present |= (uint64_t)1 << i;
+    if (read_value(t, &t->declaration.measure[i], r, unique, &part->word[t->word_at[i]])) part->present |= (uint64_t)1 << i;
 }

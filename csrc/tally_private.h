@@ -1,5 +1,5 @@
 /* What the files of the tally share: tally_key.c (what a record is grouped and chosen by), tally_part.c (what it adds),
-   tally_group.c (groups and providers), tally_dearest.c, tally.c (adding, taking back, merging), tally_resolve.c (records of one
+   tally_group.c (groups and providers), tally_dearest.c, tally.c (adding and taking back), tally_resolve.c (records of one
    id), tally_merge.c (adding up groups and whole tallies). Nobody else includes it. */
 #ifndef tally_private_h
 #define tally_private_h
@@ -128,7 +128,7 @@ struct tally {
   int dimensions;                              /* of the largest set, 1 at least, as conditions have */
   uint64_t secret[2];
   size_t facts_size;
-  uint8_t word[TALLY_MAX_MEASURES], words[TALLY_MAX_MEASURES];  /* of each measure in a part: the first, and how many */
+  uint8_t word_at[TALLY_MAX_MEASURES], words[TALLY_MAX_MEASURES];  /* of each measure in a part: the first, and how many */
   uint8_t spread[TALLY_MAX_MEASURES];         /* the measures that are spreads */
   int spreads, requests_measure;              /* -1: none */
   struct group_set set[TALLY_MAX_SETS];
@@ -230,7 +230,7 @@ char *dearest_text (struct tally *t, const struct record *r, size_t *length);
 /* ---- tally_merge.c --------------------------------------------------------------------------------------------- */
 
 /* Every record that counts is in one group of each set, so the total need not be kept up to date while they are added: it is
-   what the first set's groups add up to. False: no memory. */
+   what the groups of any set add up to, and the set with the fewest is taken. False: no memory. */
 bool total_add_up (struct tally *t);
 
 /* ---- tally.c --------------------------------------------------------------------------------------------------- */

@@ -60,7 +60,7 @@ static bool take_back (struct tally *t, uint64_t where, const struct facts *f) {
 static bool add_the_same (const struct tally *t, const struct part *a, const struct part *b) {
   if (a->fate != b->fate || a->present != b->present || memcmp(a->group, b->group, sizeof a->group) != 0) return false;
   for (int i = 0; i < t->declaration.measures; i++) {
-    const size_t at = t->word[i], size = t->words[i] * sizeof a->word[0];
+    const size_t at = t->word_at[i], size = t->words[i] * sizeof a->word[0];
     if ((a->present >> i & 1) && memcmp(&a->word[at], &b->word[at], size) != 0) return false;
   }
   return true;
@@ -195,7 +195,7 @@ static void add_times (struct tally *t, struct tally_group *g, const struct part
     const struct tally_measure *m = &t->declaration.measure[i];
     if (!(p->present >> i & 1) || !measure_is_time(m)) continue;
     double time;
-    memcpy(&time, &p->word[t->word[i]], sizeof time);
+    memcpy(&time, &p->word[t->word_at[i]], sizeof time);
     cell_add_time(&g->cell[i], m, time);
     g->cell[i].values++;
   }
@@ -277,7 +277,6 @@ static void count_requests (struct tally *t) {
   const struct requests *q = &t->requests;
   if (measure < 0) return;
   join_requests(&t->requests);
-  set_requests(t->total, measure, 0);
   for (int s = 0; s < t->declaration.sets; s++)
     for (size_t i = 0; i < t->set[s].groups; i++) set_requests(t->set[s].group[i], measure, 0);
   for (size_t i = 0, end; i < q->count; i = end) {

@@ -10,13 +10,16 @@ local shell = require "spec.support.shell"
 local math_type, tointeger = rawget(math, "type"), rawget(math, "tointeger") -- 5.3 on
 
 local BEFORE, AFTER = '{"data":{"x":', "}}"
+local FAR = (" "):rep(64) -- behind it all: what looks at 32 bytes at a time does so where they are there
 
 local function around(text)
   return BEFORE .. text .. AFTER
 end
 
 local function value_of(text)
-  return assert(openrouter.decode(around(text))).x
+  local value = assert(openrouter.decode(around(text))).x
+  assert.same(value, assert(openrouter.decode(around(text) .. FAR)).x)
+  return value
 end
 
 -- What a test is called: every byte outside printable ASCII spelt out, long ones cut.
@@ -199,6 +202,7 @@ describe("a text that is no JSON", function()
   for _, case in ipairs(cases) do
     it("is refused: " .. shown(case[1]), function()
       refused(around(case[1]), #BEFORE + case[2], case[3])
+      refused(around(case[1]) .. FAR, #BEFORE + case[2], case[3])
     end)
   end
 

@@ -209,7 +209,8 @@ describe("openrouter-cost", function()
     it("ends at the first Ctrl-C while it waits for standard input", function()
       local ready = file("ready", "")
       local status, _, err = shell.run(("%s python3 spec/support/interrupt.py %s 1 sh -c %s"):format(env, ready, shell.quote(
-        ("mkfifo %s/pipe; (sleep 0.3; echo >%s; exec sleep 5) >%s/pipe & %s <%s/pipe"):format(
+        -- more than a pipe holds: once that is written, it is being read
+        ("mkfifo %s/pipe; (yes '' | head -c 200000; echo >%s; exec sleep 5) >%s/pipe & %s <%s/pipe"):format(
           directory, ready, directory, cost("fetch --ledger " .. directory .. "/c"), directory))))
       assert.equal(130, status)
       assert.matches("interrupted\n$", err)

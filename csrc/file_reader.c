@@ -1,6 +1,7 @@
 #define _GNU_SOURCE  /* O_CLOEXEC, pread */
 #define _FILE_OFFSET_BITS 64
 #include "file.h"
+#include "json.h"
 #include "unpack.h"
 
 #include <errno.h>
@@ -78,8 +79,9 @@ static bool fill (struct file_reader *r) {
 }
 
 static enum file_line hand_out (struct file_reader *r, const char **line, size_t *length, size_t size, enum file_line what) {
-  *line = r->buffer + r->start;
-  *length = size;
+  const size_t bom = json_bom(r->buffer + r->start, size);  /* at its beginning, or where two files were put together */
+  *line = r->buffer + r->start + bom;
+  *length = size - bom;
   r->buffer[r->start + size] = '\0';  /* where the line end was, or the room kept for it */
   r->start += size + (what == FILE_LINE);
   r->number++;

@@ -108,19 +108,25 @@ static char *put_number (char *p, int64_t number, int digits, char behind) {
   return p + digits + 1;
 }
 
+/* Microseconds since the second began. A double holds them until 2242, if not exactly: they are rounded, or what instant_parse
+   made of .123 would be .122999; after that a double holds milliseconds. Never to the next second, which has not begun. */
+static int64_t microseconds (double unix_seconds) {
+  static const double year_2242 = 8589934592.0;
+  const double part = unix_seconds - floor(unix_seconds);
+  const int64_t micro = (int64_t)floor(part * 1e6 + (unix_seconds < year_2242 ? 0.5 : 50.5));
+  return micro < 1000000 ? micro : 999999;
+}
+
 size_t instant_format (char out[INSTANT_SIZE], double unix_seconds) {
-  static const int64_t year_10000 = 253402300800;
-  if (!(unix_seconds >= 0 && unix_seconds < (double)year_10000)) return 0;
-  /* what instant_parse makes of a text may be a little less than the text says */
-  int64_t ms = (int64_t)floor(unix_seconds * 1000 + 0.05);
-  if (ms >= year_10000 * 1000) ms = year_10000 * 1000 - 1;
-  int64_t seconds = ms / 1000;
-  char *p = out + instant_day(out, (double)seconds);
+  static const double year_0 = -62167219200.0, year_10000 = 253402300800.0;
+  if (!(unix_seconds >= year_0 && unix_seconds < year_10000)) return 0;
+  const int64_t second = (int64_t)floor(unix_seconds) - (int64_t)year_0;  /* from there on, as all days are after it */
+  char *p = out + instant_day(out, floor(unix_seconds));
   *p++ = 'T';
-  p = put_number(p, seconds / 3600 % 24, 2, ':');
-  p = put_number(p, seconds / 60 % 60, 2, ':');
-  p = put_number(p, seconds % 60, 2, '.');
-  p = put_number(p, ms % 1000, 3, 'Z');
+  p = put_number(p, second / 3600 % 24, 2, ':');
+  p = put_number(p, second / 60 % 60, 2, ':');
+  p = put_number(p, second % 60, 2, '.');
+  p = put_number(p, microseconds(unix_seconds) / 1000, 3, 'Z');
   *p = '\0';
   return (size_t)(p - out);
 }

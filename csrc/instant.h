@@ -25,7 +25,7 @@ int64_t instant_days (int64_t year, int month, int day);
 struct instant_date { int64_t year; int month, day; };
 struct instant_date instant_date (int64_t days);
 
-/* "2026-11-21T06:26:57.123Z", the millisecond that has begun. Returns the length, 0 outside the years 1970 to 9999. */
+/* "2026-11-21T06:26:57.123Z", the millisecond that has begun. Returns the length, 0 outside the years 0 to 9999. */
 size_t instant_format (char out[INSTANT_SIZE], double unix_seconds);
 
 #endif

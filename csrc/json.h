@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define JSON_MAX_DEPTH 128  /* arrays and objects inside one another; a record needs 4 */
 
@@ -34,6 +35,11 @@ const char *json_pass_space (const char *p);
 
 /* The first byte that is not white space: nearly always this one. */
 static inline const char *json_space (const char *p) { return (unsigned char)*p > ' ' ? p : json_pass_space(p); }
+
+/* The length of a byte order mark, which JSON must not have (RFC 8259, section 8.1), but files from Windows do; or 0. */
+static inline size_t json_bom (const char *text, size_t length) {
+  return length >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
 
 /* Check the value at p; return the byte after it, or NULL with the error filled in. `depth` is how many arrays and
    objects are open around it. */

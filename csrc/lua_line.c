@@ -120,7 +120,7 @@ static int context_text_of (lua_State *L) {
 static int timestamp (lua_State *L) {
   char text[INSTANT_SIZE];
   size_t length = instant_format(text, luaL_checknumber(L, 1));
-  luaL_argcheck(L, length > 0, 1, "not in the years 1970 to 9999");
+  luaL_argcheck(L, length > 0, 1, "not in the years 0 to 9999");
   lua_pushlstring(L, text, length);
   return 1;
 }

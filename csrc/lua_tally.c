@@ -418,7 +418,7 @@ static void push_money (lua_State *L, const struct money_sum *sum) {
   lua_pushlstring(L, text, length);
 }
 
-/* RFC 3339, in the zone of the tally; "" outside of the years 1970 to 9999. */
+/* RFC 3339, in the zone of the tally; "" outside of the years 0 to 9999. */
 static void push_time (lua_State *L, const struct zone *zone, double seconds) {
   char text[INSTANT_SIZE];
   struct zone_span span = { 0, 0, 0 };

@@ -166,6 +166,8 @@ enum record_kind record_index (struct record *r, const char **part, struct json_
   r->answer = r->context = r->at = 0;
   const char *outer = json_space(r->text), *p = NULL;
   if (outer == r->text + r->length) json_fail(check, "the text is empty", outer);
+  else if (memcmp(r->text, "\xFF\xFE", 2) == 0 || memcmp(r->text, "\xFE\xFF", 2) == 0)
+    json_fail(check, "it is UTF-16, and must be UTF-8", r->text);
   else if (*outer == '{') p = scan(r, outer, 1, mark, check);
   else if ((p = json_check_value(outer, 0, check)) != NULL) p = json_fail(check, "not an object", outer);
   if (p == NULL) return RECORD_INVALID;

@@ -660,7 +660,8 @@ enum reading tally_read_again (struct tally *t, uint64_t place, struct record **
   if (source >= t->sources) return CHANGED;
   const enum reading what = read_line(t, t->source[source], place & TALLY_MAX_OFFSET, &length);
   if (what != READ) return what;
-  *r = index_line(t, t->text.bytes, length, part, &error, kind);
+  const size_t bom = json_bom(t->text.bytes, length);
+  *r = index_line(t, t->text.bytes + bom, length - bom, part, &error, kind);
   return *r ? READ : NO_MEMORY;
 }
 

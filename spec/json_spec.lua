@@ -213,7 +213,7 @@ describe("a text that is no JSON", function()
     { "[]", 1, "not an object" }, { " [1]", 2, "not an object" }, { '"a"', 1, "not an object" }, { "1", 1, "not an object" },
     { "true", 1, "not an object" }, { "{} {}", 4, TRAILING }, { "{},", 3, TRAILING }, { "{}}", 3, TRAILING },
     { "{}]", 3, TRAILING }, { "{}\0", 3, TRAILING }, { "{}\n\0\n", 4, TRAILING }, { "{}x", 3, TRAILING },
-    { "{}\239\187\191", 3, TRAILING }, { "\239\187\191{}", 1, VALUE }, { "\255\254{\0}\0", 1, VALUE }, { "\0{}", 1, VALUE },
+    { "{}\239\187\191", 3, TRAILING }, { "\239\187\191{}", 1, VALUE }, { "\255\254{\0}\0", 1, "it is UTF-16, and must be UTF-8" }, { "\0{}", 1, VALUE },
     { "{\0}", 2, NAME }, { "{\0\"\0a\0\"\0:\0001\0}\0", 2, NAME }, { "<html></html>", 1, VALUE }, { "data: {}", 1, VALUE },
     { "{", 2, EARLY }, { "{ ", 3, EARLY }, { '{"a', 4, EARLY }, { '{"a"', 5, EARLY }, { '{"a":', 6, EARLY },
     { '{"a":1', 7, EARLY }, { '{"a":1,', 8, EARLY }, { '{"a":-', 7, EARLY }, { '{"a":1.', 8, EARLY }, { '{"a":1e', 8, EARLY },

@@ -453,6 +453,7 @@ describe("a timestamp", function()
       { 0, "1970-01-01T00:00:00.000Z" }, { AT, "2026-11-21T06:26:57.123Z" }, { 951782399.9, "2000-02-28T23:59:59.900Z" },
       { 951782400, "2000-02-29T00:00:00.000Z" }, { 4107542400, "2100-03-01T00:00:00.000Z" },
       { 0.0009, "1970-01-01T00:00:00.000Z" }, { 59.999, "1970-01-01T00:00:59.999Z" }, { 0.9999, "1970-01-01T00:00:00.999Z" },
+      { -0.25, "1969-12-31T23:59:59.750Z" }, { -62167219200, "0000-01-01T00:00:00.000Z" },
       { 253402300799.999, "9999-12-31T23:59:59.999Z" }, { 253402300800 - 2 ^ -15, "9999-12-31T23:59:59.999Z" },
     }
     for _, case in ipairs(cases) do assert.equal(case[2], core.timestamp(case[1])) end
@@ -476,9 +477,21 @@ describe("a timestamp", function()
     end
   end)
 
-  it("is refused outside the years 1970 to 9999", function()
-    for _, seconds in ipairs { -1, -0.001, 253402300800, 1e300, math.huge, -math.huge, 0 / 0 } do
-      assert.error_matches(function() core.timestamp(seconds) end, "not in the years 1970 to 9999")
+  it("is never the next millisecond's, which has not begun", function()
+    math.randomseed(15)
+    for _, begin in ipairs { -86400 * 365, 0, 951782399, 1793923199, 4107542399 } do
+      for _ = 1, 2000 do
+        local micro = math.random(0, 999999)
+        local at = core.parse_time(core.timestamp(begin):gsub("%.000Z$", (".%06dZ"):format(micro)), nil)
+        assert.equal(("%03d"):format(math.floor(micro / 1000)), core.timestamp(at):match "%.(%d+)Z$")
+        assert.equal(core.timestamp(begin):sub(1, 19), core.timestamp(at):sub(1, 19))
+      end
+    end
+  end)
+
+  it("is refused outside the years 0 to 9999", function()
+    for _, seconds in ipairs { -62167219201, 253402300800, 1e300, math.huge, -math.huge, 0 / 0 } do
+      assert.error_matches(function() core.timestamp(seconds) end, "not in the years 0 to 9999")
     end
   end)
 end)

@@ -42,6 +42,16 @@ describe("records", function()
     assert.equal(1, count)
   end)
 
+  it("are there behind a byte order mark, as files from Windows have it, and those of two put together twice", function()
+    local bom = "\239\187\191"
+    local path = file("a", bom .. settled "gen-1" .. settled "gen-2" .. bom .. settled "gen-3")
+    local places, all = walk(path)
+    assert.same({ { "gen-1 a:1", "gen-2 a:2", "gen-3 a:3" }, 0 }, { places, all.skipped })
+    for _, _, _, text in openrouter.records(path) do assert.equal("{", text:sub(1, 1)) end
+    local _, lines = walk(file("b", "\255\254{\0}\0\n\0"))
+    assert.matches("it is UTF%-16, and must be UTF%-8", lines.lines[1].reason)
+  end)
+
   it("are passed over in what is open, failed or empty", function()
     local places, all = walk(file("a", '{"pending":"gen-1","open":true }\n{"note":"gen-1"}\n  \n'
       .. '{"failed":"gen-2","at":"t","error":{"kind":"not_found","message":"m"}}\n{"failed":"gen-3"}\n' .. settled "gen-4"))

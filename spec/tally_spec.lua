@@ -532,6 +532,17 @@ describe("tally", function()
       end
     end)
 
+    it("finds a record behind a byte order mark again", function()
+      local bom, old = "\239\187\191", '{"id":"a","usage":1}\n'
+      local text = bom .. old .. old .. bom .. old .. '{"id":"b","usage":1}\n' .. (" "):rep(99999) .. "\n"
+      local t = tally()
+      local ok, _, result = read(t, shell.write(shell.directory() .. "/bom.jsonl", text), 1)
+      assert.is_true(ok)
+      assert.same({ 4, 0 }, { result.records, result.skipped })
+      local counts = t:counts()
+      assert.same({ 2, 2, 0, 0 }, { t:generations(0), counts.duplicates, counts.conflicts, counts.changed })
+    end)
+
     it("reads more files than a process may have open", function()
       local path = shell.write(shell.directory() .. "/long.jsonl", ('{"usage":1,"model":"%s"}\n'):format(("m"):rep(99)):rep(700))
       local script = [[

@@ -1,7 +1,9 @@
 local cjson = require "cjson"
 local html = require "openrouter.format.html"
+local openrouter = require "openrouter"
 local day_series = require "openrouter.format.html.days"
 local figures = require "openrouter.format.html.figures"
+local report = require "openrouter.report"
 local shell = require "spec.support.shell"
 local style = require "openrouter.format.html.style"
 local tables = require "openrouter.format.html.tables"
@@ -56,6 +58,19 @@ local function tile_of(page, name)
   for _, tile in ipairs(page.tiles) do
     if tile.name == name then return tile end
   end
+end
+
+-- The page of these records.
+local function page_about(...)
+  local r = report.new { by = "model", page = true }
+  for _, text in ipairs { ... } do assert(r:add(assert(openrouter.decode(text)))) end
+  return r:render "html"
+end
+
+-- What is to be read in a section, or any other part of a page.
+local function words_of(text, first, last)
+  return (text:match(first .. ".-" .. last):gsub("<title.-</title>", ""):gsub("<desc.-</desc>", ""):gsub("<[^>]+>", " ")
+    :gsub(" +", " "))
 end
 
 describe("HTML format", function()
@@ -244,6 +259,28 @@ describe("HTML format", function()
     assert.equal("$0.00", page.tables["models-table"][2][2].text)
     assert.matches('<p class="note">USD per day.</p>', text, 1, true)
     assert.matches("Latency of 1 generation. Times are", text, 1, true)
+  end)
+
+  it("has a share from the cache where all prompt tokens are of records that say so, and else says what is known", function()
+    local function about(...)
+      local text = page_about(...)
+      local tile = words_of(text, "Saved by caching", "</div>")
+      local panel = words_of(text, "Prompt cache", "Caching saved")
+      return tile:match "(%S+) of prompt tokens" or "nil", panel:match "Prompt cache (.*) Caching"
+    end
+    local function tokens(prompt, cached)
+      return ('{"native_tokens_prompt":%s,"native_tokens_cached":%s,"cache_discount":0}'):format(prompt, cached)
+    end
+    local share = "From the cache 90.0% 900 tokens Not from the cache 10.0% 100 tokens"
+    assert.same({ "90.0%", share }, { about(tokens(1000, 900)) })
+    assert.same({ "90.0%", share .. " 1 of 2 generations does not say how many came from it." },
+      { about(tokens(1000, 900), tokens("null", "null")) })
+    assert.same({ "nil", "900 prompt tokens came from the cache. 1 of 2 generations does not say how many came from it." },
+      { about(tokens(1000, 900), tokens(9000, "null")) })
+    assert.same({ "nil", "1 prompt token came from the cache. 2 of 3 generations do not say how many prompt tokens there were." },
+      { about(tokens(1000, 1), tokens("null", 0), tokens("null", 0)) })
+    assert.same({ "nil", "0 prompt tokens came from the cache." }, { about(tokens(0, 0)) })
+    assert.same({ "nil", "No record says how many prompt tokens came from a cache." }, { about(tokens(5, "null")) })
   end)
 
   it("escapes every value", function()

@@ -72,28 +72,28 @@ local function tokens_tile(total)
     reasoning > 0 and { ", ", counted(reasoning), " of them for reasoning" } })
 end
 
-local function saved_tile(total)
-  local share = figures.percent(total.native_tokens_cached, total.native_tokens_prompt)
-  local exact = total.exact.cache_discount
+local function saved_tile(page)
+  local share, exact = sections.cached_share(page), page.total.exact.cache_discount
   if not exact and not share then return nil end
   return tile("Saved by caching", figures.money(exact), share and share .. " of prompt tokens from the cache")
 end
 
-local function page_tiles(total, omitted)
+local function page_tiles(page, omitted)
+  local total = page.total
   local made = total.generations or 0
   return markup.join(spend_tile(total, omitted),
     tile("Generations", counted(made), (total.cancelled or 0) > 0 and words.count(total.cancelled) .. " cancelled"),
     tokens_tile(total),
     total.latency_p50 and tile("Median latency", figures.time(total.latency_p50),
       total.latency_p95 and "95% within " .. figures.duration(total.latency_p95)),
-    saved_tile(total),
+    saved_tile(page),
     tile("Failed attempts", counted(total.failed_attempts or 0), (total.failed_attempts_latency or 0) > 0
       and figures.duration(total.failed_attempts_latency) .. " lost in them"))
 end
 
 local function headline(view)
   local tiles = {}
-  if view.page then tiles = page_tiles(view.page.total, view.omitted)
+  if view.page then tiles = page_tiles(view.page, view.omitted)
   else
     for _, measure in ipairs(view.measures) do
       table.insert(tiles, measure.name == "spend" and 1 or #tiles + 1, measure_tile(measure, view.total))

@@ -275,15 +275,46 @@ local function discount_text(exact)
   return { "Caching saved ", figures.money(exact), "; the spend above is what was left to pay." }
 end
 
-local function cache_panel(total)
+--- The part of prompt tokens that came from a cache, "38.2%"; nil where some records only say how many prompt tokens there were:
+--- what is not known to be from the cache is not known to be from elsewhere either.
+---@param page openrouter.ReportPage
+---@return string?
+function sections.cached_share(page)
+  local told, total = page.told, page.total
+  if told.native_tokens_prompt ~= told.native_tokens_cached then return nil end
+  return figures.percent(total.native_tokens_cached, total.native_tokens_prompt)
+end
+
+local function cache_chart(total)
   local prompt, cached = total.native_tokens_prompt, total.native_tokens_cached
-  local parts = prompt and cached and cached <= prompt and chart.parts("cache-chart", "Prompt tokens from the cache", {
+  return chart.parts("cache-chart", "Prompt tokens from the cache", {
     { name = "From the cache", value = cached, text = words.count(cached) .. " tokens" },
     { name = "Not from the cache", value = prompt - cached, text = words.count(prompt - cached) .. " tokens" },
   })
-  return element("div", { class = "panel" }, element("h3", {}, "Prompt cache"),
-    parts or paragraph "No record says how many prompt tokens came from a cache.",
-    paragraph(discount_text(total.exact.cache_discount)))
+end
+
+-- How many records do not say it; nothing where all do.
+local function silence(told, total, what)
+  local silent = total.generations - told
+  return silent > 0 and ("%s of %s %s not say %s."):format(words.count(silent),
+    plural(total.generations, "generation", "generations"), silent == 1 and "does" or "do", what) or nil
+end
+
+local function cache_text(page, share)
+  local told, total = page.told, page.total
+  local cached, said = total.native_tokens_cached, {}
+  if not cached then return "No record says how many prompt tokens came from a cache." end
+  if not share then said[1] = plural(cached, "prompt token", "prompt tokens") .. " came from the cache." end
+  said[#said + 1] = silence(told.native_tokens_cached, total, "how many came from it")
+  if not share then said[#said + 1] = silence(told.native_tokens_prompt, total, "how many prompt tokens there were") end
+  return said[1] and table.concat(said, " ")
+end
+
+local function cache_panel(page)
+  local share = sections.cached_share(page)
+  local text = cache_text(page, share)
+  return element("div", { class = "panel" }, element("h3", {}, "Prompt cache"), share and cache_chart(page.total),
+    text and paragraph(text), paragraph(discount_text(page.total.exact.cache_discount)))
 end
 
 -- What ran on keys of the reader's own, and what OpenRouter charged for the rest.
@@ -328,7 +359,7 @@ end
 function sections.cache(page)
   if (page.total.generations or 0) == 0 then return nil end
   return section("cache", "Cache and own keys",
-    element("div", { class = "panels" }, cache_panel(page.total), byok_panel(page)))
+    element("div", { class = "panels" }, cache_panel(page), byok_panel(page)))
 end
 
 -- ---- health ---------------------------------------------------------------------------------------------------------

@@ -280,6 +280,11 @@ describe("HTML format", function()
     assert.same({ "nil", "1 prompt token came from the cache. 2 of 3 generations do not say how many prompt tokens there were." },
       { about(tokens(1000, 1), tokens("null", 0), tokens("null", 0)) })
     assert.same({ "nil", "0 prompt tokens came from the cache." }, { about(tokens(0, 0)) })
+    assert.same({ "nil", "By the records 50 of 10 prompt tokens came from the cache, which is no part of them." },
+      { about(tokens(10, 50)) })
+    assert.same({ "nil", "By the records -5 of 10 prompt tokens came from the cache, which is no part of them." },
+      { about(tokens(10, -5)) })
+    assert.same({ "100%", "From the cache 100% 10 tokens Not from the cache 0% 0 tokens" }, { about(tokens(10, 10)) })
     assert.same({ "nil", "No record says how many prompt tokens came from a cache." }, { about(tokens(5, "null")) })
   end)
 

@@ -275,14 +275,24 @@ local function discount_text(exact)
   return { "Caching saved ", figures.money(exact), "; the spend above is what was left to pay." }
 end
 
---- The part of prompt tokens that came from a cache, "38.2%"; nil where some records only say how many prompt tokens there were:
---- what is not known to be from the cache is not known to be from elsewhere either.
+-- What is not known to be from the cache is not known to be from elsewhere either.
+local function all_told(page)
+  return page.told.native_tokens_prompt == page.told.native_tokens_cached
+end
+
+-- Whether more came from the cache than there was, or less than nothing.
+local function is_impossible(total)
+  local prompt, cached = total.native_tokens_prompt, total.native_tokens_cached
+  return prompt and cached and (cached > prompt or cached < 0)
+end
+
+--- The part of prompt tokens that came from a cache, "38.2%"; nil where some records only say how many prompt tokens there were,
+--- and where it would be no part.
 ---@param page openrouter.ReportPage
 ---@return string?
 function sections.cached_share(page)
-  local told, total = page.told, page.total
-  if told.native_tokens_prompt ~= told.native_tokens_cached then return nil end
-  return figures.percent(total.native_tokens_cached, total.native_tokens_prompt)
+  if not all_told(page) or is_impossible(page.total) then return nil end
+  return figures.percent(page.total.native_tokens_cached, page.total.native_tokens_prompt)
 end
 
 local function cache_chart(total)
@@ -300,11 +310,21 @@ local function silence(told, total, what)
     plural(total.generations, "generation", "generations"), silent == 1 and "does" or "do", what) or nil
 end
 
+-- Of what no share is known.
+local function cached_text(page)
+  local prompt, cached = page.total.native_tokens_prompt, page.total.native_tokens_cached
+  if all_told(page) and is_impossible(page.total) then
+    return ("By the records %s of %s came from the cache, which is no part of them."):format(words.count(cached),
+      plural(prompt, "prompt token", "prompt tokens"))
+  end
+  return plural(cached, "prompt token", "prompt tokens") .. " came from the cache."
+end
+
 local function cache_text(page, share)
   local told, total = page.told, page.total
   local cached, said = total.native_tokens_cached, {}
   if not cached then return "No record says how many prompt tokens came from a cache." end
-  if not share then said[1] = plural(cached, "prompt token", "prompt tokens") .. " came from the cache." end
+  if not share then said[1] = cached_text(page) end
   said[#said + 1] = silence(told.native_tokens_cached, total, "how many came from it")
   if not share then said[#said + 1] = silence(told.native_tokens_prompt, total, "how many prompt tokens there were") end
   return said[1] and table.concat(said, " ")

@@ -10,6 +10,8 @@ local tables = require "openrouter.format.html.tables"
 local views = require "spec.support.views"
 local words = require "openrouter.format.words"
 
+local unpack = table.unpack or unpack
+
 local LONG = ("very-long-vendor-name/"):rep(30)
 
 local function full()
@@ -186,6 +188,36 @@ describe("HTML format", function()
     for _, bucket in ipairs(view.page.latency) do n = n + bucket.count end
     for i = 2, #page.tables["latency-table"] do n = n - page.tables["latency-table"][i][2].text:gsub(",", "") end
     assert.equal(0, n)
+  end)
+
+  it("has a bar of their own for latencies of 0, or of less than 1 ms, which a scale of logarithms has no place for", function()
+    local function about(...)
+      local records = {}
+      for i, ms in ipairs { ... } do records[i] = ('{"latency":%s}'):format(ms) end
+      local text, found = page_about(unpack(records)), {}
+      local page = read(shell.write(shell.directory() .. "/page.html", text))
+      assert.same({}, page.wrong)
+      for i = 2, #page.tables["latency-table"] do
+        local row = page.tables["latency-table"][i]
+        found[i - 1] = row[1].text .. ": " .. row[2].text
+      end
+      return found, text:match 'id="latency".-</section>', page.bars
+    end
+    local bars, text, rects = about(0, 0)
+    assert.same({ "0 ms: 2" }, bars)
+    assert.equal("0 ms: 2 generations", rects[1].tip)
+    assert.matches(">half within 0 ms</text>", text, 1, true)
+    assert.same({ "less than 1 ms: 3" }, (about(0, 0.5, 0.999)))
+    bars, text, rects = about(0, 1, 100, 100)
+    assert.same({ "0 ms: 1", "1 ms to 1.3 ms: 1", "79 ms to 100 ms: 0", "100 ms to 126 ms: 2" },
+      { bars[1], bars[2], bars[#bars - 1], bars[#bars] })
+    assert.same({ #bars, 200 }, { #rects, rects[#rects].height })
+    local shown = {}
+    for at, label in text:gmatch 'x="([%d.]+)%%" y="%d+">(%d+ ms)</text>' do shown[#shown + 1] = label .. " " .. at end
+    assert.equal("0 ms 2.273, 2 ms 18.229, 5 ms 36.317, 10 ms 50.000, 20 ms 63.683, 50 ms 81.771, 100 ms 95.455",
+      table.concat(shown, ", "))
+    bars = about(1, 1)
+    assert.matches("^1 ms to ", bars[1])
   end)
 
   it("says what has no price, is of no day, and cost more than it saved", function()
@@ -507,6 +539,7 @@ describe("HTML page in a browser", function()
     local one = views.by_model { page = true, days = 1, models = 1, providers = 1, buckets = 1 }
     local years = views.by_model { page = true, days = 900, models = 3, providers = 2, buckets = 100 }
     for _, day in ipairs(years.page.days) do day.exact.spend, day.spend = "0.000025", 0.000025 end
+    table.insert(years.page.latency, 1, { from = 0, to = 2 ^ -20, count = 9 })
     local frames, fits = {}, {}
     for _, view in ipairs { full(), awkward(), many, one, years } do
       local page = without_policy(html(view)):gsub("&", "&amp;"):gsub('"', "&quot;")

@@ -320,6 +320,21 @@ describe("HTML format", function()
     assert.same({ "nil", "No record says how many prompt tokens came from a cache." }, { about(tokens(5, "null")) })
   end)
 
+  it("shows no amount as nothing that is more", function()
+    local function spend(...)
+      local records = {}
+      for i, cost in ipairs { ... } do records[i] = ('{"total_cost":%s}'):format(cost) end
+      local tile = tile_of(read(shell.write(shell.directory() .. "/page.html", page_about(unpack(records)))), "Spend (USD)")
+      return { tile.value, tile.more }
+    end
+    assert.same({ "<$0.000001", "<$0.000001 per generation" }, spend("1e-27", "1e-27", "1e-27"))
+    assert.same({ "<$0.000001", "<$0.000001 per generation" }, spend("1e-27", "0", "0"))
+    assert.same({ ">−$0.000001", ">−$0.000001 per generation" }, spend("-1e-27", "0", "0"))
+    assert.same({ "$0.0200", "$0.006667 per generation" }, spend("0.01", "0.01", "0"))
+    assert.same({ "$0.00", "$0.00 per generation" }, spend("0", "0", "0"))
+    assert.same({ "$150,000,000,000.00", "$150,000,000,000.00 per generation" }, spend("1.5e11"))
+  end)
+
   it("escapes every value", function()
     local page = read(page_of(awkward()))
     local names = page.tables["models-table"]

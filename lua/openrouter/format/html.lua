@@ -36,8 +36,8 @@ end
 local function each_cost(total)
   local priced = (total.generations or 0) - (total.unpriced or 0)
   if not total.spend or priced < 1 then return nil end
-  local each = total.spend / priced
-  return ("%s per generation"):format(figures.money_text(("%.9f"):format(each), figures.places { tostring(each) }))
+  local each = ("%.40f"):format(total.spend / priced) -- of one unit of money (1e-27) and all that can be counted it is not 0
+  return figures.money_text(each, figures.places { each }) .. " per generation"
 end
 
 -- Where providers bill some of it, it is not what OpenRouter's invoice says.

@@ -335,6 +335,18 @@ describe("HTML format", function()
     assert.same({ "$150,000,000,000.00", "$150,000,000,000.00 per generation" }, spend("1.5e11"))
   end)
 
+  it("does not say that an attempt of no status succeeded", function()
+    local unknown = "Attempts without a status are not counted as failed."
+    for said, attempts in pairs {
+      ["No attempt is known to have failed. " .. unknown] = '[{"status":200},{"latency":5},{"status":"x"}]',
+      ["2 of 4 attempts failed, and 7 ms were lost in them. OpenRouter went on to another provider, or gave up. " .. unknown] =
+        '[{"status":429,"latency":7},{"status":null},{"latency":5},{"status":200}]',
+    } do
+      local text = words_of(page_about('{"provider_responses":' .. attempts .. "}"), "Provider health", "</p>")
+      assert.equal("Provider health " .. said, (text:gsub(" +$", "")))
+    end
+  end)
+
   it("escapes every value", function()
     local page = read(page_of(awkward()))
     local names = page.tables["models-table"]

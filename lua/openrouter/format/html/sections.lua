@@ -449,15 +449,17 @@ end
 local HEALTH = { { name = "attempts", unit = "count" }, { name = "failed_attempts", unit = "count" },
   { name = "failed_attempts_latency", unit = "ms" } }
 
+local UNKNOWN = " Attempts without a status are not counted as failed."
+
 ---@param page table
 function sections.health(page)
   if #page.health == 0 then return nil end
   local total = health_total(page.health)
-  local summary = total.failed_attempts == 0 and "Every attempt succeeded."
+  local summary = total.failed_attempts == 0 and "No attempt is known to have failed."
     or ("%s of %s failed, and %s were lost in them. OpenRouter went on to another provider, or gave up."):format(
       words.count(total.failed_attempts), plural(total.attempts, "attempt", "attempts"),
       figures.duration(total.failed_attempts_latency))
-  return section("health", "Provider health", paragraph(summary), tables.make { id = "health-table",
+  return section("health", "Provider health", paragraph(summary, UNKNOWN), tables.make { id = "health-table",
     caption = "Attempts by provider, those with most failures first", rows = tables.top(by_failures(page.health), TOP, HEALTH),
     total = total, columns = {
       tables.names("Provider", "provider_name"),

@@ -311,9 +311,9 @@ end
 ---@field [string] string|number|boolean|nil each dimension: its value, or "unknown" where the record has none; each
 ---  measure: nil where no record of the row has a value
 
--- A time without needless milliseconds.
+-- A time without needless milliseconds; nil where the core cannot write it.
 local function shown_time(text)
-  return (text:gsub("%.000", "", 1))
+  return text ~= "" and (text:gsub("%.000", "", 1)) or nil
 end
 
 local function read_measure(self, group, measure, row)
@@ -640,7 +640,7 @@ end
 ---@field tz string
 ---@field since? string as it was asked for
 ---@field until? string
----@field first? string created_at of the first generation, RFC 3339 in the zone
+---@field first? string created_at of the first generation, RFC 3339 in the zone; nil also where it cannot be written so
 ---@field last? string
 ---@field today? string the date in the zone when it was asked for
 

@@ -193,13 +193,13 @@ local function head(title)
 end
 
 local function day_of(text)
-  return text:match "^%d+%-%d+%-%d+" or text
+  return text and (text:match "^%d+%-%d+%-%d+" or text)
 end
 
--- "2026-11-01 to 2026-11-30"
+-- "2026-11-01 to 2026-11-30"; nil where no time is known.
 local function days_covered(period)
-  if not period or not period.first then return nil end
-  local first, last = day_of(period.first), day_of(period.last)
+  local first, last = day_of(period and period.first), day_of(period and period.last)
+  if not first or not last then return words.covered(first, last) end
   return first == last and first or first .. " to " .. last
 end
 
@@ -209,7 +209,8 @@ local function about(period)
   if period.since then asked[#asked + 1] = "since " .. period.since end
   if period["until"] then asked[#asked + 1] = "until " .. period["until"] end
   local wish = #asked > 0 and (" (asked for: %s)"):format(table.concat(asked, ", ")) or ""
-  return element("p", {}, sections.dated((days_covered(period) or "No records") .. wish), ". Time zone: ", period.tz,
+  local days = (days_covered(period) or "no dated records"):gsub("^%l", string.upper)
+  return element("p", {}, sections.dated(days .. wish), ". Time zone: ", period.tz,
     ". A generation is one request that a model answered.")
 end
 

@@ -1,12 +1,16 @@
 local cjson = require "cjson"
 local html = require "openrouter.format.html"
+local openrouter = require "openrouter"
 local day_series = require "openrouter.format.html.days"
 local figures = require "openrouter.format.html.figures"
+local report = require "openrouter.report"
 local shell = require "spec.support.shell"
 local style = require "openrouter.format.html.style"
 local tables = require "openrouter.format.html.tables"
 local views = require "spec.support.views"
 local words = require "openrouter.format.words"
+
+local unpack = table.unpack or unpack
 
 local LONG = ("very-long-vendor-name/"):rep(30)
 
@@ -56,6 +60,19 @@ local function tile_of(page, name)
   for _, tile in ipairs(page.tiles) do
     if tile.name == name then return tile end
   end
+end
+
+-- The page of these records.
+local function page_about(...)
+  local r = report.new { by = "model", page = true }
+  for _, text in ipairs { ... } do assert(r:add(assert(openrouter.decode(text)))) end
+  return r:render "html"
+end
+
+-- What is to be read in a section, or any other part of a page.
+local function words_of(text, first, last)
+  return (text:match(first .. ".-" .. last):gsub("<title.-</title>", ""):gsub("<desc.-</desc>", ""):gsub("<[^>]+>", " ")
+    :gsub(" +", " "))
 end
 
 describe("HTML format", function()
@@ -173,6 +190,36 @@ describe("HTML format", function()
     assert.equal(0, n)
   end)
 
+  it("has a bar of their own for latencies of 0, or of less than 1 ms, which a scale of logarithms has no place for", function()
+    local function about(...)
+      local records = {}
+      for i, ms in ipairs { ... } do records[i] = ('{"latency":%s}'):format(ms) end
+      local text, found = page_about(unpack(records)), {}
+      local page = read(shell.write(shell.directory() .. "/page.html", text))
+      assert.same({}, page.wrong)
+      for i = 2, #page.tables["latency-table"] do
+        local row = page.tables["latency-table"][i]
+        found[i - 1] = row[1].text .. ": " .. row[2].text
+      end
+      return found, text:match 'id="latency".-</section>', page.bars
+    end
+    local bars, text, rects = about(0, 0)
+    assert.same({ "0 ms: 2" }, bars)
+    assert.equal("0 ms: 2 generations", rects[1].tip)
+    assert.matches(">half within 0 ms</text>", text, 1, true)
+    assert.same({ "less than 1 ms: 3" }, (about(0, 0.5, 0.999)))
+    bars, text, rects = about(0, 1, 100, 100)
+    assert.same({ "0 ms: 1", "1 ms to 1.3 ms: 1", "79 ms to 100 ms: 0", "100 ms to 126 ms: 2" },
+      { bars[1], bars[2], bars[#bars - 1], bars[#bars] })
+    assert.same({ #bars, 200 }, { #rects, rects[#rects].height })
+    local shown = {}
+    for at, label in text:gmatch 'x="([%d.]+)%%" y="%d+">(%d+ ms)</text>' do shown[#shown + 1] = label .. " " .. at end
+    assert.equal("0 ms 2.273, 2 ms 18.229, 5 ms 36.317, 10 ms 50.000, 20 ms 63.683, 50 ms 81.771, 100 ms 95.455",
+      table.concat(shown, ", "))
+    bars = about(1, 1)
+    assert.matches("^1 ms to ", bars[1])
+  end)
+
   it("says what has no price, is of no day, and cost more than it saved", function()
     local path = page_of(awkward())
     local text, page = shell.read(path), read(path)
@@ -244,6 +291,60 @@ describe("HTML format", function()
     assert.equal("$0.00", page.tables["models-table"][2][2].text)
     assert.matches('<p class="note">USD per day.</p>', text, 1, true)
     assert.matches("Latency of 1 generation. Times are", text, 1, true)
+  end)
+
+  it("has a share from the cache where all prompt tokens are of records that say so, and else says what is known", function()
+    local function about(...)
+      local text = page_about(...)
+      local tile = words_of(text, "Saved by caching", "</div>")
+      local panel = words_of(text, "Prompt cache", "Caching saved")
+      return tile:match "(%S+) of prompt tokens" or "nil", panel:match "Prompt cache (.*) Caching"
+    end
+    local function tokens(prompt, cached)
+      return ('{"native_tokens_prompt":%s,"native_tokens_cached":%s,"cache_discount":0}'):format(prompt, cached)
+    end
+    local share = "From the cache 90.0% 900 tokens Not from the cache 10.0% 100 tokens"
+    assert.same({ "90.0%", share }, { about(tokens(1000, 900)) })
+    assert.same({ "90.0%", share .. " 1 of 2 generations does not say how many came from it." },
+      { about(tokens(1000, 900), tokens("null", "null")) })
+    assert.same({ "nil", "900 prompt tokens came from the cache. 1 of 2 generations does not say how many came from it." },
+      { about(tokens(1000, 900), tokens(9000, "null")) })
+    assert.same({ "nil", "1 prompt token came from the cache. 2 of 3 generations do not say how many prompt tokens there were." },
+      { about(tokens(1000, 1), tokens("null", 0), tokens("null", 0)) })
+    assert.same({ "nil", "0 prompt tokens came from the cache." }, { about(tokens(0, 0)) })
+    assert.same({ "nil", "By the records 50 of 10 prompt tokens came from the cache, which is no part of them." },
+      { about(tokens(10, 50)) })
+    assert.same({ "nil", "By the records -5 of 10 prompt tokens came from the cache, which is no part of them." },
+      { about(tokens(10, -5)) })
+    assert.same({ "100%", "From the cache 100% 10 tokens Not from the cache 0% 0 tokens" }, { about(tokens(10, 10)) })
+    assert.same({ "nil", "No record says how many prompt tokens came from a cache." }, { about(tokens(5, "null")) })
+  end)
+
+  it("shows no amount as nothing that is more", function()
+    local function spend(...)
+      local records = {}
+      for i, cost in ipairs { ... } do records[i] = ('{"total_cost":%s}'):format(cost) end
+      local tile = tile_of(read(shell.write(shell.directory() .. "/page.html", page_about(unpack(records)))), "Spend (USD)")
+      return { tile.value, tile.more }
+    end
+    assert.same({ "<$0.000001", "<$0.000001 per generation" }, spend("1e-27", "1e-27", "1e-27"))
+    assert.same({ "<$0.000001", "<$0.000001 per generation" }, spend("1e-27", "0", "0"))
+    assert.same({ ">−$0.000001", ">−$0.000001 per generation" }, spend("-1e-27", "0", "0"))
+    assert.same({ "$0.0200", "$0.006667 per generation" }, spend("0.01", "0.01", "0"))
+    assert.same({ "$0.00", "$0.00 per generation" }, spend("0", "0", "0"))
+    assert.same({ "$150,000,000,000.00", "$150,000,000,000.00 per generation" }, spend("1.5e11"))
+  end)
+
+  it("does not say that an attempt of no status succeeded", function()
+    local unknown = "Attempts without a status are not counted as failed."
+    for said, attempts in pairs {
+      ["No attempt is known to have failed. " .. unknown] = '[{"status":200},{"latency":5},{"status":"x"}]',
+      ["2 of 4 attempts failed, and 7 ms were lost in them. OpenRouter went on to another provider, or gave up. " .. unknown] =
+        '[{"status":429,"latency":7},{"status":null},{"latency":5},{"status":200}]',
+    } do
+      local text = words_of(page_about('{"provider_responses":' .. attempts .. "}"), "Provider health", "</p>")
+      assert.equal("Provider health " .. said, (text:gsub(" +$", "")))
+    end
   end)
 
   it("escapes every value", function()
@@ -465,6 +566,7 @@ describe("HTML page in a browser", function()
     local one = views.by_model { page = true, days = 1, models = 1, providers = 1, buckets = 1 }
     local years = views.by_model { page = true, days = 900, models = 3, providers = 2, buckets = 100 }
     for _, day in ipairs(years.page.days) do day.exact.spend, day.spend = "0.000025", 0.000025 end
+    table.insert(years.page.latency, 1, { from = 0, to = 2 ^ -20, count = 9 })
     local frames, fits = {}, {}
     for _, view in ipairs { full(), awkward(), many, one, years } do
       local page = without_policy(html(view)):gsub("&", "&amp;"):gsub('"', "&quot;")

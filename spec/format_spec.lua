@@ -448,6 +448,7 @@ describe("JSON format", function()
     assert.same(view.page.latency[1].count, page.latency[1].count)
     assert.same(view.page.dearest[1].exact, page.dearest[1].exact)
     assert.same(view.page.total.exact, page.total.exact)
+    assert.same(view.page.told, page.told)
     view.period, view.page, view.omitted = nil, nil, views.NOTHING
     assert.matches('^{"rows":', json_format(view))
     assert.is_nil(json_format(view):find("instant", 1, true))

@@ -311,6 +311,31 @@ describe("report", function()
     assert.same({ tz = "Europe/Berlin", first = a.first, last = a.last, today = period.today }, period)
   end)
 
+  it("has no first or last time that cannot be written with a year of four digits", function()
+    local made, early, late = '{"created_at":"2026-06-01T10:00:00Z"}', '{"created_at":"0000-01-01T00:00:00+23:00"}',
+      '{"created_at":"9999-12-31T23:59:59-05:00"}'
+    local function times(...)
+      local r = filled({ measures = "first,last" }, ...)
+      local period, total = r:view().period, r:total()
+      assert.same({ total.first, total.last }, { period.first, period.last })
+      return { period.first or "nil", period.last or "nil" }, r:render "text", r:render "markdown", r:render "html"
+    end
+    local found, text, markdown, page = times(made, early)
+    assert.same({ "nil", "2026-06-01T10:00:00Z" }, found)
+    assert.matches("\nPeriod: records up to 2026-06-01T10:00:00Z, zone UTC.\n", text, 1, true)
+    assert.matches("Period: records up to 2026-06-01T10:00:00Z, zone UTC.", markdown:gsub("&#(%d+);", string.char), 1, true)
+    assert.matches("<p>Up to <time>2026-06-01</time>. Time zone: UTC.", page, 1, true)
+    found, text, markdown, page = times(made, late)
+    assert.same({ "2026-06-01T10:00:00Z", "nil" }, found)
+    assert.matches("\nPeriod: records from 2026-06-01T10:00:00Z on, zone UTC.\n", text, 1, true)
+    assert.matches("Period: records from 2026-06-01T10:00:00Z on, zone UTC.", markdown:gsub("&#(%d+);", string.char), 1, true)
+    assert.matches("<p>From <time>2026-06-01</time> on. Time zone: UTC.", page, 1, true)
+    found, text, markdown, page = times(early, late)
+    assert.same({ "nil", "nil" }, found)
+    assert.is_nil((text .. markdown):find "Period")
+    assert.matches("<p>No dated records. Time zone: UTC.", page, 1, true)
+  end)
+
   it("says when the dearest were made as clocks of the zone show it", function()
     local function made(tz, ...)
       local out = {}

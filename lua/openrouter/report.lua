@@ -311,9 +311,9 @@ end
 ---@field [string] string|number|boolean|nil each dimension: its value, or "unknown" where the record has none; each
 ---  measure: nil where no record of the row has a value
 
--- A time without needless milliseconds.
+-- A time without needless milliseconds; nil where the core cannot write it.
 local function shown_time(text)
-  return (text:gsub("%.000", "", 1))
+  return text ~= "" and (text:gsub("%.000", "", 1)) or nil
 end
 
 local function read_measure(self, group, measure, row)
@@ -616,6 +616,7 @@ end
 ---@field providers openrouter.Row[]
 ---@field keys openrouter.Row[] by `is_byok`
 ---@field total openrouter.Row
+---@field told { native_tokens_prompt: integer, native_tokens_cached: integer } how many generations say it
 ---@field health { provider_name: string, attempts: integer, failed_attempts: integer, failed_attempts_latency: number }[] by
 ---  the provider of each attempt in provider_responses, most attempts first; ms
 ---@field latency { from: number, to: number, count: integer }[] ms, rising, those with records
@@ -623,6 +624,8 @@ end
 
 local function read_page(self)
   local page = { total = read_row(self, 0, {}, PAGE_MEASURES), dearest = {}, health = self.tally:providers() }
+  page.told = { native_tokens_prompt = (self.tally:sum(0, self.place.native_tokens_prompt)),
+    native_tokens_cached = (self.tally:sum(0, self.place.native_tokens_cached)) }
   for name, set in pairs(PAGE_SETS) do page[name] = read_rows(self, set[1], { set[2] }, PAGE_MEASURES) end
   for i, text in ipairs(self.tally:dearest()) do page.dearest[i] = read_dearest(text, self.zone) end
   page.latency = self.tally:histogram(0, self.place.latency_p50)
@@ -637,7 +640,7 @@ end
 ---@field tz string
 ---@field since? string as it was asked for
 ---@field until? string
----@field first? string created_at of the first generation, RFC 3339 in the zone
+---@field first? string created_at of the first generation, RFC 3339 in the zone; nil also where it cannot be written so
 ---@field last? string
 ---@field today? string the date in the zone when it was asked for
 

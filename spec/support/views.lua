@@ -147,6 +147,7 @@ function views.page(options)
     health = health(options.providers),
     latency = latency(options.buckets), dearest = dearest(math.min(10, options.models)) }
   page.total = views.total(page.models)
+  page.told = { native_tokens_prompt = page.total.generations, native_tokens_cached = page.total.generations }
   page.keys = views.keys(page.total)
   return page
 end

@@ -36,8 +36,8 @@ end
 local function each_cost(total)
   local priced = (total.generations or 0) - (total.unpriced or 0)
   if not total.spend or priced < 1 then return nil end
-  local each = total.spend / priced
-  return ("%s per generation"):format(figures.money_text(("%.9f"):format(each), figures.places { tostring(each) }))
+  local each = ("%.40f"):format(total.spend / priced) -- of one unit of money (1e-27) and all that can be counted it is not 0
+  return figures.money_text(each, figures.places { each }) .. " per generation"
 end
 
 -- Where providers bill some of it, it is not what OpenRouter's invoice says.
@@ -72,28 +72,28 @@ local function tokens_tile(total)
     reasoning > 0 and { ", ", counted(reasoning), " of them for reasoning" } })
 end
 
-local function saved_tile(total)
-  local share = figures.percent(total.native_tokens_cached, total.native_tokens_prompt)
-  local exact = total.exact.cache_discount
+local function saved_tile(page)
+  local share, exact = sections.cached_share(page), page.total.exact.cache_discount
   if not exact and not share then return nil end
   return tile("Saved by caching", figures.money(exact), share and share .. " of prompt tokens from the cache")
 end
 
-local function page_tiles(total, omitted)
+local function page_tiles(page, omitted)
+  local total = page.total
   local made = total.generations or 0
   return markup.join(spend_tile(total, omitted),
     tile("Generations", counted(made), (total.cancelled or 0) > 0 and words.count(total.cancelled) .. " cancelled"),
     tokens_tile(total),
     total.latency_p50 and tile("Median latency", figures.time(total.latency_p50),
       total.latency_p95 and "95% within " .. figures.duration(total.latency_p95)),
-    saved_tile(total),
+    saved_tile(page),
     tile("Failed attempts", counted(total.failed_attempts or 0), (total.failed_attempts_latency or 0) > 0
       and figures.duration(total.failed_attempts_latency) .. " lost in them"))
 end
 
 local function headline(view)
   local tiles = {}
-  if view.page then tiles = page_tiles(view.page.total, view.omitted)
+  if view.page then tiles = page_tiles(view.page, view.omitted)
   else
     for _, measure in ipairs(view.measures) do
       table.insert(tiles, measure.name == "spend" and 1 or #tiles + 1, measure_tile(measure, view.total))
@@ -193,13 +193,13 @@ local function head(title)
 end
 
 local function day_of(text)
-  return text:match "^%d+%-%d+%-%d+" or text
+  return text and (text:match "^%d+%-%d+%-%d+" or text)
 end
 
--- "2026-11-01 to 2026-11-30"
+-- "2026-11-01 to 2026-11-30"; nil where no time is known.
 local function days_covered(period)
-  if not period or not period.first then return nil end
-  local first, last = day_of(period.first), day_of(period.last)
+  local first, last = day_of(period and period.first), day_of(period and period.last)
+  if not first or not last then return words.covered(first, last) end
   return first == last and first or first .. " to " .. last
 end
 
@@ -209,7 +209,8 @@ local function about(period)
   if period.since then asked[#asked + 1] = "since " .. period.since end
   if period["until"] then asked[#asked + 1] = "until " .. period["until"] end
   local wish = #asked > 0 and (" (asked for: %s)"):format(table.concat(asked, ", ")) or ""
-  return element("p", {}, sections.dated((days_covered(period) or "No records") .. wish), ". Time zone: ", period.tz,
+  local days = (days_covered(period) or "no dated records"):gsub("^%l", string.upper)
+  return element("p", {}, sections.dated(days .. wish), ". Time zone: ", period.tz,
     ". A generation is one request that a model answered.")
 end
 

@@ -51,6 +51,7 @@ local function page_json(page)
     { "latency", list(page.latency, record { "from", "to", "count" }) },
     { "dearest", list(page.dearest, record(DEAREST, { "spend" })) },
     { "total", measured()(page.total) },
+    { "told", encode.record(page.told, { "native_tokens_prompt", "native_tokens_cached" }) },
   }
 end
 

@@ -342,17 +342,26 @@ local function moment(text)
   return (words.printable(text):gsub("%.%d+", "", 1))
 end
 
+--- "from 2026-11-01 to 2026-11-30", also where only one of them is known; nil where none is.
+---@param first string?
+---@param last string?
+---@return string?
+function words.covered(first, last)
+  if first and last then return ("from %s to %s"):format(first, last) end
+  return first and "from " .. first .. " on" or last and "up to " .. last or nil
+end
+
 --- What time a report is about; nil where it does not say.
 ---@param period? { since: string?, until: string?, tz: string, first: string?, last: string? }
 ---@return string?
 function words.period(period)
-  if not period or not (period.first or period.since or period["until"]) then return nil end
-  local parts, upto = {}, period["until"]
-  if period.since then parts[#parts + 1] = "since " .. words.printable(period.since) end
+  if not period then return nil end
+  local parts, since, upto = {}, period.since, period["until"]
+  local covered = words.covered(period.first and moment(period.first), period.last and moment(period.last))
+  if not (covered or since or upto) then return nil end
+  if since then parts[#parts + 1] = "since " .. words.printable(since) end
   if upto then parts[#parts + 1] = "until " .. words.printable(upto) end
-  if period.first then
-    parts[#parts + 1] = ("records from %s to %s"):format(moment(period.first), moment(period.last))
-  end
+  if covered then parts[#parts + 1] = "records " .. covered end
   parts[#parts + 1] = "zone " .. words.printable(period.tz)
   return "Period: " .. table.concat(parts, ", ") .. "."
 end

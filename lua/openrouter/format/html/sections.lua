@@ -174,25 +174,46 @@ end
 local FEWEST, FINEST = 20, 16 -- bars, and how many of them a tenfold has at most
 
 local function log10(value)
-  return math.log(math.max(value, 1)) / math.log(10)
+  return math.log(value) / math.log(10)
 end
 
--- Places of the histogram's buckets on a scale of logarithms, and of the bars, which are as wide as each other there.
+-- How many tenfolds the buckets from 1 ms on begin and end above it; nothing where there are none.
+local function logarithms(buckets)
+  for _, bucket in ipairs(buckets) do
+    if bucket.from >= 1 then return log10(bucket.from), log10(buckets[#buckets].to) end
+  end
+end
+
+-- Places of bars on a scale of logarithms, as wide as each other there: `first` of them lie between 1 ms and its beginning.
+-- Before them is one (`under`) for what took less than 1 ms, 0 among it, where there is such a thing.
 local function latency_scale(buckets)
-  local lowest, highest = log10(buckets[1].from), log10(buckets[#buckets].to)
-  local per = math.max(2, math.min(FINEST, math.ceil(FEWEST / math.max(highest - lowest, 0.01))))
-  local first, last = math.floor(lowest * per + 1e-9), math.ceil(highest * per - 1e-9)
-  if last - first < 4 then first, last = math.max(first - 2, 0), last + 2 end -- a lone bar has neighbours
-  return { first = first, count = last - first, per = per,
-    place = function(ms) return (log10(ms) * per - first) / (last - first) end,
-    edge = function(i) return 10 ^ ((first + i) / per) end }
+  local under, lowest, highest = buckets[1].from < 1 and 1 or 0, logarithms(buckets)
+  local first, last, per = 0, 0, FINEST
+  if lowest then
+    per = math.max(2, math.min(FINEST, math.ceil(FEWEST / math.max(highest - lowest, 0.01))))
+    first, last = math.floor(lowest * per + 1e-9), math.ceil(highest * per - 1e-9)
+    if last - first < 4 then first, last = math.max(first - 2, 0), last + 2 end -- a lone bar has neighbours
+  end
+  local count = under + last - first
+  return { under = under, count = count,
+    place = function(ms) return (ms < 1 and 0.5 or under + log10(ms) * per - first) / count end,
+    edge = function(i) return 10 ^ ((first + i - under) / per) end }
+end
+
+-- What the bar for less than 1 ms is of. The first of a histogram's buckets is for 0.
+local function under_name(buckets)
+  for _, bucket in ipairs(buckets) do
+    if bucket.from > 0 and bucket.from < 1 then return "less than 1 ms" end
+  end
+  return "0 ms"
 end
 
 local function latency_bars(buckets, scale)
-  local bars = {}
+  local bars, margin = {}, scale.count == 1 and 0.4 or 0.04
   for i = 1, scale.count do
-    bars[i] = { from = (i - 1 + 0.04) / scale.count, to = (i - 0.04) / scale.count, value = 0,
-      span = figures.duration(scale.edge(i - 1)) .. " to " .. figures.duration(scale.edge(i)) }
+    bars[i] = { from = (i - 1 + margin) / scale.count, to = (i - margin) / scale.count, value = 0,
+      span = i <= scale.under and under_name(buckets)
+        or figures.duration(scale.edge(i - 1)) .. " to " .. figures.duration(scale.edge(i)) }
   end
   for _, bucket in ipairs(buckets) do
     local place = math.floor(scale.place((bucket.from + bucket.to) / 2) * scale.count) + 1
@@ -212,26 +233,41 @@ end
 
 local TIMES = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 6e4, 12e4, 3e5, 6e5, 12e5, 36e5, 72e5, 18e6, 36e6 }
 
+local function add_label(labels, at, text)
+  labels[#labels + 1] = { at = at, text = text, minor = #labels % 2 == 1 }
+  return at
+end
+
 -- Where bars begin and end.
-local function edge_labels(scale)
-  local labels = {}
-  for i = 0, scale.count, math.ceil(scale.count / 6) do
-    labels[#labels + 1] = { at = i / scale.count, text = figures.duration(scale.edge(i)), minor = #labels % 2 == 1 }
-  end
+local function edge_labels(scale, labels)
+  local step = math.ceil(scale.count / 6)
+  for i = scale.under * step, scale.count, step do add_label(labels, i / scale.count, figures.duration(scale.edge(i))) end
   return labels
 end
 
 -- Round times that lie on the scale; fewer of them where there would be a crowd.
-local function latency_labels(scale)
-  local labels, latest = {}, -1
+local function round_labels(scale, labels)
+  local latest = labels[1] and labels[1].at or -1
   for _, ms in ipairs(TIMES) do
     local at = scale.place(ms)
-    if at >= 0 and at <= 1 and at - latest > 0.085 then
-      labels[#labels + 1] = { at = at, text = axis_time(ms), minor = #labels % 2 == 1 }
-      latest = at
+    if at >= scale.under / scale.count and at <= 1 and at - latest > 0.085 then
+      latest = add_label(labels, at, axis_time(ms))
     end
   end
-  return #labels < 3 and edge_labels(scale) or labels
+end
+
+-- Of the bar for less than 1 ms, where there is one.
+local function first_labels(bars, scale)
+  local labels = {}
+  if scale.under > 0 then add_label(labels, 0.5 / scale.count, (bars[1].span:gsub("less than ", "<"))) end
+  return labels
+end
+
+local function latency_labels(bars, scale)
+  local labels = first_labels(bars, scale)
+  if scale.count == scale.under then return labels end
+  round_labels(scale, labels)
+  return #labels < 3 and edge_labels(scale, first_labels(bars, scale)) or labels
 end
 
 local function latency_marks(total, scale)
@@ -257,7 +293,7 @@ function sections.latency(page)
   end
   return section("latency", "Latency", paragraph(summary, ". Times are within 1%; the scale is logarithmic."),
     chart.columns { id = "latency-chart", title = "Distribution of latency", description = summary .. ".", bars = bars,
-      labels = latency_labels(scale), marks = latency_marks(total, scale), axis = words.count, whole = true },
+      labels = latency_labels(bars, scale), marks = latency_marks(total, scale), axis = words.count, whole = true },
     tables.folded("Figures of the chart", { id = "latency-table", caption = "Generations by latency", rows = bars, columns = {
       { head = "Latency", names = true, cell = function(bar) return bar.span end },
       { head = "Generations", class = "figure", cell = function(bar) return figures.count(bar.value) end },
@@ -275,15 +311,66 @@ local function discount_text(exact)
   return { "Caching saved ", figures.money(exact), "; the spend above is what was left to pay." }
 end
 
-local function cache_panel(total)
+-- What is not known to be from the cache is not known to be from elsewhere either.
+local function all_told(page)
+  return page.told.native_tokens_prompt == page.told.native_tokens_cached
+end
+
+-- Whether more came from the cache than there was, or less than nothing.
+local function is_impossible(total)
   local prompt, cached = total.native_tokens_prompt, total.native_tokens_cached
-  local parts = prompt and cached and cached <= prompt and chart.parts("cache-chart", "Prompt tokens from the cache", {
+  return prompt and cached and (cached > prompt or cached < 0)
+end
+
+--- The part of prompt tokens that came from a cache, "38.2%"; nil where some records only say how many prompt tokens there were,
+--- and where it would be no part.
+---@param page openrouter.ReportPage
+---@return string?
+function sections.cached_share(page)
+  if not all_told(page) or is_impossible(page.total) then return nil end
+  return figures.percent(page.total.native_tokens_cached, page.total.native_tokens_prompt)
+end
+
+local function cache_chart(total)
+  local prompt, cached = total.native_tokens_prompt, total.native_tokens_cached
+  return chart.parts("cache-chart", "Prompt tokens from the cache", {
     { name = "From the cache", value = cached, text = words.count(cached) .. " tokens" },
     { name = "Not from the cache", value = prompt - cached, text = words.count(prompt - cached) .. " tokens" },
   })
-  return element("div", { class = "panel" }, element("h3", {}, "Prompt cache"),
-    parts or paragraph "No record says how many prompt tokens came from a cache.",
-    paragraph(discount_text(total.exact.cache_discount)))
+end
+
+-- How many records do not say it; nothing where all do.
+local function silence(told, total, what)
+  local silent = total.generations - told
+  return silent > 0 and ("%s of %s %s not say %s."):format(words.count(silent),
+    plural(total.generations, "generation", "generations"), silent == 1 and "does" or "do", what) or nil
+end
+
+-- Of what no share is known.
+local function cached_text(page)
+  local prompt, cached = page.total.native_tokens_prompt, page.total.native_tokens_cached
+  if all_told(page) and is_impossible(page.total) then
+    return ("By the records %s of %s came from the cache, which is no part of them."):format(words.count(cached),
+      plural(prompt, "prompt token", "prompt tokens"))
+  end
+  return plural(cached, "prompt token", "prompt tokens") .. " came from the cache."
+end
+
+local function cache_text(page, share)
+  local told, total = page.told, page.total
+  local cached, said = total.native_tokens_cached, {}
+  if not cached then return "No record says how many prompt tokens came from a cache." end
+  if not share then said[1] = cached_text(page) end
+  said[#said + 1] = silence(told.native_tokens_cached, total, "how many came from it")
+  if not share then said[#said + 1] = silence(told.native_tokens_prompt, total, "how many prompt tokens there were") end
+  return said[1] and table.concat(said, " ")
+end
+
+local function cache_panel(page)
+  local share = sections.cached_share(page)
+  local text = cache_text(page, share)
+  return element("div", { class = "panel" }, element("h3", {}, "Prompt cache"), share and cache_chart(page.total),
+    text and paragraph(text), paragraph(discount_text(page.total.exact.cache_discount)))
 end
 
 -- What ran on keys of the reader's own, and what OpenRouter charged for the rest.
@@ -328,7 +415,7 @@ end
 function sections.cache(page)
   if (page.total.generations or 0) == 0 then return nil end
   return section("cache", "Cache and own keys",
-    element("div", { class = "panels" }, cache_panel(page.total), byok_panel(page)))
+    element("div", { class = "panels" }, cache_panel(page), byok_panel(page)))
 end
 
 -- ---- health ---------------------------------------------------------------------------------------------------------
@@ -362,15 +449,17 @@ end
 local HEALTH = { { name = "attempts", unit = "count" }, { name = "failed_attempts", unit = "count" },
   { name = "failed_attempts_latency", unit = "ms" } }
 
+local UNKNOWN = " Attempts without a status are not counted as failed."
+
 ---@param page table
 function sections.health(page)
   if #page.health == 0 then return nil end
   local total = health_total(page.health)
-  local summary = total.failed_attempts == 0 and "Every attempt succeeded."
+  local summary = total.failed_attempts == 0 and "No attempt is known to have failed."
     or ("%s of %s failed, and %s were lost in them. OpenRouter went on to another provider, or gave up."):format(
       words.count(total.failed_attempts), plural(total.attempts, "attempt", "attempts"),
       figures.duration(total.failed_attempts_latency))
-  return section("health", "Provider health", paragraph(summary), tables.make { id = "health-table",
+  return section("health", "Provider health", paragraph(summary, UNKNOWN), tables.make { id = "health-table",
     caption = "Attempts by provider, those with most failures first", rows = tables.top(by_failures(page.health), TOP, HEALTH),
     total = total, columns = {
       tables.names("Provider", "provider_name"),

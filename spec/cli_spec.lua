@@ -488,10 +488,54 @@ describe("openrouter-cost", function()
       end
     end)
 
-    it("writes over reports of every format", function()
+    it("does not write over a file with a record anywhere in it", function()
+      local record = '{"settled":"a","at":"2026-11-01T00:00:00.000Z","answer":{"data":{"id":"a"}}}\n'
+      for name, text in pairs { torn = '{"settled":"b","at":"2026-1\n' .. record, bom = "\239\187\191" .. record,
+        comments = ("# exported\n"):rep(1000) .. record, cut = '{"settled":"a","at":"2026-1', bare = "id\n\n" .. '{"id":"a"}' } do
+        local path = file(name, text)
+        for _, command in ipairs { "report " .. ledger, "check " .. path, "diff " .. path .. " " .. ledger } do
+          local status, _, err = run(command .. " -o " .. path)
+          assert.same({ name, 1 }, { name, status })
+          assert.matches(": has records, which would be lost; nothing was written to it\n$", err)
+          assert.equal(text, shell.read(path))
+        end
+      end
+    end)
+
+    it("does not write over what it read, whatever that is", function()
+      local text = "\255\254{\0" -- UTF-16
+      local path, link = file("it's", text), directory .. "/link"
+      assert.equal(0, (shell.run(("ln -s %s %s"):format(shell.quote(path), link))))
+      path = shell.quote(path)
+      for _, command in ipairs { "report " .. path .. " -o " .. path, "report " .. path .. " -o " .. link,
+        "check " .. link .. " -o " .. path, ("diff %s %s -o %s"):format(ledger, path, path),
+        ("diff 2026-10 2026-11 %s -o %s"):format(path, link) } do
+        local status, _, err = run(command)
+        assert.same({ command, 1 }, { command, status })
+        assert.matches(": is what was read, which would be lost; nothing was written to it\n$", err)
+        assert.equal(text, shell.read(directory .. "/it's"))
+      end
+    end)
+
+    it("does not write over what may have records, but cannot be read", function()
+      local path = file("old.gz", "\31\139 no gzip")
+      local status, _, err = run(("report %s -o %s"):format(ledger, path))
+      assert.equal(1, status)
+      assert.matches(": may have records, which would be lost; nothing was written to it\n$", err)
+      assert.equal("\31\139 no gzip", shell.read(path))
+    end)
+
+    it("writes over reports of every format and command", function()
+      local path = file("report", "")
       for _, format in ipairs { "text", "markdown", "csv", "json", "html" } do
-        local path = file("report", "")
         for _ = 1, 2 do assert.equal(3, (run(("report %s --format %s -o %s"):format(ledger, format, path)))) end
+      end
+      local bare = file("bare.jsonl", '{"id":"a","model":"m"}\n{"id":"b","model":"m","total_cost":1,"is_byok":true}\n')
+      for _, format in ipairs { "text", "json" } do
+        for _ = 1, 2 do
+          assert.equal(8, (run(("check %s --format %s -o %s"):format(bare, format, path))))
+          assert.equal(3, (run(("diff %s %s --format %s -o %s"):format(bare, ledger, format, path))))
+        end
       end
     end)
 

@@ -83,7 +83,7 @@ function command.run(args)
     total = diff.row(a.view.total, b.view.total, {}, measures),
   }
   local text = require("openrouter.format.diff_" .. args.format)(view, tools.look(args.output))
-  if not tools.write(args.output, text) then return tools.FAILURE end
+  if not tools.write(args.output, text, #args.file > 0 and args.file or { args.a, args.b }) then return tools.FAILURE end
   local incomplete = ledgers.is_incomplete(a.omitted) or ledgers.is_incomplete(b.omitted)
   return incomplete and tools.INCOMPLETE or tools.OK
 end

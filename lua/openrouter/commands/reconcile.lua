@@ -308,7 +308,7 @@ end
 
 --- Run it.
 ---@param args table as argparse has it
----@param out { say: fun(format: string, ...), write: (fun(path: string?, text: string): boolean?),
+---@param out { say: fun(format: string, ...), write: (fun(path: string?, text: string, inputs: string[]): boolean?),
 ---  on_event: fun(event: openrouter.Event)? }
 ---@return integer status
 function command.run(args, out)
@@ -328,7 +328,7 @@ function command.run(args, out)
   local view, trouble = find_out(args, period, client, out)
   client:close()
   if not view then return say_error(trouble, out) end
-  if not out.write(args.output, require("openrouter.reconcile." .. args.format)(view)) then return FAILURE end
+  if not out.write(args.output, require("openrouter.reconcile." .. args.format)(view), args.file) then return FAILURE end
   if view.refused then return KEY_TROUBLE end
   return view.complete and OK or INCOMPLETE
 end

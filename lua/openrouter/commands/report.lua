@@ -32,7 +32,7 @@ function command.run(args)
   local omitted = r:omitted()
   ledgers.explain_skipped(omitted, records)
   local text = r:render(args.format, tools.look(args.output))
-  if not tools.write(args.output, text) then return tools.FAILURE end
+  if not tools.write(args.output, text, args.file) then return tools.FAILURE end
   return ledgers.is_incomplete(omitted) and tools.INCOMPLETE or tools.OK
 end
 

@@ -89,26 +89,45 @@ local function replace_file(path, text)
   return nil, why
 end
 
--- Records cannot be made again from a report, and may be gone from the server.
-local function holds_records(path)
-  if core.file_status(path) ~= "file" then return false end
-  local lines = ledger.read(path)
-  if not lines then return false end
-  local _, id, gen = lines()
-  return (id or gen) ~= nil
+-- Where the path leads: `path` itself where that is not known.
+local function real_path(path)
+  local pipe = io.popen(("readlink -f -- '%s' 2>/dev/null"):format((path:gsub("'", "'\\''"))))
+  local real = pipe and pipe:read "*a":gsub("\n$", "")
+  if pipe then pipe:close() end
+  return real ~= "" and real or path
 end
 
---- Put a text out: to stdout, or into a file, which is written whole or not at all. A file of records stays as it is.
+local function is_one_of(path, inputs)
+  local real = real_path(path)
+  for _, input in ipairs(inputs) do
+    if input == path or real_path(input) == real then return true end
+  end
+  return false
+end
+
+-- Why the file must stay as it is; nil where it need not. Records cannot be made again from a report, and may be gone from
+-- the server; and what was read may be a ledger of which no line can be read.
+local function reason_to_keep(path, inputs)
+  if core.file_status(path) ~= "file" then return nil end
+  local found = ledger.has_records(path)
+  if found == nil then return "may have records" end
+  return found and "has records" or is_one_of(path, inputs) and "is what was read" or nil
+end
+
+--- Put a text out: to stdout, or into a file, which is written whole or not at all. What was read stays as it is, and so does
+--- a file with a record in it.
 ---@param path string? nil: stdout
 ---@param text string
+---@param inputs string[] paths of what was read
 ---@return boolean? ok false or nil when it cannot be written, which has been said then
-function tools.write(path, text)
+function tools.write(path, text, inputs)
   if not path then
     tools.put(text)
     return true
   end
-  if holds_records(path) then
-    tools.say("%s: has records, which would be lost; nothing was written to it", path)
+  local reason = reason_to_keep(path, inputs)
+  if reason then
+    tools.say("%s: %s, which would be lost; nothing was written to it", path, reason)
     return false
   end
   local ok, why = replace_file(path, text)

@@ -539,6 +539,31 @@ describe("openrouter-cost", function()
       end
     end)
 
+    it("keeps the mode of the file that was there", function()
+      local path = file("it's.txt", "old\n")
+      for _, mode in ipairs { "600", "640", "604" } do
+        assert.equal(0, (shell.run(("chmod %s %s"):format(mode, shell.quote(path)))))
+        assert.equal(3, (shell.run("umask 022; " .. cost(("report %s -o %s"):format(ledger, shell.quote(path))))))
+        assert.equal(mode .. "\n", select(2, shell.run("stat -c %a " .. shell.quote(path))))
+        assert.matches("generations", shell.read(path))
+      end
+      local new = directory .. "/new.txt"
+      assert.equal(3, (shell.run("umask 027; " .. cost(("report %s -o %s"):format(ledger, new)))))
+      assert.equal("640\n", select(2, shell.run("stat -c %a " .. new)))
+    end)
+
+    it("writes where a link leads", function()
+      local real, link, dangling = file("real.txt", "old\n"), directory .. "/link.txt", directory .. "/dangling.txt"
+      assert.equal(0, (shell.run(("mkdir %s/deep; ln -s real.txt %s; ln -s deep/new.txt %s"):format(directory, link, dangling))))
+      for _, path in ipairs { link, dangling } do
+        assert.equal(3, (run(("report %s -o %s"):format(ledger, path))))
+        assert.equal("symbolic link\n", select(2, shell.run("stat -c %F " .. path)))
+      end
+      assert.matches("generations", shell.read(real))
+      assert.matches("generations", shell.read(directory .. "/deep/new.txt"))
+      assert.equal("new.txt\n", select(2, shell.run("ls -A " .. directory .. "/deep")))
+    end)
+
     it("writes to what is no regular file as it is", function()
       local status, out = shell.run(cost(("report %s -o /dev/stdout"):format(ledger)) .. " | cat")
       assert.equal(0, status)

@@ -74,12 +74,41 @@ local function write_file(path, text)
   return ok and closed, trouble or close_trouble
 end
 
+-- For a shell.
+local function quote(path)
+  return "'" .. path:gsub("'", "'\\''") .. "'"
+end
+
+-- Where the path leads: `path` itself where that is not known.
+local function real_path(path)
+  local pipe = io.popen(("readlink -f -- %s 2>/dev/null"):format(quote(path)))
+  local real = pipe and pipe:read "*a":gsub("\n$", "")
+  if pipe then pipe:close() end
+  return real ~= "" and real or path
+end
+
+-- Write a new file of this mode, or where that is nil, of the one that new files have.
+local function write_new(path, text, mode)
+  if mode then
+    local private, why = core.append_file(path) -- which makes it with 0600, before there is anything to read in it
+    if not private then return nil, why end
+    private:close()
+  end
+  local ok, why = write_file(path, text)
+  if not ok or not mode then return ok, why end
+  if select(2, core.file_status(path)) ~= mode then os.execute(("chmod %o %s"):format(mode, quote(path))) end
+  if select(2, core.file_status(path)) == mode then return true end
+  return nil, "its mode cannot be kept"
+end
+
 -- Beside the file first, so that a rename puts it in its place. What is no regular file (/dev/stdout, a pipe) is written to.
 local function replace_file(path, text)
-  if core.file_status(path) == "other" then return write_file(path, text) end
+  local kind, mode = core.file_status(path)
+  if kind == "other" then return write_file(path, text) end
+  path = real_path(path)
   local temporary = ("%s.%06x.tmp"):format(path, math.floor(core.unix_time() * 1e6 % 2 ^ 24))
   local done, ok, why = pcall(function()
-    local written, trouble = write_file(temporary, text)
+    local written, trouble = write_new(temporary, text, kind == "file" and mode or nil)
     if written then written, trouble = os.rename(temporary, path) end
     return written, trouble
   end)
@@ -87,14 +116,6 @@ local function replace_file(path, text)
   os.remove(temporary)
   if not done then error(ok, 0) end -- Ctrl-C
   return nil, why
-end
-
--- Where the path leads: `path` itself where that is not known.
-local function real_path(path)
-  local pipe = io.popen(("readlink -f -- '%s' 2>/dev/null"):format((path:gsub("'", "'\\''"))))
-  local real = pipe and pipe:read "*a":gsub("\n$", "")
-  if pipe then pipe:close() end
-  return real ~= "" and real or path
 end
 
 local function is_one_of(path, inputs)

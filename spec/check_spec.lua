@@ -108,6 +108,21 @@ describe("check", function()
       assert.equal(2, ledgers(path, { max_per_hour = "0" }).hours.count)
     end)
 
+    it("finds hours that cost more than the core has digits for", function()
+      local path = file("a", '{"id":"1","created_at":"2026-11-01T10:00:00Z","total_cost":1e11}',
+        '{"id":"2","created_at":"2026-11-01T10:59:59Z","total_cost":1e11}',
+        '{"id":"3","created_at":"2026-11-01T11:00:00Z","total_cost":1e11}')
+      local function found(limit)
+        local list = {}
+        for i, hour in ipairs(ledgers(path, { max_per_hour = limit }).hours.examples) do list[i] = hour.spend end
+        return list
+      end
+      assert.same({ "200000000000", "100000000000" }, found "5")
+      assert.same({ "200000000000" }, found "199999999999.99")
+      assert.same({}, found "200000000000")
+      assert.equal(8, (shell.run(shell.cost(("check %s --max-per-hour 5"):format(path)))))
+    end)
+
     it("looks only at what it is asked to", function()
       local path = file("a", '{"id":"1","model":"a","created_at":"2026-11-01T10:00:00Z"}',
         '{"id":"2","model":"b","created_at":"2026-11-02T10:00:00Z"}',

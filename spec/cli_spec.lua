@@ -131,6 +131,25 @@ describe("openrouter-cost", function()
     refuses("get gen-1 ''", "get", "<id>")
   end)
 
+  it("takes no second value for the one before", function()
+    local path = file("costs.jsonl", '{"id":"gen-1","total_cost":1}\n')
+    for arguments, name in pairs {
+      ["report --by model --by day"] = "--by", ["report --measures spend --measures first"] = "--measures",
+      ["report --since 2026-10 --since 2026-12"] = "--since", ["report --until 2026-10 --until 2026-12"] = "--until",
+      ["report --tz UTC --tz Asia/Tokyo"] = "--tz", ["report --format json --format csv"] = "--format",
+      ["report -o a --output b"] = "--output", ["diff --by model --by day a b"] = "--by",
+      ["check --max-drift 1 --max-drift 2"] = "--max-drift",
+      ["check --max-per-hour 1 --max-per-hour 2"] = "--max-per-hour", ["fetch --ledger a --ledger b"] = "--ledger",
+      ["reconcile --with activity --with both"] = "--with", ["settle --keys a --keys b"] = "--keys",
+    } do
+      local status, out, err = run(arguments .. " " .. path)
+      assert.same({ arguments, 2, "" }, { arguments, status, out })
+      assert.is_truthy(err:find(("openrouter-cost: option '%s' must be used at most 1 time "):format(name), 1, true), err)
+    end
+    assert.equal(0, (run(("report %s --where model=a --where model=b"):format(path))))
+    assert.equal(0, (run("get gen-1771967973-0hZ8J5kY7qLMOKbPx0u3 --json --json")))
+  end)
+
   it("says that a file failed while it was read", function()
     for _, arguments in ipairs { "fetch /proc/self/mem --ledger " .. directory .. "/c", "report /proc/self/mem" } do
       local status, _, err = run(arguments)
@@ -442,14 +461,6 @@ describe("openrouter-cost", function()
         file("other", '{"id":"gen-1","model":"m","total_cost":1}\n{\n') .. " --where model=x" } do
         assert.equal("", (select(3, run("report " .. paths))))
         assert.equal("", (select(3, run("check " .. paths))))
-      end
-    end)
-
-    it("does not take another dimension for the one before", function()
-      for _, option in ipairs { "--by", "--measures" } do
-        local status, out, err = run(("report %s %s model %s day"):format(ledger, option, option))
-        assert.same({ 2, "" }, { status, out })
-        assert.matches(("^openrouter%%-cost: option '%%%s' must be used at most 1 time "):format(option), err)
       end
     end)
 

@@ -51,7 +51,8 @@ end
 -- What a run that stops half-way leaves behind.
 local function say_safe(outcome, path)
   say("%s safe in %s, %s not fetched; run the same command again to go on",
-    plural(outcome.settled, "record is", "records are"), path, plural(outcome.total - outcome.done, "id is", "ids are"))
+    plural(outcome.settled, "record of this run is", "records of this run are"), path,
+    plural(outcome.total - outcome.done, "id is", "ids are"))
 end
 
 local MANY_REFUSED = 20

@@ -131,6 +131,15 @@ describe("openrouter-cost", function()
     refuses("get gen-1 ''", "get", "<id>")
   end)
 
+  it("takes no - for a ledger to write to", function()
+    for _, arguments in ipairs { "fetch examples/app.log --ledger -", "reconcile /dev/null --fetch --ledger=-" } do
+      local status, out, err = run(arguments)
+      assert.same({ 2, "" }, { status, out })
+      assert.matches("^openrouter%-cost: %-%-ledger takes the name of a file, which is read and added to, and not %- ", err)
+    end
+    assert.is_nil(io.open "-")
+  end)
+
   it("takes no second value for the one before", function()
     local path = file("costs.jsonl", '{"id":"gen-1","total_cost":1}\n')
     for arguments, name in pairs {

@@ -33,7 +33,7 @@ function command.add(parser)
     { "activity", "analytics", "both" })
   it:option("--key-hash", "Only what this API key used: its hash, as GET /api/v1/keys has it.")
   it:flag("--fetch", "Fetch the records that are missing, and compare again.")
-  it:option("--ledger", "Where --fetch writes them."):argname "<file>"
+  tools.ledger_option(it, "Where --fetch writes them.")
   tools.choice(it:option("--format", "text or json.", "text"), "format", { "text", "json" })
   tools.output_option(it)
   tools.epilog(it, "Asks GET /activity and POST /analytics/query, which want a management key: $OPENROUTER_MANAGEMENT_KEY, "

@@ -162,6 +162,19 @@ function tools.output_option(command)
   command:option("-o --output", "Write to this file; - is standard output."):argname "<file>"
 end
 
+local function ledger_name(path)
+  if path ~= "-" then return path end
+  return nil, "--ledger takes the name of a file, which is read and added to, and not -"
+end
+
+--- Declare --ledger, which says where records go.
+---@param command table of argparse
+---@param description string
+---@param default? string
+function tools.ledger_option(command, description, default)
+  command:option("--ledger", description, default):argname "<file>":convert(ledger_name)
+end
+
 --- Whether a variable of the environment is there, and not empty.
 ---@param name string
 ---@return boolean

@@ -329,6 +329,7 @@ describe("reconcile", function()
       local _, plain = run(path)
       assert.same({ 3, "", "" }, { run(path .. " -o " .. into) })
       assert.equal(plain, shell.read(into))
+      for _ = 1, 2 do assert.equal(3, (run(path .. " --format json -o " .. into))) end -- over reports, of any format
       local before = shell.read(path)
       assert.same({ 1, "", ("openrouter-cost: %s: has records, which would be lost; nothing was written to it\n"):format(path) },
         { run(path .. " -o " .. path) })

@@ -153,7 +153,9 @@ end
 -- Whether there is such an hour, day, week or month.
 local function is_time(name, value)
   if not value:find(TIMES[name][1]) then return false end
-  if name == "week" then return period.days(value) ~= nil end
+  if name == "week" then -- weeks are the same every 400 years, and period.days knows none before 1970
+    return period.days((value:gsub("^%d+", function(year) return 2000 + tonumber(year) % 400 end))) ~= nil
+  end
   local texts = { hour = value:gsub(" ", "T"):gsub(":00", ":00:00", 1), day = value .. "T00:00:00Z",
     month = value .. "-01T00:00:00Z" }
   return core.parse_time(texts[name]) ~= nil

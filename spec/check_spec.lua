@@ -108,6 +108,35 @@ describe("check", function()
       assert.equal(2, ledgers(path, { max_per_hour = "0" }).hours.count)
     end)
 
+    it("tells what is of no hour, and finds it where it costs more than an hour may", function()
+      local path = file("a", '{"id":"1","created_at":"2026-11-01 05:00:00","total_cost":1000.5}', '{"id":"2","total_cost":0.1}',
+        '{"id":"3","created_at":"2026-11-01T10:00:00Z","total_cost":1}')
+      local result = ledgers(path, { max_per_hour = "5" })
+      assert.same({ true, 0, { generations = 2, spend = "1000.6", over = true } },
+        { result.tripped, result.hours.count, result.no_hour })
+      result = ledgers(path, { max_per_hour = "1000.6" })
+      assert.same({ false, { generations = 2, spend = "1000.6", over = false } }, { result.tripped, result.no_hour })
+      result = ledgers(path)
+      assert.same({ false }, { result.tripped, result.no_hour })
+      assert.is_nil(ledgers(file("b", '{"created_at":"2026-11-01T10:00:00Z","total_cost":1}'), { max_per_hour = "5" }).no_hour)
+      assert.same({ generations = 1, over = false }, ledgers(file("c", '{"id":"1"}'), { max_per_hour = "0" }).no_hour)
+    end)
+
+    it("finds hours that cost more than the core has digits for", function()
+      local path = file("a", '{"id":"1","created_at":"2026-11-01T10:00:00Z","total_cost":1e11}',
+        '{"id":"2","created_at":"2026-11-01T10:59:59Z","total_cost":1e11}',
+        '{"id":"3","created_at":"2026-11-01T11:00:00Z","total_cost":1e11}')
+      local function found(limit)
+        local list = {}
+        for i, hour in ipairs(ledgers(path, { max_per_hour = limit }).hours.examples) do list[i] = hour.spend end
+        return list
+      end
+      assert.same({ "200000000000", "100000000000" }, found "5")
+      assert.same({ "200000000000" }, found "199999999999.99")
+      assert.same({}, found "200000000000")
+      assert.equal(8, (shell.run(shell.cost(("check %s --max-per-hour 5"):format(path)))))
+    end)
+
     it("looks only at what it is asked to", function()
       local path = file("a", '{"id":"1","model":"a","created_at":"2026-11-01T10:00:00Z"}',
         '{"id":"2","model":"b","created_at":"2026-11-02T10:00:00Z"}',
@@ -199,6 +228,21 @@ describe("check", function()
       assert.matches("10:00%+00:00: 1,234%.10 USD\n.*11:00%+00:00: 0%.012346 USD\n.*12:00%+00:00: <0%.000001 USD\n", out)
       _, out = run(path .. " --max-per-hour 0 --format json")
       assert.equal("1234.10000000000000001", cjson.decode(out).hours.examples[1].spend)
+    end)
+
+    it("says what is of no hour", function()
+      local path = file("a", '{"id":"1","total_cost":1000.5}', '{"id":"2","total_cost":0.1}')
+      local text = "2 generations have no created_at that can be read, so that they are of no hour: 1,000.60 USD"
+      local status, out = run(path .. " --max-per-hour 5")
+      assert.same({ 8, text .. ", more than the limit.\n2 generations checked.\nNothing is left out.\n" }, { status, out })
+      status, out = run(path .. " --max-per-hour 2000")
+      assert.equal(0, status)
+      assert.equal(text .. ".\n2 generations checked; there is nothing to look at.\nNothing is left out.\n", out)
+      out = select(2, run(file("b", '{"id":"1"}') .. " --max-per-hour 5"))
+      assert.matches("\n1 generation has no created_at that can be read, so that it is of no hour: no known price%.\n", out)
+      local function json(options) return cjson.decode((select(2, run(path .. " --format json" .. options)))).no_hour end
+      assert.same({ generations = 2, spend = "1000.6", over = true }, json " --max-per-hour 5")
+      assert.equal(cjson.null, json "")
     end)
 
     it("has the same as JSON", function()

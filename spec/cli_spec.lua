@@ -131,6 +131,34 @@ describe("openrouter-cost", function()
     refuses("get gen-1 ''", "get", "<id>")
   end)
 
+  it("takes no - for a ledger to write to", function()
+    for _, arguments in ipairs { "fetch examples/app.log --ledger -", "reconcile /dev/null --fetch --ledger=-" } do
+      local status, out, err = run(arguments)
+      assert.same({ 2, "" }, { status, out })
+      assert.matches("^openrouter%-cost: %-%-ledger takes the name of a file, which is read and added to, and not %- ", err)
+    end
+    assert.is_nil(io.open "-")
+  end)
+
+  it("takes no second value for the one before", function()
+    local path = file("costs.jsonl", '{"id":"gen-1","total_cost":1}\n')
+    for arguments, name in pairs {
+      ["report --by model --by day"] = "--by", ["report --measures spend --measures first"] = "--measures",
+      ["report --since 2026-10 --since 2026-12"] = "--since", ["report --until 2026-10 --until 2026-12"] = "--until",
+      ["report --tz UTC --tz Asia/Tokyo"] = "--tz", ["report --format json --format csv"] = "--format",
+      ["report -o a --output b"] = "--output", ["diff --by model --by day a b"] = "--by",
+      ["check --max-drift 1 --max-drift 2"] = "--max-drift",
+      ["check --max-per-hour 1 --max-per-hour 2"] = "--max-per-hour", ["fetch --ledger a --ledger b"] = "--ledger",
+      ["reconcile --with activity --with both"] = "--with", ["settle --keys a --keys b"] = "--keys",
+    } do
+      local status, out, err = run(arguments .. " " .. path)
+      assert.same({ arguments, 2, "" }, { arguments, status, out })
+      assert.is_truthy(err:find(("openrouter-cost: option '%s' must be used at most 1 time "):format(name), 1, true), err)
+    end
+    assert.equal(0, (run(("report %s --where model=a --where model=b"):format(path))))
+    assert.equal(0, (run("get gen-1771967973-0hZ8J5kY7qLMOKbPx0u3 --json --json")))
+  end)
+
   it("says that a file failed while it was read", function()
     for _, arguments in ipairs { "fetch /proc/self/mem --ledger " .. directory .. "/c", "report /proc/self/mem" } do
       local status, _, err = run(arguments)
@@ -257,7 +285,7 @@ describe("openrouter-cost", function()
       local status, _, err = run("fetch examples/app.log --ledger /dev/full")
       assert.equal(1, status)
       assert.matches("/dev/full: No space left on device", err)
-      assert.matches("0 records are safe in /dev/full, 13 ids are not fetched", err)
+      assert.matches("0 records of this run are safe in /dev/full, 13 ids are not fetched", err)
     end)
 
     it("goes on behind the line that a full disk cut in two", function()
@@ -266,7 +294,7 @@ describe("openrouter-cost", function()
       local command = env .. cost("fetch examples/app.log --ledger " .. ledger)
       local status, _, err = shell.run("trap '' XFSZ; ulimit -f 8; " .. command)
       assert.equal(1, status)
-      local safe = tonumber(err:match "(%d+) records are safe")
+      local safe = tonumber(err:match "(%d+) records of this run are safe")
       assert.is_true(safe >= 1 and safe < 12)
       assert.equal(4096, #shell.read(ledger))
       status, _, err = run("fetch examples/app.log --ledger " .. ledger)
@@ -292,7 +320,7 @@ describe("openrouter-cost", function()
       local command = cost(("fetch %s --ledger %s"):format(ids, ledger))
       local status, _, err = shell.run(("%s python3 spec/support/interrupt.py %s 3 %s"):format(env, ledger, command))
       assert.equal(130, status)
-      assert.matches("records are safe in .*costs%.jsonl, %d+ ids are not fetched; run the same command again", err)
+      assert.matches("records of this run are safe in .*costs%.jsonl, %d+ ids are not fetched; run the same command again", err)
       assert.matches("openrouter%-cost: interrupted\n$", err)
       assert.not_matches("traceback", err)
       local safe = lines_of(ledger)
@@ -445,14 +473,6 @@ describe("openrouter-cost", function()
       end
     end)
 
-    it("does not take another dimension for the one before", function()
-      for _, option in ipairs { "--by", "--measures" } do
-        local status, out, err = run(("report %s %s model %s day"):format(ledger, option, option))
-        assert.same({ 2, "" }, { status, out })
-        assert.matches(("^openrouter%%-cost: option '%%%s' must be used at most 1 time "):format(option), err)
-      end
-    end)
-
     it("writes its file whole or not at all", function()
       local path = file("report.txt", "what was there\n")
       local command = cost(("report %s -o %s"):format(ledger, path))
@@ -488,11 +508,80 @@ describe("openrouter-cost", function()
       end
     end)
 
-    it("writes over reports of every format", function()
+    it("does not write over a file with a record anywhere in it", function()
+      local record = '{"settled":"a","at":"2026-11-01T00:00:00.000Z","answer":{"data":{"id":"a"}}}\n'
+      for name, text in pairs { torn = '{"settled":"b","at":"2026-1\n' .. record, bom = "\239\187\191" .. record,
+        comments = ("# exported\n"):rep(1000) .. record, cut = '{"settled":"a","at":"2026-1', bare = "id\n\n" .. '{"id":"a"}' } do
+        local path = file(name, text)
+        for _, command in ipairs { "report " .. ledger, "check " .. path, "diff " .. path .. " " .. ledger } do
+          local status, _, err = run(command .. " -o " .. path)
+          assert.same({ name, 1 }, { name, status })
+          assert.matches(": has records, which would be lost; nothing was written to it\n$", err)
+          assert.equal(text, shell.read(path))
+        end
+      end
+    end)
+
+    it("does not write over what it read, whatever that is", function()
+      local text = "\255\254{\0" -- UTF-16
+      local path, link = file("it's", text), directory .. "/link"
+      assert.equal(0, (shell.run(("ln -s %s %s"):format(shell.quote(path), link))))
+      path = shell.quote(path)
+      for _, command in ipairs { "report " .. path .. " -o " .. path, "report " .. path .. " -o " .. link,
+        "check " .. link .. " -o " .. path, ("diff %s %s -o %s"):format(ledger, path, path),
+        ("diff 2026-10 2026-11 %s -o %s"):format(path, link) } do
+        local status, _, err = run(command)
+        assert.same({ command, 1 }, { command, status })
+        assert.matches(": is what was read, which would be lost; nothing was written to it\n$", err)
+        assert.equal(text, shell.read(directory .. "/it's"))
+      end
+    end)
+
+    it("does not write over what may have records, but cannot be read", function()
+      local path = file("old.gz", "\31\139 no gzip")
+      local status, _, err = run(("report %s -o %s"):format(ledger, path))
+      assert.equal(1, status)
+      assert.matches(": may have records, which would be lost; nothing was written to it\n$", err)
+      assert.equal("\31\139 no gzip", shell.read(path))
+    end)
+
+    it("writes over reports of every format and command", function()
+      local path = file("report", "")
       for _, format in ipairs { "text", "markdown", "csv", "json", "html" } do
-        local path = file("report", "")
         for _ = 1, 2 do assert.equal(3, (run(("report %s --format %s -o %s"):format(ledger, format, path)))) end
       end
+      local bare = file("bare.jsonl", '{"id":"a","model":"m"}\n{"id":"b","model":"m","total_cost":1,"is_byok":true}\n')
+      for _, format in ipairs { "text", "json" } do
+        for _ = 1, 2 do
+          assert.equal(8, (run(("check %s --format %s -o %s"):format(bare, format, path))))
+          assert.equal(3, (run(("diff %s %s --format %s -o %s"):format(bare, ledger, format, path))))
+        end
+      end
+    end)
+
+    it("keeps the mode of the file that was there", function()
+      local path = file("it's.txt", "old\n")
+      for _, mode in ipairs { "600", "640", "604" } do
+        assert.equal(0, (shell.run(("chmod %s %s"):format(mode, shell.quote(path)))))
+        assert.equal(3, (shell.run("umask 022; " .. cost(("report %s -o %s"):format(ledger, shell.quote(path))))))
+        assert.equal(mode .. "\n", select(2, shell.run("stat -c %a " .. shell.quote(path))))
+        assert.matches("generations", shell.read(path))
+      end
+      local new = directory .. "/new.txt"
+      assert.equal(3, (shell.run("umask 027; " .. cost(("report %s -o %s"):format(ledger, new)))))
+      assert.equal("640\n", select(2, shell.run("stat -c %a " .. new)))
+    end)
+
+    it("writes where a link leads", function()
+      local real, link, dangling = file("real.txt", "old\n"), directory .. "/link.txt", directory .. "/dangling.txt"
+      assert.equal(0, (shell.run(("mkdir %s/deep; ln -s real.txt %s; ln -s deep/new.txt %s"):format(directory, link, dangling))))
+      for _, path in ipairs { link, dangling } do
+        assert.equal(3, (run(("report %s -o %s"):format(ledger, path))))
+        assert.equal("symbolic link\n", select(2, shell.run("stat -c %F " .. path)))
+      end
+      assert.matches("generations", shell.read(real))
+      assert.matches("generations", shell.read(directory .. "/deep/new.txt"))
+      assert.equal("new.txt\n", select(2, shell.run("ls -A " .. directory .. "/deep")))
     end)
 
     it("writes to what is no regular file as it is", function()

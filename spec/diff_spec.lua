@@ -226,6 +226,16 @@ total  generations          3        3       =
     end
   end)
 
+  it("has changes of more than the core has digits for", function()
+    local path = shell.write(directory .. "/big.jsonl",
+      '{"id":"1","model":"m","total_cost":1e10,"created_at":"2026-10-01T00:00:00Z"}\n'
+        .. '{"id":"2","model":"m","total_cost":1e11,"created_at":"2026-11-01T00:00:00Z"}\n'
+        .. '{"id":"3","model":"m","total_cost":1e11,"created_at":"2026-11-01T00:00:00Z"}\n')
+    local _, out = run("2026-10 2026-11 --measures spend " .. path)
+    assert.matches("200,000,000,000%.00 +%+190,000,000,000%.00 +%+1900 ?%%", out)
+    assert.equal("190000000000", json("2026-10 2026-11 --measures spend " .. path).total.measures.spend.exact.change)
+  end)
+
   it("has the same as JSON, where amounts are exact and unknown is null", function()
     local view, status = json("2026-10 2026-11 --measures generations,spend " .. ledger)
     assert.same({ 0, "2026-10", "2026-11", 3, 1 },

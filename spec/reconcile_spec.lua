@@ -329,6 +329,7 @@ describe("reconcile", function()
       local _, plain = run(path)
       assert.same({ 3, "", "" }, { run(path .. " -o " .. into) })
       assert.equal(plain, shell.read(into))
+      for _ = 1, 2 do assert.equal(3, (run(path .. " --format json -o " .. into))) end -- over reports, of any format
       local before = shell.read(path)
       assert.same({ 1, "", ("openrouter-cost: %s: has records, which would be lost; nothing was written to it\n"):format(path) },
         { run(path .. " -o " .. path) })
@@ -512,6 +513,8 @@ describe("reconcile", function()
       [path .. " --since yesterday"] = "takes UTC days", [path .. " --until 2026-13-01"] = "takes UTC days",
       [path .. " --until 2026-13"] = "takes UTC days", [path .. " --since 2024-02"] = "OpenRouter tells of 365 days",
       [path .. " --until 1999"] = "OpenRouter tells of 365 days",
+      [path .. " --since 2026-W12 --until 2026-02"] = "since '2026%-W12' is not before until '2026%-02'",
+      [path .. " --since yesterday --until 2026-02"] = "a month, week or year %(2026%-11, 2026%-W44, 2026%), not",
       [path .. " --since " .. tomorrow] = "is over", [path .. " --since 2020-01-01"] = "OpenRouter tells of 365 days",
       [path .. " --key-hash sk-or-v1-x"] = "never the key itself",
       [path .. " --with both-of-them"] = "there are activity, analytics, both",

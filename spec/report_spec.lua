@@ -489,6 +489,19 @@ describe("report", function()
       refused("where: the value of 'day' is like '2026-11-01', not '1.11.'", { where = { day = { "2026-11-02", "1.11." } } })
       refused("where: the value of 'month' is like '2026-11', not '11'", { where = { month = 11 } })
       refused("where: the value of 'hour' is like '2026-11-01 14:00+01:00', not '14'", { where = { hour = "14" } })
+      for name, values in pairs {
+        day = { "2026-11-99", "2026-02-29", "2026-00-01" }, month = { "2026-13", "2026-00" },
+        week = { "2026-W54", "2025-W53", "1969-W53", "2026-W00" },
+        hour = { "2026-11-01 25:00+01:00", "2026-11-31 14:00+01:00", "2026-11-01 14:00+99:00" },
+      } do
+        for _, value in ipairs(values) do
+          local fine, why = report.check { where = { [name] = value } }
+          assert.is_nil(fine, value)
+          assert.is_truthy(why:find(("not '%s'"):format(value), 1, true), why)
+        end
+      end
+      refused("where: the value of 'is_byok' is true, false or unknown, not 'yes'", { where = { is_byok = { "true", "yes" } } })
+      refused("where: the value of 'streamed' is true, false or unknown, not '1'", { where = { streamed = 1 } })
       refused("tz must be the name of a zone, not a boolean", { tz = false })
     end)
 
@@ -515,6 +528,9 @@ describe("report", function()
 
     it("that are fine pass", function()
       local fine = {
+        { where = { day = { "2028-02-29", "1969-12-31", "unknown" }, week = { "2026-W53", "1969-W22", "1970-W53" },
+          month = "2026-12",
+          hour = { "2026-11-01 23:00-04:30", "2026-11-01 00:00+00:00" }, is_byok = { true, "false", "unknown" } } },
         {}, { by = "day" }, { by = { "context.a b", "model" }, tz = "UTC" },
         { by = { "hour", "week", "month" }, tz = "America/New_York" }, { measures = {} }, { by = " model , day " },
       }

@@ -672,6 +672,7 @@ describe("openrouter-cost settle", function()
     local done = #lines_of "ledger.jsonl"
     assert.is_true(done >= 3 and done < #ids)
     assert.is_truthy(err:find(("%d ids are still open; run the same command again"):format(#ids - done), 1, true))
+    assert.matches("records of this run are in .*/ledger%.jsonl\n", err)
     assert.matches("openrouter%-cost: interrupted\n$", err)
     assert.not_matches("traceback", err)
     assert.equal(0, (settle()))

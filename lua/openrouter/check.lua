@@ -27,6 +27,11 @@ local SHOWN = 10 -- findings of a kind that are named; all are counted
 ---@field count integer
 ---@field examples openrouter.Finding[] the first ten: of hours the dearest, of others by file and line
 
+---@class openrouter.NoHour generations that no limit of an hour can find, as their created_at cannot be read
+---@field generations integer
+---@field spend? string USD of all of them; nil where none has a known price
+---@field over boolean whether that is more than an hour may cost
+
 ---@class openrouter.CheckOptions: openrouter.ReportOptions only since, until, tz and where
 ---@field max_drift? number percent of what the response said that the cost may differ by; default 0
 ---@field max_per_hour? string USD, as decimal text; default no limit
@@ -37,7 +42,8 @@ local SHOWN = 10 -- findings of a kind that are named; all are counted
 ---@field byok openrouter.Findings generations by the caller's own provider key without an upstream_inference_cost; their
 ---  spend is unknown, too
 ---@field hours openrouter.Findings
----@field tripped boolean whether there is any of these
+---@field no_hour? openrouter.NoHour nil: there is none, or no limit of an hour
+---@field tripped boolean whether there is any of these, or those of no hour are over the limit
 ---@field generations integer that were looked at
 ---@field omitted openrouter.Omitted
 
@@ -149,14 +155,14 @@ end
 
 -- ---- hours ----------------------------------------------------------------------------------------------------------
 
--- Records without a time of creation are of no hour.
+-- The hours over the limit, and what is of no hour, or nil.
 local function find_hours(r, limit)
-  local over = {}
+  local over, no_hour = {}, nil
   for _, row in ipairs(limit and r:rows() or {}) do
     local spend = row.exact.spend
-    if spend and row.hour ~= "unknown" and decimal.compare(spend, limit) > 0 then
-      over[#over + 1] = { hour = row.hour, spend = spend }
-    end
+    local is_over = spend ~= nil and decimal.compare(spend, limit) > 0
+    if row.hour == "unknown" then no_hour = { generations = row.generations, spend = spend, over = is_over }
+    elseif is_over then over[#over + 1] = { hour = row.hour, spend = spend } end
   end
   table.sort(over, function(a, b)
     local order = decimal.compare(a.spend, b.spend)
@@ -164,7 +170,7 @@ local function find_hours(r, limit)
   end)
   local findings = { count = #over, examples = {} }
   for i = 1, math.min(#over, SHOWN) do findings.examples[i] = over[i] end
-  return findings
+  return findings, no_hour
 end
 
 -- ---- the whole ------------------------------------------------------------------------------------------------------
@@ -223,9 +229,10 @@ function check.ledgers(paths, options)
   end
   local found, err = find_all(paths, filters, options.max_drift or 0)
   if err then return nil, err end
-  local list, result = in_order(found), { omitted = r:omitted(), generations = r:total().generations, tripped = false }
+  local list, result = in_order(found), { omitted = r:omitted(), generations = r:total().generations }
   for _, kind in ipairs { "unpriced", "drift", "byok" } do result[kind] = pick(list, kind) end
-  result.hours = find_hours(r, options.max_per_hour)
+  result.hours, result.no_hour = find_hours(r, options.max_per_hour)
+  result.tripped = result.no_hour ~= nil and result.no_hour.over
   for _, kind in ipairs { "unpriced", "drift", "byok", "hours" } do result.tripped = result.tripped or result[kind].count > 0 end
   return result
 end

@@ -36,8 +36,12 @@ local function refuse_empty(element, label)
   end)
 end
 
-local function refuse_empty_values(command)
-  for _, option in ipairs(command._options) do refuse_empty(option, option._aliases[#option._aliases]) end
+-- Nor does a second value silently take the place of the first one.
+local function check_values(command)
+  for _, option in ipairs(command._options) do
+    refuse_empty(option, option._aliases[#option._aliases])
+    if option._maxargs > 0 then option:overwrite(false) end
+  end
   for _, argument in ipairs(command._arguments) do refuse_empty(argument, ("<%s>"):format(argument._name)) end
 end
 
@@ -54,7 +58,7 @@ local function make_parser()
     os.exit(tools.OK, true)
   end)
   for _, name in ipairs(NAMES) do commands[name].add(parser) end
-  for _, command in ipairs(parser._commands) do refuse_empty_values(command) end
+  for _, command in ipairs(parser._commands) do check_values(command) end
   return parser
 end
 

@@ -180,6 +180,24 @@ function ledger.read(path)
   end
 end
 
+--- Whether a record, or a line of a ledger, whole or not, is anywhere in the file, whatever else is.
+---@param path string
+---@return boolean? found nil where not all of it can be read, and nothing was found
+function ledger.has_records(path)
+  local lines = core.lines(path)
+  if not lines then return nil end
+  local unread = false
+  while true do
+    local text, trouble = lines()
+    if text == nil then
+      if trouble or unread then return nil end
+      return false
+    end
+    if text and (core.decode(text) or KINDS[text:match '{%s*"(%a+)"%s*:%s*"']) then return true end
+    unread = unread or not text -- longer than 64 MiB
+  end
+end
+
 -- ---- what has been written lately -----------------------------------------------------------------------------------
 
 local CHUNK, HEAD = 65536, 1024 -- bytes: read at a time; of a line's beginning, which has its id and its time

@@ -1,6 +1,6 @@
 --- Comparing what a ledger has with what OpenRouter says was used (openrouter.witness), per UTC day and model, to the last
 --- digit. Nothing here talks to a server: docs/reconcile.md says what is compared with what.
-local core = require "openrouter.core"
+local decimal = require "openrouter.decimal"
 local report = require "openrouter.report"
 
 local reconcile = {}
@@ -9,10 +9,7 @@ local reconcile = {}
 
 local ZERO = "0"
 
--- Beyond the range of money (1.7e11 USD) only nearly.
-local function minus(a, b)
-  return core.difference(a, b) or core.number_text(tonumber(a) - tonumber(b))
-end
+local minus = decimal.subtract
 
 local function plus(a, b)
   return minus(a, minus(ZERO, b))

@@ -66,6 +66,9 @@ add_measure { name = "first", unit = "time", sum = "first" }
 add_measure { name = "last", unit = "time", sum = "last" }
 for _, field in ipairs(core.fields) do add_field(field) end
 
+local BOOLEANS = {}
+for _, field in ipairs(core.fields) do BOOLEANS[field.name] = field.type == "boolean" end
+
 -- What values of these look like.
 local TIMES = {
   hour = { "^%d%d%d%d%-%d%d%-%d%d %d%d:00[+-]%d%d:%d%d$", "2026-11-01 14:00+01:00" },
@@ -147,6 +150,17 @@ local function check_dimensions(names)
   return true
 end
 
+-- Whether there is such an hour, day, week or month.
+local function is_time(name, value)
+  if not value:find(TIMES[name][1]) then return false end
+  if name == "week" then -- weeks are the same every 400 years, and period.days knows none before 1970
+    return period.days((value:gsub("^%d+", function(year) return 2000 + tonumber(year) % 400 end))) ~= nil
+  end
+  local texts = { hour = value:gsub(" ", "T"):gsub(":00", ":00:00", 1), day = value .. "T00:00:00Z",
+    month = value .. "-01T00:00:00Z" }
+  return core.parse_time(texts[name]) ~= nil
+end
+
 local VALUES = { string = true, number = true, boolean = true }
 
 local function check_value(name, value)
@@ -154,9 +168,13 @@ local function check_value(name, value)
     return nil, ("where: a value of '%s' must be a string, number or boolean, not a %s"):format(
       errors.printable(name), type(value))
   end
-  local form = TIMES[name]
-  if form and value ~= "unknown" and not tostring(value):find(form[1]) then
-    return nil, ("where: the value of '%s' is like '%s', not '%s'"):format(name, form[2], errors.printable(tostring(value)))
+  local text = tostring(value)
+  if text == "unknown" then return true end
+  if TIMES[name] and not is_time(name, text) then
+    return nil, ("where: the value of '%s' is like '%s', not '%s'"):format(name, TIMES[name][2], errors.printable(text))
+  end
+  if BOOLEANS[name] and text ~= "true" and text ~= "false" then
+    return nil, ("where: the value of '%s' is true, false or unknown, not '%s'"):format(name, errors.printable(text))
   end
   return true
 end

@@ -46,7 +46,9 @@ function command.run(args)
   if not result then return tools.fail(trouble) end
   local omitted = result.omitted
   ledgers.explain_skipped(omitted, result.generations + omitted.filtered + omitted.undated)
-  if not tools.write(args.output, require("openrouter.format.check_" .. args.format)(result)) then return tools.FAILURE end
+  if not tools.write(args.output, require("openrouter.format.check_" .. args.format)(result), args.file) then
+    return tools.FAILURE
+  end
   if result.tripped then return tools.TRIPPED end
   return ledgers.is_incomplete(omitted) and tools.INCOMPLETE or tools.OK
 end

@@ -16,10 +16,10 @@ function command.add(parser)
     .. "--until of report take them; or, without files, a ledger.")
   of_diff:argument("b", "The other one.")
   of_diff:argument("file", "The ledgers that both periods are of."):args "*"
-  of_diff:option("--by", "Dimensions whose values are compared, such as model or external_user.", "model"):overwrite(false)
+  of_diff:option("--by", "Dimensions whose values are compared, such as model or external_user.", "model")
   of_diff:option("--measures", "What is compared, such as spend,latency_p95. By default generations, spend, native "
     .. "tokens and latency_p50.",
-    "generations,spend,native_tokens_prompt,native_tokens_completion,latency_p50"):show_default(false):overwrite(false)
+    "generations,spend,native_tokens_prompt,native_tokens_completion,latency_p50"):show_default(false)
   ledgers.add_options(of_diff, false)
   tools.choice(of_diff:option("--format", "text or json.", "text"), "format", FORMATS)
   tools.output_option(of_diff)
@@ -83,7 +83,7 @@ function command.run(args)
     total = diff.row(a.view.total, b.view.total, {}, measures),
   }
   local text = require("openrouter.format.diff_" .. args.format)(view, tools.look(args.output))
-  if not tools.write(args.output, text) then return tools.FAILURE end
+  if not tools.write(args.output, text, #args.file > 0 and args.file or { args.a, args.b }) then return tools.FAILURE end
   local incomplete = ledgers.is_incomplete(a.omitted) or ledgers.is_incomplete(b.omitted)
   return incomplete and tools.INCOMPLETE or tools.OK
 end

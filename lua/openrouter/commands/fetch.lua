@@ -51,7 +51,8 @@ end
 -- What a run that stops half-way leaves behind.
 local function say_safe(outcome, path)
   say("%s safe in %s, %s not fetched; run the same command again to go on",
-    plural(outcome.settled, "record is", "records are"), path, plural(outcome.total - outcome.done, "id is", "ids are"))
+    plural(outcome.settled, "record of this run is", "records of this run are"), path,
+    plural(outcome.total - outcome.done, "id is", "ids are"))
 end
 
 local MANY_REFUSED = 20
@@ -91,7 +92,7 @@ end
 function command.add(parser)
   local of_fetch = parser:command("fetch", "Fetch the records of all ids found in files into a ledger.")
   of_fetch:argument("file", "Any text with generation ids in it; - or nothing is standard input."):args "*"
-  of_fetch:option("--ledger", "Where the records go.", "./openrouter.jsonl"):argname "<file>"
+  tools.ledger_option(of_fetch, "Where the records go.", "./openrouter.jsonl")
   tools.epilog(of_fetch, "Run it again to go on where it stopped: ids in the ledger are not asked for again.", {
     "openrouter-cost fetch app.log",
     "openrouter-cost fetch app.log --ledger costs.jsonl",

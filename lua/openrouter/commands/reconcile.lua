@@ -5,13 +5,14 @@ local errors = require "openrouter.errors"
 local ledger = require "openrouter.ledger"
 local ledgers = require "openrouter.commands.ledgers"
 local openrouter = require "openrouter"
+local periods = require "openrouter.period"
 local reconcile = require "openrouter.reconcile"
 local tools = require "openrouter.commands.tools"
 local witness = require "openrouter.witness"
 
 local command = {}
 
-local days_of = require("openrouter.period").days -- of what --since and --until take
+local days_of = periods.days -- of what --since and --until take
 
 local OK, FAILURE, USAGE, INCOMPLETE, KEY_TROUBLE = 0, 1, 2, 3, 4
 local KEY_KINDS = { auth = true, payment = true, no_key = true, forbidden = true }
@@ -25,13 +26,14 @@ local LARGEST_ANSWER = 32 * 1024 * 1024 -- bytes
 function command.add(parser)
   local it = parser:command("reconcile", "Compare ledgers with what OpenRouter says was used, per UTC day and model.")
   it:argument("file", "Ledgers, or the directory of openrouter.nginx."):args "+"
-  it:option("--since", "First UTC day, such as 2026-11-01, or that of a month, such as 2026-11 (30 days ago).")
-  it:option("--until", "Last UTC day, or that of a month (yesterday, the last one that is over).")
+  it:option("--since", "First UTC day, such as 2026-11-01, or that of a month, week or year, such as 2026-11, 2026-W44 or "
+    .. "2026 (30 days ago).")
+  it:option("--until", "Last UTC day, or that of a month, week or year (yesterday, the last one that is over).")
   tools.choice(it:option("--with", "Whom to ask: activity, analytics or both.", "both"), "witness",
     { "activity", "analytics", "both" })
   it:option("--key-hash", "Only what this API key used: its hash, as GET /api/v1/keys has it.")
   it:flag("--fetch", "Fetch the records that are missing, and compare again.")
-  it:option("--ledger", "Where --fetch writes them."):argname "<file>"
+  tools.ledger_option(it, "Where --fetch writes them.")
   tools.choice(it:option("--format", "text or json.", "text"), "format", { "text", "json" })
   tools.output_option(it)
   tools.epilog(it, "Asks GET /activity and POST /analytics/query, which want a management key: $OPENROUTER_MANAGEMENT_KEY, "
@@ -54,10 +56,12 @@ local function read_period(args, today)
   local first, last = today - ACTIVITY_DAYS, today - 1
   for _, name in ipairs { "since", "until" } do
     if args[name] and not days_of(args[name]) then
-      return nil, ("--%s takes UTC days, such as 2026-11-01, or 2026-11 for all of a month, not '%s'"):format(name,
-        errors.printable(args[name]))
+      return nil, ("--%s takes UTC days, such as 2026-11-01, or all of a month, week or year (2026-11, 2026-W44, 2026), "
+        .. "not '%s'"):format(name, errors.printable(args[name]))
     end
   end
+  local _, why = periods.read(args.since, args["until"], false, 0)
+  if why then return nil, why end
   local asked = args["until"] and select(2, days_of(args["until"])) or last
   last = math.min(last, asked)
   if args.since then first = days_of(args.since) elseif args["until"] then first = math.min(first, last) end
@@ -308,7 +312,7 @@ end
 
 --- Run it.
 ---@param args table as argparse has it
----@param out { say: fun(format: string, ...), write: (fun(path: string?, text: string): boolean?),
+---@param out { say: fun(format: string, ...), write: (fun(path: string?, text: string, inputs: string[]): boolean?),
 ---  on_event: fun(event: openrouter.Event)? }
 ---@return integer status
 function command.run(args, out)
@@ -328,7 +332,7 @@ function command.run(args, out)
   local view, trouble = find_out(args, period, client, out)
   client:close()
   if not view then return say_error(trouble, out) end
-  if not out.write(args.output, require("openrouter.reconcile." .. args.format)(view)) then return FAILURE end
+  if not out.write(args.output, require("openrouter.reconcile." .. args.format)(view), args.file) then return FAILURE end
   if view.refused then return KEY_TROUBLE end
   return view.complete and OK or INCOMPLETE
 end

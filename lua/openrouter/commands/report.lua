@@ -9,9 +9,9 @@ function command.add(parser)
   local of_report = parser:command("report", "Add up ledgers.")
   of_report:argument("file", "Ledgers, any JSON Lines of records, or the directory of openrouter.nginx; "
     .. "- is standard input."):args "+"
-  of_report:option("--by", "Dimensions, such as model,day or external_user.", "model"):overwrite(false)
+  of_report:option("--by", "Dimensions, such as model,day or external_user.", "model")
   ledgers.add_options(of_report, true)
-  of_report:option("--measures", "Columns, such as generations,spend,latency_p95 (docs/reports.md)."):overwrite(false)
+  of_report:option("--measures", "Columns, such as generations,spend,latency_p95 (docs/reports.md).")
   local formats = table.concat(report.formats, ", "):gsub(", (%w+)$", " or %1.")
   tools.choice(of_report:option("--format", formats, "text"), "format", report.formats)
   tools.output_option(of_report)
@@ -32,7 +32,7 @@ function command.run(args)
   local omitted = r:omitted()
   ledgers.explain_skipped(omitted, records)
   local text = r:render(args.format, tools.look(args.output))
-  if not tools.write(args.output, text) then return tools.FAILURE end
+  if not tools.write(args.output, text, args.file) then return tools.FAILURE end
   return ledgers.is_incomplete(omitted) and tools.INCOMPLETE or tools.OK
 end
 

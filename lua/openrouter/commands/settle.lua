@@ -146,7 +146,7 @@ function command.run(args)
   describe_adopted(run)
   local ok, result = pcall(settle_adopted, run, args)
   if not ok then
-    say("%s in %s", plural(run.outcome.settled, "record is", "records are"), run.ledger)
+    say("%s in %s", plural(run.outcome.settled, "record of this run is", "records of this run are"), run.ledger)
     finish_settle(run)
     error(result, 0)
   end

@@ -74,12 +74,41 @@ local function write_file(path, text)
   return ok and closed, trouble or close_trouble
 end
 
+-- For a shell.
+local function quote(path)
+  return "'" .. path:gsub("'", "'\\''") .. "'"
+end
+
+-- Where the path leads: `path` itself where that is not known.
+local function real_path(path)
+  local pipe = io.popen(("readlink -f -- %s 2>/dev/null"):format(quote(path)))
+  local real = pipe and pipe:read "*a":gsub("\n$", "")
+  if pipe then pipe:close() end
+  return real ~= "" and real or path
+end
+
+-- Write a new file of this mode, or where that is nil, of the one that new files have.
+local function write_new(path, text, mode)
+  if mode then
+    local private, why = core.append_file(path) -- which makes it with 0600, before there is anything to read in it
+    if not private then return nil, why end
+    private:close()
+  end
+  local ok, why = write_file(path, text)
+  if not ok or not mode then return ok, why end
+  if select(2, core.file_status(path)) ~= mode then os.execute(("chmod %o %s"):format(mode, quote(path))) end
+  if select(2, core.file_status(path)) == mode then return true end
+  return nil, "its mode cannot be kept"
+end
+
 -- Beside the file first, so that a rename puts it in its place. What is no regular file (/dev/stdout, a pipe) is written to.
 local function replace_file(path, text)
-  if core.file_status(path) == "other" then return write_file(path, text) end
+  local kind, mode = core.file_status(path)
+  if kind == "other" then return write_file(path, text) end
+  path = real_path(path)
   local temporary = ("%s.%06x.tmp"):format(path, math.floor(core.unix_time() * 1e6 % 2 ^ 24))
   local done, ok, why = pcall(function()
-    local written, trouble = write_file(temporary, text)
+    local written, trouble = write_new(temporary, text, kind == "file" and mode or nil)
     if written then written, trouble = os.rename(temporary, path) end
     return written, trouble
   end)
@@ -89,26 +118,37 @@ local function replace_file(path, text)
   return nil, why
 end
 
--- Records cannot be made again from a report, and may be gone from the server.
-local function holds_records(path)
-  if core.file_status(path) ~= "file" then return false end
-  local lines = ledger.read(path)
-  if not lines then return false end
-  local _, id, gen = lines()
-  return (id or gen) ~= nil
+local function is_one_of(path, inputs)
+  local real = real_path(path)
+  for _, input in ipairs(inputs) do
+    if input == path or real_path(input) == real then return true end
+  end
+  return false
 end
 
---- Put a text out: to stdout, or into a file, which is written whole or not at all. A file of records stays as it is.
+-- Why the file must stay as it is; nil where it need not. Records cannot be made again from a report, and may be gone from
+-- the server; and what was read may be a ledger of which no line can be read.
+local function reason_to_keep(path, inputs)
+  if core.file_status(path) ~= "file" then return nil end
+  local found = ledger.has_records(path)
+  if found == nil then return "may have records" end
+  return found and "has records" or is_one_of(path, inputs) and "is what was read" or nil
+end
+
+--- Put a text out: to stdout, or into a file, which is written whole or not at all. What was read stays as it is, and so does
+--- a file with a record in it.
 ---@param path string? nil: stdout
 ---@param text string
+---@param inputs string[] paths of what was read
 ---@return boolean? ok false or nil when it cannot be written, which has been said then
-function tools.write(path, text)
+function tools.write(path, text, inputs)
   if not path then
     tools.put(text)
     return true
   end
-  if holds_records(path) then
-    tools.say("%s: has records, which would be lost; nothing was written to it", path)
+  local reason = reason_to_keep(path, inputs)
+  if reason then
+    tools.say("%s: %s, which would be lost; nothing was written to it", path, reason)
     return false
   end
   local ok, why = replace_file(path, text)
@@ -120,6 +160,19 @@ end
 ---@param command table of argparse
 function tools.output_option(command)
   command:option("-o --output", "Write to this file; - is standard output."):argname "<file>"
+end
+
+local function ledger_name(path)
+  if path ~= "-" then return path end
+  return nil, "--ledger takes the name of a file, which is read and added to, and not -"
+end
+
+--- Declare --ledger, which says where records go.
+---@param command table of argparse
+---@param description string
+---@param default? string
+function tools.ledger_option(command, description, default)
+  command:option("--ledger", description, default):argname "<file>":convert(ledger_name)
 end
 
 --- Whether a variable of the environment is there, and not empty.

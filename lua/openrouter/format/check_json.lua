@@ -1,5 +1,5 @@
---- What a check found as JSON: {"unpriced":{"count":…,"examples":[…]},"drift":{…},"byok":{…},"hours":{…},"generations":…,
---- "tripped":…,"omitted":{…}}. Amounts are strings, exact.
+--- What a check found as JSON: {"unpriced":{"count":…,"examples":[…]},"drift":{…},"byok":{…},"hours":{…},
+--- "no_hour":{"generations":…,"spend":…,"over":…},"generations":…,"tripped":…,"omitted":{…}}. Amounts are strings, exact.
 local encode = require "openrouter.format.encode"
 
 local MEMBERS = {
@@ -21,6 +21,8 @@ return function(result)
   for _, kind in ipairs { "unpriced", "drift", "byok", "hours" } do
     members[#members + 1] = ('"%s":%s'):format(kind, findings_json(result[kind], MEMBERS[kind]))
   end
+  local no_hour = result.no_hour and encode.record(result.no_hour, { "generations", "spend", "over" })
+  members[#members + 1] = '"no_hour":' .. (no_hour or "null")
   return ('{%s,\n"generations":%d,"tripped":%s,\n"omitted":%s}\n'):format(table.concat(members, ",\n"), result.generations,
     tostring(result.tripped), encode.omitted(result.omitted))
 end

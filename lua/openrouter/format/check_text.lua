@@ -30,6 +30,13 @@ local KINDS = {
     function(finding) return ("%s: %s USD"):format(finding.hour, words.amount(finding.spend)) end },
 }
 
+local function no_hour_text(of)
+  local one = of.generations == 1
+  return ("%s no created_at that can be read, so that %s of no hour: %s%s."):format(
+    plural(of.generations, "generation has", "generations have"), one and "it is" or "they are",
+    of.spend and words.amount(of.spend) .. " USD" or "no known price", of.over and ", more than the limit" or "")
+end
+
 ---@param result openrouter.CheckResult
 ---@return string
 return function(result)
@@ -41,6 +48,7 @@ return function(result)
     for _, finding in ipairs(examples) do lines[#lines + 1] = "  " .. text_of(finding) end
     if count > #examples then lines[#lines + 1] = ("  and %s more"):format(words.count(count - #examples)) end
   end
+  if result.no_hour then lines[#lines + 1] = no_hour_text(result.no_hour) end
   local sentences, notes = words.omitted(result.omitted)
   lines[#lines + 1] = plural(result.generations, "generation", "generations") .. " checked"
     .. (result.tripped and "." or "; there is nothing to look at.")

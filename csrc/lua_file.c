@@ -1,12 +1,14 @@
-#define _POSIX_C_SOURCE 200809L  /* seteuid */
+#define _XOPEN_SOURCE 700  /* seteuid, realpath */
 #include "lua_file.h"
 
 #include "file.h"
 #include "unpack.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -275,6 +277,30 @@ static int file_status (lua_State *L) {
   return 3;
 }
 
+/* core.set_mode(path, bits) -> true | nil, message */
+static int set_mode (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  if (chmod(path, (mode_t)luaL_checkinteger(L, 2)) != 0) return push_failure(L, path);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+/* core.real_path(path) -> the path without links in it | nil, message. Of a link that leads to nothing, where that would be. */
+static int real_path (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1), *slash = strrchr(path, '/');
+  char real[PATH_MAX];
+  if (realpath(path, real) != NULL) {
+    lua_pushstring(L, real);
+    return 1;
+  }
+  const ssize_t length = readlink(path, real, sizeof real);
+  if (length < 0 || (size_t)length == sizeof real) return push_failure(L, path);
+  lua_pushlstring(L, path, slash && real[0] != '/' ? (size_t)(slash + 1 - path) : 0);  /* it is from its own folder */
+  lua_pushlstring(L, real, (size_t)length);
+  lua_concat(L, 2);
+  return 1;
+}
+
 /* core.act_as_owner(path) -> whether that changed who we are | nil, message. What root makes among the files of others, these
    others could not write to, and they could make root write elsewhere by a link. */
 static int act_as_owner (lua_State *L) {
@@ -290,7 +316,8 @@ static int act_as_owner (lua_State *L) {
 static const luaL_Reg no_methods[] = { { NULL, NULL } };
 static const luaL_Reg functions[] = {
   { "lines", lines }, { "append_file", append_file }, { "shared_file", shared_file }, { "modified", modified },
-  { "file_status", file_status }, { "act_as_owner", act_as_owner }, { NULL, NULL }
+  { "file_status", file_status }, { "set_mode", set_mode }, { "real_path", real_path }, { "act_as_owner", act_as_owner },
+  { NULL, NULL }
 };
 static const luaL_Reg writer_methods[] = {
   { "append", writer_append }, { "size", writer_size }, { "close", writer_close }, { NULL, NULL }

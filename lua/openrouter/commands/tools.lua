@@ -74,17 +74,9 @@ local function write_file(path, text)
   return ok and closed, trouble or close_trouble
 end
 
--- For a shell.
-local function quote(path)
-  return "'" .. path:gsub("'", "'\\''") .. "'"
-end
-
--- Where the path leads: `path` itself where that is not known.
+-- Where the path leads: `path` itself where there is nothing yet.
 local function real_path(path)
-  local pipe = io.popen(("readlink -f -- %s 2>/dev/null"):format(quote(path)))
-  local real = pipe and pipe:read "*a":gsub("\n$", "")
-  if pipe then pipe:close() end
-  return real ~= "" and real or path
+  return core.real_path(path) or path
 end
 
 -- Write a new file of this mode, or where that is nil, of the one that new files have.
@@ -96,9 +88,7 @@ local function write_new(path, text, mode)
   end
   local ok, why = write_file(path, text)
   if not ok or not mode then return ok, why end
-  if select(2, core.file_status(path)) ~= mode then os.execute(("chmod %o %s"):format(mode, quote(path))) end
-  if select(2, core.file_status(path)) == mode then return true end
-  return nil, "its mode cannot be kept"
+  return core.set_mode(path, mode)
 end
 
 -- Beside the file first, so that a rename puts it in its place. What is no regular file (/dev/stdout, a pipe) is written to.

@@ -4,7 +4,6 @@
 
 #include "instant.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,11 +180,9 @@ void tally_free (struct tally *t) {
 }
 
 int tally_add_source (struct tally *t, int fd) {
-  errno = EMFILE;
-  if (t->sources >= TALLY_MAX_SOURCES) return -1;
+  if (t->sources >= TALLY_MAX_SOURCES) return TALLY_TOO_MANY;
   int *more = (int *)realloc(t->source, ((size_t)t->sources + 1) * sizeof *more);
-  errno = ENOMEM;
-  if (more == NULL) return -1;
+  if (more == NULL) return TALLY_NO_MEMORY;
   t->source = more;
   t->source[t->sources] = fd;
   return t->sources++;

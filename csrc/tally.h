@@ -129,8 +129,8 @@ void tally_free (struct tally *t);
 static inline uint64_t tally_place (int source, uint64_t offset) { return (uint64_t)source << 46 | offset; }
 #define TALLY_MAX_OFFSET ((UINT64_C(1) << 46) - 1)
 
-/* A source: a file that stays open until the tally ends, which closes it. Its number, or -1: errno says why, ENOMEM, or EMFILE
-   where there are too many. */
+/* A source: a file that stays open until the tally ends, which closes it. Its number, or why not. */
+enum { TALLY_NO_MEMORY = -1, TALLY_TOO_MANY = -2 };
 int tally_add_source (struct tally *t, int fd);
 int tally_sources (const struct tally *t);
 

@@ -190,8 +190,9 @@ static bool may_stay_open (const struct tally *t) {
 static bool prepare_chunks (struct tally_reading *r, int fd, int threads) {
   r->chunks = (r->result.size + CHUNK - 1) / CHUNK;
   r->lines = (uint32_t *)calloc((size_t)r->chunks + 1, sizeof *r->lines);
-  errno = ENOMEM;
-  if (r->lines == NULL || (r->source = tally_add_source(r->tally, fd)) < 0) return false;
+  r->source = r->lines ? tally_add_source(r->tally, fd) : TALLY_NO_MEMORY;
+  errno = r->source == TALLY_TOO_MANY ? EMFILE : ENOMEM;
+  if (r->source < 0) return false;
   r->worker[0].reader.fd = fd;
   add_workers(r, threads);
   return true;

@@ -105,7 +105,7 @@ describe("the core", function()
   end
 
   it("can be built without each of its fast paths", function()
-    local _, known = shell.run "grep -ohE 'OPENROUTER_NO_[A-Z0-9_]+' csrc/*.c | LC_ALL=C sort -u"
+    local _, known = shell.run "grep -hE '^#' csrc/*.[ch] | grep -oE 'OPENROUTER_NO_[A-Z0-9_]+' | LC_ALL=C sort -u"
     local _, portable = shell.run("make -s -f Makefile -f - print <<'END' | LC_ALL=C sort\n"
       .. "print:\n\t@printf '%s\\n' $(PORTABLE:-D%=%)\nEND")
     local switched_off = {}

@@ -7,11 +7,13 @@ local line = assert(io.open(arg[1])):read "*l"
 local gen = assert(openrouter.decode(line))
 local plain = require("cjson").decode(line).data
 local cost = generation.select "total_cost"
+local nothing = setmetatable({}, { __index = rawequal })  -- a function in C that does next to nothing
 local COUNT, TURNS = 200000, 40
 
 local ways = {
   { "the loop alone", function() for _ = 1, COUNT do end end },
   { "a member of a table", function() local x for _ = 1, COUNT do x = plain.total_cost end return x end },
+  { "a C function alone", function() local x for _ = 1, COUNT do x = nothing.total_cost end return x end },
   { "an integer", function() local x for _ = 1, COUNT do x = gen.native_tokens_prompt end return x end },
   { "an amount", function() local x for _ = 1, COUNT do x = gen.total_cost end return x end },
   { "a boolean", function() local x for _ = 1, COUNT do x = gen.is_byok end return x end },

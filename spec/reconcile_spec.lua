@@ -92,14 +92,23 @@ describe("reconcile", function()
     end)
 
     it("hints at names that may be of the same model", function()
-      local function hints(here, there, requests)
-        local _, rows = compare({ ours { model = here } }, { usage { model = there, requests = requests } })
+      local function hints(here, there, left, right)
+        left.model, right.model = here, there
+        local _, rows = compare({ ours(left) }, { usage(right) })
         return { rows[1].hint, rows[2].hint }
       end
-      assert.same({ "x/y", "a/b" }, hints("a/b", "x/y", 3))
-      assert.same({}, hints("a/b", "x/y", 4))
-      assert.same({ "a/b:free", "a/b" }, hints("a/b:free", "a/b", 4))
-      assert.same({ "a/b-20260102", "a/b" }, hints("a/b", "a/b-20260102", 4))
+      assert.same({ "x/y", "a/b" }, hints("a/b", "x/y", {}, {}))
+      assert.same({}, hints("a/b", "x/y", {}, { requests = 4 }))
+      assert.same({ "a/b:free", "a/b" }, hints("a/b:free", "a/b", {}, { requests = 4 }))
+      assert.same({ "a/b-20260102", "a/b" }, hints("a/b", "a/b-20260102", {}, { requests = 4 }))
+      -- as many generations alone are none, nor that both cost nothing
+      assert.same({}, hints("a/b", "x/y", {}, { usage = "0.26" }))
+      assert.same({}, hints("a/b", "x/y", {}, { byok = "1" }))
+      local free, other = { usage = "0", byok = "0" }, { usage = "0", byok = "0", prompt = 11 }
+      assert.same({ "x/y", "a/b" }, hints("a/b", "x/y", free, { usage = "0", byok = "0" }))
+      assert.same({}, hints("a/b", "x/y", free, other))
+      -- tokens may be counted in another way
+      assert.same({ "x/y", "a/b" }, hints("a/b", "x/y", {}, { prompt = 11 }))
     end)
 
     it("compares tokens as each model counts them, or else as OpenRouter does for all of them", function()

@@ -120,21 +120,6 @@ local function stem(name)
   return (name:gsub(":[^:/]*$", ""):gsub("%-%d%d%d%d[%d-]*$", ""))
 end
 
-local function may_be_same(a, b)
-  return stem(a.model) == stem(b.model) or a.requests.theirs + a.requests.ledger == b.requests.theirs + b.requests.ledger
-end
-
--- For a model that only one side has, a name that only the other one has.
-local function add_hints(rows)
-  for _, row in ipairs(rows) do
-    for _, other in ipairs(row.status == "missing" and rows or {}) do
-      if other.status == "extra" and other.day == row.day and not row.hint and not other.hint and may_be_same(row, other) then
-        row.hint, other.hint = other.model, row.model
-      end
-    end
-  end
-end
-
 -- ---- comparing ------------------------------------------------------------------------------------------------------
 
 local ROUNDING = 1e-9 -- of the sum: what adding up doubles may have cost, with much to spare
@@ -153,6 +138,31 @@ local function compare_amounts(ours, theirs)
     status = "rounding"
   end
   return { ledger = ours, theirs = theirs, difference = difference, status = status }
+end
+
+-- As many generations that cost as much, however small: of two models that is not to be expected. Where nothing was charged, that
+-- there are as many tokens as well.
+local function same_figures(missing, extra)
+  local charged = false
+  for _, field in ipairs { "usage", "byok" } do
+    local compared = compare_amounts(extra[field].ledger, missing[field].theirs)
+    if compared.status == "differs" then return false end
+    charged = charged or compared.theirs ~= ZERO
+  end
+  local function same(field) return missing[field].theirs == extra[field].ledger end
+  return same "requests" and (charged or same "prompt" and same "completion")
+end
+
+-- For a model that only one side has, a name that only the other one has.
+local function add_hints(rows)
+  for _, row in ipairs(rows) do
+    for _, other in ipairs(row.status == "missing" and rows or {}) do
+      if other.status == "extra" and other.day == row.day and not row.hint and not other.hint
+        and (stem(row.model) == stem(other.model) or same_figures(row, other)) then
+        row.hint, other.hint = other.model, row.model
+      end
+    end
+  end
 end
 
 -- Which kind of tokens OpenRouter counts here is documented of analytics alone: of each model its own.

@@ -47,6 +47,9 @@ describe("openrouter-cost completion", function()
     for _, command in ipairs(COMMANDS) do assert.is_truthy(("\n" .. offered ""):find("\n" .. command .. "\n", 1, true)) end
     assert.equal("--since\n", offered("report", "--si"))
     assert.equal("text\njson\n", offered("diff", "--format", ""))
+    assert.equal("provider_name\n", offered("report", "--by", "prov"))
+    assert.equal("latency_p95\n", offered("diff", "--measures", "latency_p95"))
+    assert.is_falsy(offered("report", "--by", ""):find "bin\n") -- which is a file where this runs
     for _, option in ipairs(options_of "check") do
       assert.is_truthy(("\n" .. offered("check", "--")):find("\n" .. option .. "\n", 1, true), option)
     end

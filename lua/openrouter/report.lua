@@ -714,6 +714,7 @@ end
 --- The formats of `render`.
 ---@type string[]
 report.formats = FORMATS
+report.dimensions, report.measures = DIMENSIONS, MEASURES -- also by name
 
 --- Whether `report.new` would take the options, for callers who got them from a user.
 ---@param options? openrouter.ReportOptions

@@ -16,10 +16,9 @@ function command.add(parser)
     .. "--until of report take them; or, without files, a ledger.")
   of_diff:argument("b", "The other one.")
   of_diff:argument("file", "The ledgers that both periods are of."):args "*"
-  of_diff:option("--by", "Dimensions whose values are compared, such as model or external_user.", "model")
-  of_diff:option("--measures", "What is compared, such as spend,latency_p95. By default generations, spend, native "
-    .. "tokens and latency_p50.",
-    "generations,spend,native_tokens_prompt,native_tokens_completion,latency_p50"):show_default(false)
+  ledgers.add_columns(of_diff, "Dimensions whose values are compared, such as model or external_user.",
+    "What is compared, such as spend,latency_p95. By default generations, spend, native tokens and latency_p50.")
+    :default("generations,spend,native_tokens_prompt,native_tokens_completion,latency_p50"):show_default(false)
   ledgers.add_options(of_diff, false)
   tools.choice(of_diff:option("--format", "text or json.", "text"), "format", FORMATS)
   tools.output_option(of_diff)

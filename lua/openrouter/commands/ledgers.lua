@@ -6,6 +6,18 @@ local tools = require "openrouter.commands.tools"
 
 local ledgers = {}
 
+--- Declare --by and --measures.
+---@param command table of argparse
+---@param by string
+---@param measures string
+---@return table option of the measures
+function ledgers.add_columns(command, by, measures)
+  tools.choices[command:option("--by", by, "model")] = report.dimensions -- of a list the first, as completion goes by words
+  local option = command:option("--measures", measures)
+  tools.choices[option] = report.measures
+  return option
+end
+
 --- Declare --tz and --where, and --since and --until where the command takes them.
 ---@param command table of argparse
 ---@param with_period boolean

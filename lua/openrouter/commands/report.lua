@@ -9,9 +9,9 @@ function command.add(parser)
   local of_report = parser:command("report", "Add up ledgers.")
   of_report:argument("file", "Ledgers, any JSON Lines of records, or the directory of openrouter.nginx; "
     .. "- is standard input."):args "+"
-  of_report:option("--by", "Dimensions, such as model,day or external_user.", "model")
+  ledgers.add_columns(of_report, "Dimensions, such as model,day or external_user.",
+    "Columns, such as generations,spend,latency_p95 (docs/reports.md).")
   ledgers.add_options(of_report, true)
-  of_report:option("--measures", "Columns, such as generations,spend,latency_p95 (docs/reports.md).")
   local formats = table.concat(report.formats, ", "):gsub(", (%w+)$", " or %1.")
   tools.choice(of_report:option("--format", formats, "text"), "format", report.formats)
   tools.output_option(of_report)

@@ -221,7 +221,7 @@ function tools.epilog(command, text, examples)
   command:epilog((text and text .. "\n\n" or "") .. "Examples:\n  " .. table.concat(examples, "\n  "))
 end
 
--- What options and arguments take, for completion and the man page. argparse's own `choices` suggest nothing.
+-- What options and arguments take, for completion. argparse's own `choices` suggest nothing, and allow nothing else.
 tools.choices = setmetatable({}, { __mode = "k" })
 
 --- Let an option or argument be one of these.

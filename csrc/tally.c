@@ -11,6 +11,9 @@
 #include <unistd.h>
 
 const char tally_no_memory[] = "not enough memory";
+#define SPELT(number) #number
+#define SPELT_VALUE(number) SPELT(number)
+const char tally_full[] = "there are " SPELT_VALUE(TALLY_MAX_GROUPS) " groups already, and no room for another";
 
 bool buffer_reserve (struct buffer *b, size_t size) {
   if (size <= b->size) return true;
@@ -450,11 +453,23 @@ bool facts_read (struct tally *t, struct facts *f, const struct record *r, uint6
     && hash_text(t, r, &f->text) && read_part(t, r, unique_of(t, place), &f->part, why);
 }
 
-/* What the response itself said about its cost, in a note. */
+static const char *member_of (const char *json, const char *name) {
+  return json && *json == '{' ? json_member(json, name, strlen(name)) : NULL;
+}
+
+static bool read_money (const char *json, struct money *amount) {
+  return json && json_is_number(json) && money_parse(amount, json) != MONEY_OVERFLOW;
+}
+
+/* What the response itself said about its cost, in a note: the `usage` of a completion. With the caller's own key `cost` is but
+   OpenRouter's fee, as in the record (spend.h); without one the upstream cost is in it already, where it is told. */
 static bool read_instant_cost (const struct record *r, struct money *cost) {
-  const char *outer = json_space(r->text), *instant = *outer == '{' ? json_member(outer, "instant", 7) : NULL;
-  const char *json = instant && *instant == '{' ? json_member(instant, "cost", 4) : NULL;
-  return json && json_is_number(json) && money_parse(cost, json) != MONEY_OVERFLOW;
+  const char *instant = member_of(json_space(r->text), "instant"), *is_byok = member_of(instant, "is_byok");
+  struct money upstream;
+  if (!read_money(member_of(instant, "cost"), cost)) return false;
+  if (is_byok == NULL || *is_byok == 'f') return true;
+  return *is_byok == 't' && read_money(member_of(member_of(instant, "cost_details"), "upstream_inference_cost"), &upstream)
+    && money_add(cost, &upstream);
 }
 
 bool facts_read_open (struct tally *t, struct facts *f, const struct record *r, const char *id_json, enum state state,
@@ -585,7 +600,8 @@ static bool is_generation (const struct record *r) {
 
 static enum tally_line add_generation (struct tally *t, const struct record *r, uint64_t place, const char **why) {
   if (!is_generation(r)) return refuse(why, "a JSON object, but no generation record");
-  return add_record(t, r, place, why) ? TALLY_GENERATION : TALLY_REFUSED;
+  if (add_record(t, r, place, why)) return TALLY_GENERATION;
+  return *why == tally_full ? TALLY_FULL : TALLY_REFUSED;
 }
 
 static enum tally_line add_unsettled (struct tally *t, const struct record *r, const char *id_json, enum state state,
@@ -598,6 +614,12 @@ static enum tally_line add_unsettled (struct tally *t, const struct record *r, c
   if (!sightings_reserve(&t->seen, 1) || (place == TALLY_KEEP && !keep(t, t->now, NULL))) return refuse(why, tally_no_memory);
   see(t, hash, place, state);
   return state == STATE_FAILED ? TALLY_FAILED : TALLY_OPEN;
+}
+
+/* A line of a journal whose id has come to its end elsewhere says nothing any more. */
+static bool is_closed (const struct record *r) {
+  const char *open = member_of(json_space(r->text), "open");
+  return open && *open == 'f';
 }
 
 /* Index a line in t->line. NULL: no memory. */
@@ -624,7 +646,9 @@ enum tally_line tally_add_line (struct tally *t, const char *line, size_t length
     case RECORD_GENERATION: return add_generation(t, r, place, why);
     case RECORD_FAILED:
       return add_unsettled(t, r, json_member(json_space(r->text), "failed", 6), STATE_FAILED, place, why);
-    case RECORD_OPEN: return add_unsettled(t, r, part, STATE_OPEN, place, why);
+    case RECORD_OPEN:
+      if (is_closed(r)) return TALLY_BLANK;
+      return add_unsettled(t, r, part, STATE_OPEN, place, why);
     case RECORD_API_ERROR: return refuse(why, "an API error, no record");
     default: return malformed(t, r, &error, why);
   }

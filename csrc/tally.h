@@ -138,13 +138,16 @@ int tally_sources (const struct tally *t);
 bool tally_add (struct tally *t, const struct record *record, const char **why);
 
 enum tally_line {
-  TALLY_BLANK,      /* nothing but white space */
+  TALLY_BLANK,      /* nothing but white space, or a journal's line whose id has come to its end */
   TALLY_GENERATION, /* an API answer, a settled line or a bare record */
   TALLY_FAILED,     /* of a ledger: a lookup that was given up */
   TALLY_OPEN,       /* of a ledger: a lookup that is pending */
   TALLY_MALFORMED,  /* not counted: no JSON object */
-  TALLY_REFUSED     /* not counted: see the reason */
+  TALLY_REFUSED,    /* not counted: see the reason */
+  TALLY_FULL        /* not counted, as it would be one group (or provider) too many */
 };
+
+extern const char tally_full[];  /* the reason for TALLY_FULL */
 
 /* Add one line of a file. An id that failed or is open counts as such while no record of it is there; settled beats
    failed and failed beats open, whatever the order. */

@@ -19,6 +19,7 @@
 #define STEP ((uint64_t)16 << 20)        /* for each thread, until the caller has a say */
 #define STREAM_STEP ((uint64_t)8 << 20)
 #define SMALL_FILE (64 << 10)            /* not worth a descriptor that stays open */
+#define NO_ROOM (-1)                     /* too many groups: which are there depends on which came first, so none are right */
 #define MOST_OPEN 500                    /* files that are held open, or half as many as a process may have */
 
 /* A thread, or the caller as one. */
@@ -30,7 +31,7 @@ struct worker {
   int notes;
   uint64_t noted[TALLY_MAX_NOTES];  /* chunk of a note, whose line is counted from the chunk's start */
   struct tally_note note[TALLY_MAX_NOTES];
-  int trouble;                   /* errno */
+  int trouble;                   /* errno, or NO_ROOM */
   bool running;
   pthread_t thread;
 };
@@ -66,8 +67,9 @@ static void add_line (struct worker *w, enum file_line kind, const char *line, s
   enum tally_line what = TALLY_REFUSED;
   if (kind != FILE_TOO_LONG) what = tally_add_line(w->tally, line, length, place, &why);
   if (what == TALLY_GENERATION) w->records++;
+  if (what == TALLY_FULL) w->trouble = NO_ROOM;
   if (what == TALLY_MALFORMED && kind == FILE_LAST_LINE) why = "torn: the file ends within this line";
-  if (what >= TALLY_MALFORMED) note(w, chunk, w->reader.number, why);
+  if (what == TALLY_MALFORMED || what == TALLY_REFUSED) note(w, chunk, w->reader.number, why);
 }
 
 /* ---- what can be read anywhere ----------------------------------------------------------------------------------- */
@@ -84,7 +86,7 @@ static void read_chunk (struct worker *w, uint64_t chunk) {
     w->trouble = errno;
     return;
   }
-  while (what != FILE_END && what != FILE_LAST_LINE && file_reader_offset(&w->reader) < end) {
+  while (what != FILE_END && what != FILE_LAST_LINE && w->trouble == 0 && file_reader_offset(&w->reader) < end) {
     const uint64_t offset = file_reader_offset(&w->reader);
     what = file_reader_next(&w->reader, &line, &length);
     if (what == FILE_ERROR) w->trouble = errno;
@@ -144,7 +146,7 @@ static enum file_line read_stream (struct tally_reading *r) {
   const char *line = NULL;
   size_t length = 0;
   enum file_line what = FILE_LINE;
-  while (w->reader.at < end && (what == FILE_LINE || what == FILE_TOO_LONG)) {
+  while (w->reader.at < end && w->trouble == 0 && (what == FILE_LINE || what == FILE_TOO_LONG)) {
     what = file_reader_next(&w->reader, &line, &length);
     if (what == FILE_ERROR) w->trouble = errno;
     if (what <= FILE_TOO_LONG) add_line(w, what, line, length, TALLY_KEEP, 0);
@@ -280,10 +282,12 @@ static void merge_notes (struct tally_reading *r) {
   }
 }
 
-/* Everything into the caller's tally. */
+/* Everything into the caller's tally. What was compressed and is damaged, or is still being written, counts as far as it goes. */
 static enum tally_step finish (struct tally_reading *r, const char **why) {
   int trouble = 0;
   bool merged = true;
+  const uint64_t lines = r->worker[0].reader.number;
+  if (r->worker[0].trouble == 0 && !program_ended(r)) note(&r->worker[0], 0, lines ? lines : 1, UNPACK_FAILED);
   merge_notes(r);
   for (int i = 0; i < r->workers; i++) {
     struct worker *w = &r->worker[i];
@@ -295,22 +299,15 @@ static enum tally_step finish (struct tally_reading *r, const char **why) {
     r->result.skipped += w->skipped;
     if (w->trouble) trouble = w->trouble;
   }
-  if (!merged) return TALLY_TROUBLE;
-  if (trouble) *why = unpack_strerror(trouble);
-  else if (!program_ended(r)) {
-    *why = UNPACK_FAILED;
-    return TALLY_TROUBLE;
-  }
-  return trouble ? TALLY_TROUBLE : TALLY_DONE;
+  if (trouble) *why = trouble == NO_ROOM ? tally_full : unpack_strerror(trouble);
+  return merged && trouble == 0 ? TALLY_DONE : TALLY_TROUBLE;
 }
 
 enum tally_step tally_reading_step (struct tally_reading *r, const char **why) {
   if (r->streams) {
-    switch (read_stream(r)) {
-      case FILE_INTERRUPTED: return TALLY_SIGNAL;
-      case FILE_END: case FILE_ERROR: return finish(r, why);
-      default: return TALLY_MORE;
-    }
+    const enum file_line what = read_stream(r);
+    if (what == FILE_INTERRUPTED) return TALLY_SIGNAL;
+    return what == FILE_END || r->worker[0].trouble ? finish(r, why) : TALLY_MORE;
   }
   bool more = read_chunks(r);
   for (int i = 0; i < r->workers; i++) more = more && r->worker[i].trouble == 0;

@@ -51,8 +51,7 @@ struct tally_group *group_find (struct tally *t, struct group_set *s, const char
   *why = tally_no_memory;
   if (node) return (struct tally_group *)(void *)node;
   if (s->groups < TALLY_MAX_GROUPS) return add_group(t, s, hash, key, length);
-  snprintf(t->reason, sizeof t->reason, "there are %d groups already, and no room for another", TALLY_MAX_GROUPS);
-  *why = t->reason;
+  *why = tally_full;
   return NULL;
 }
 
@@ -76,7 +75,7 @@ static struct provider *add_provider (struct tally *t, uint32_t hash, const char
 struct provider *provider_find (struct tally *t, const char *name, size_t length, const char **why) {
   uint32_t hash = (uint32_t)hash_bytes(t->secret, name, length);
   struct hash_node *node = hash_find(&t->by_provider, hash, name, length);
-  *why = t->providers < TALLY_MAX_GROUPS ? tally_no_memory : "too many providers";
+  *why = t->providers < TALLY_MAX_GROUPS ? tally_no_memory : tally_full;
   if (node) return (struct provider *)(void *)node;
   return t->providers < TALLY_MAX_GROUPS ? add_provider(t, hash, name, length) : NULL;
 }

@@ -644,18 +644,28 @@ describe("openrouter-cost", function()
       assert.same({ 3, 1, 2, 1, 1 }, { status, generations, omitted.pending, omitted.failed, omitted.skipped })
     end)
 
-    it("takes ledgers that were compressed, and says which one is damaged", function()
+    it("takes ledgers that were compressed, and of one that is damaged what is there, and says which", function()
       file("ledger.jsonl", settled("gen-1", 1))
       file("ledger.jsonl-20261001", settled("gen-2", 2) .. settled("gen-3", 3))
       assert.equal(0, (shell.run("gzip " .. directory .. "/ledger.jsonl-20261001")))
       local status, generations, omitted = report()
       assert.same({ 0, 3, 0 }, { status, generations, omitted.skipped })
+      local reason = "it cannot be unpacked, or not to the end: it is damaged or cut short"
       file("ledger.jsonl-20261002.gz", "\31\139")
-      local _, err
-      status, _, err = shell.run(("bin/openrouter-cost report %s"):format(directory))
-      assert.equal(1, status)
-      assert.equal("openrouter-cost: " .. directory .. "/ledger.jsonl-20261002.gz: it cannot be unpacked, or not to the end: "
-        .. "it is damaged or cut short\n", err)
+      status, generations, omitted = report()
+      assert.same({ 3, 3, 1 }, { status, generations, omitted.skipped })
+      assert.same({ { file = directory .. "/ledger.jsonl-20261002.gz", line = 1, reason = reason } }, omitted.lines)
+      -- as logrotate leaves it while it works
+      local lines = {}
+      for i = 1, 2000 do lines[i] = settled("gen-1002-" .. i, i) end
+      file("ledger.jsonl-20261002", table.concat(lines))
+      assert.equal(0, (shell.run(("cd %s && gzip -c ledger.jsonl-20261002 >whole && "
+        .. "head -c $(($(wc -c <whole) / 2)) whole >ledger.jsonl-20261002.gz && rm ledger.jsonl-20261002 whole"):format(directory))))
+      status, generations, omitted = report()
+      local read = generations - 3
+      assert.same({ 3, true, true }, { status, read > 100, read < 2000 })
+      local last = omitted.lines[#omitted.lines]
+      assert.same({ reason, true }, { last.reason, last.line >= read and last.line <= read + 1 })
     end)
 
     it("is what was in it when all of it was renamed meanwhile", function()

@@ -147,6 +147,16 @@ def dimension(name, r, context, tz):
     return "s:unknown"
 
 
+def instant_cost(said):
+    if not isinstance(said, dict) or not is_number(said.get("cost")) or said.get("is_byok", False) not in (True, False):
+        return None
+    if not said.get("is_byok"):
+        return money(said["cost"])
+    details = said.get("cost_details")
+    upstream = details.get("upstream_inference_cost") if isinstance(details, dict) else None
+    return money(said["cost"]) + money(upstream) if is_number(upstream) else None
+
+
 def read(path):
     settled, alone, failed, opened, texts, duplicates = {}, [], set(), {}, {}, 0
     for line in open(path, encoding="utf-8"):
@@ -155,8 +165,7 @@ def read(path):
             failed.add(o["failed"])
             continue
         if "pending" in o or "note" in o:
-            said = o["instant"].get("cost") if isinstance(o.get("instant"), dict) else None
-            cost = money(said) if is_number(said) else None
+            cost = instant_cost(o.get("instant"))
             note = (cost is not None, datetime.fromisoformat(o["at"]), cost)
             name = o.get("pending", o.get("note"))
             opened[name] = max(opened.get(name, note), note)

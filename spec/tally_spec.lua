@@ -726,7 +726,8 @@ describe("tally", function()
   it("counts failed and open ids only where nothing better is known", function()
     local lines = {
       '{"failed":"a","error":{"kind":"server"}}', '{"failed":"a"}', '{"failed":"b","error":{}}', '{"pending":"b"}',
-      '{"pending":"c"}', '{"note":"c"}', '{"pending":"d"}', '{"pending":"g","open":false}', '{"note":"h","open":false,"at":1}', '{"id":"d","usage":1}', '{"failed":"e","error":{}}',
+      '{"pending":"c"}', '{"note":"c"}', '{"pending":"d"}',
+      '{"pending":"g","open":false}', '{"note":"h","open":false,"at":1}', '{"id":"d","usage":1}', '{"failed":"e","error":{}}',
       settled("e", "2026-11-20T10:00:00Z", "{}"), '{"note":"f"}',
     }
     for seed = 1, 8 do
@@ -895,8 +896,8 @@ describe("tally", function()
     for i = 1, 1000001 do lines[i] = ('{"model":"%d","usage":1}'):format(i) end
     local path = shell.write(shell.directory() .. "/groups", table.concat(lines, "\n"))
     for threads = 1, 2 do
-      local reading, more, why = tally({ "model" }):read(path, threads)
-      repeat more, why = reading:step() until not more
+      local reading, more, why = tally({ "model" }):read(path, threads), true, nil
+      while more do more, why = reading:step() end
       assert.same({ nil, "there are 1000000 groups already, and no room for another" }, { more, why })
       assert.equal(0, reading:result().skipped)
     end

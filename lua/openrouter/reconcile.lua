@@ -143,14 +143,14 @@ end
 -- As many generations that cost as much, however small: of two models that is not to be expected. Where nothing was charged, that
 -- there are as many tokens as well.
 local function same_figures(missing, extra)
-  local charged = false
+  local cost_nothing = true
   for _, field in ipairs { "usage", "byok" } do
     local compared = compare_amounts(extra[field].ledger, missing[field].theirs)
     if compared.status == "differs" then return false end
-    charged = charged or compared.theirs ~= ZERO
+    cost_nothing = cost_nothing and compared.theirs == ZERO
   end
   local function same(field) return missing[field].theirs == extra[field].ledger end
-  return same "requests" and (charged or same "prompt" and same "completion")
+  return same "requests" and (not cost_nothing or same "prompt" and same "completion")
 end
 
 -- For a model that only one side has, a name that only the other one has.

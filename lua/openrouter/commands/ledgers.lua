@@ -3,6 +3,9 @@ local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local report = require "openrouter.report"
 local tools = require "openrouter.commands.tools"
+local words = require "openrouter.format.words"
+
+local unpack = table.unpack or unpack -- luacheck: ignore 113 143
 
 local ledgers = {}
 
@@ -85,10 +88,37 @@ end
 --- Say what a ledger is, where most of what was read is none.
 ---@param omitted openrouter.Omitted
 ---@param records integer that were found
+---@return boolean whether it was said
 function ledgers.explain_skipped(omitted, records)
-  if omitted.skipped <= records + omitted.pending + omitted.failed then return end
-  tools.say("most lines are no records: a ledger has a JSON object in each line, as fetch writes them "
-    .. "(jq -c '.[]' FILE makes that of an array, jq -c . FILE of objects over several lines)")
+  if omitted.skipped <= records + omitted.pending + omitted.failed then return false end
+  tools.say("most lines are no records: a ledger has a JSON object in each line, as fetch writes them from any text with "
+    .. "ids (jq -c '.[]' FILE makes that of an array, jq -c . FILE of objects over several lines)")
+  return true
+end
+
+--- Say why a report has no figures, where it has none.
+---@param omitted openrouter.Omitted
+---@param records integer that were found
+---@param args table<string, any>
+function ledgers.explain_empty(omitted, records, args)
+  if ledgers.explain_skipped(omitted, records) then return end
+  if records + omitted.pending + omitted.failed + omitted.skipped == 0 then
+    tools.say("no records in %s", table.concat(args.file, ", "))
+  elseif args.where[1] and records > 0 and omitted.filtered + omitted.undated == records - omitted.duplicates then
+    tools.say("no generation is of those asked for; --by %s lists the values there are", args.where[1]:match "^[^=]+")
+  end
+end
+
+--- Say what is missing from a report that went to a file, where nobody sees what it ends with.
+---@param omitted openrouter.Omitted
+---@param output string
+function ledgers.tell_incomplete(omitted, output)
+  local parts = {}
+  for _, part in ipairs { { omitted.pending, "id is open", "ids are open" },
+    { omitted.failed, "id has no record", "ids have no record" }, { omitted.skipped, "line was skipped", "lines were skipped" } } do
+    if part[1] > 0 then parts[#parts + 1] = words.plural(unpack(part)) end
+  end
+  tools.say("%s is not complete: %s", output, table.concat(parts, ", "))
 end
 
 --- A report over files and directories, and how many records are in them, repeated ones included; nil and an error of kind "io".
@@ -100,7 +130,12 @@ function ledgers.report(options, paths)
   for _, path in ipairs(paths) do
     local added, err = add_path(r, path)
     tools.clear()
-    if not added then return nil, err end
+    if not added then
+      if report.dimensions[path] and not core.file_status(path) then -- "--by model day"
+        err.message = err.message .. ("; several dimensions are given as --by model,%s"):format(path)
+      end
+      return nil, err
+    end
     records = records + added
   end
   return r, records

@@ -30,10 +30,12 @@ function command.run(args)
   local r, records = ledgers.report(options, args.file)
   if not r then return tools.fail(records) end
   local omitted = r:omitted()
-  ledgers.explain_skipped(omitted, records)
+  ledgers.explain_empty(omitted, records, args)
   local text = r:render(args.format, tools.look(args.output))
   if not tools.write(args.output, text, args.file) then return tools.FAILURE end
-  return ledgers.is_incomplete(omitted) and tools.INCOMPLETE or tools.OK
+  if not ledgers.is_incomplete(omitted) then return tools.OK end
+  if args.output and args.output ~= "-" then ledgers.tell_incomplete(omitted, args.output) end
+  return tools.INCOMPLETE
 end
 
 return command

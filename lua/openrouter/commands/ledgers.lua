@@ -91,8 +91,8 @@ end
 ---@return boolean whether it was said
 function ledgers.explain_skipped(omitted, records)
   if omitted.skipped <= records + omitted.pending + omitted.failed then return false end
-  tools.say("most lines are no records: a ledger has a JSON object in each line, as fetch writes them from any text with "
-    .. "ids (jq -c '.[]' FILE makes that of an array, jq -c . FILE of objects over several lines)")
+  tools.say("most lines are no records: a ledger has a JSON object in each line, as fetch writes them from any text "
+    .. "with ids (jq -c '.[]' FILE makes that of an array, jq -c . FILE of objects over several lines)")
   return true
 end
 

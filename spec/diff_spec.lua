@@ -96,7 +96,9 @@ describe("period.span", function()
     { "2026-02", "2026-02-01", "2026-02-28" },
     { "2026", "2026-01-01", "2026-12-31" }, { "2026-10..2026", "2026-10", "2026" },
     { "2026-W44", "2026-10-26", "2026-11-01" }, { "2026-W53", "2026-12-28", "2027-01-03" },
-    { "2026-W01", "2025-12-29", "2026-01-04" },
+    { "2026-W01", "2025-12-29", "2026-01-04" }, { "1970-W02", "1970-01-05", "1970-01-11" },
+    { "9999-W51", "9999-12-20", "9999-12-26" }, { "9999-W52", "9999-12-27", "9999-12-31" },
+    { "9999-12", "9999-12-01", "9999-12-31" }, { "9999", "9999-01-01", "9999-12-31" },
     { "7d..2026-11-01T14:00", "7d", "2026-11-01T14:00" }, { "2026-11-01..", "2026-11-01", nil }, { "..36h", nil, "36h" },
   }
   for _, case in ipairs(cases) do
@@ -177,6 +179,13 @@ d      generations          1        1       =
 total  generations          3        3       =
        spend USD         0.60     3.25   +2.65  +441.7%
 ]], out:match "^(.-\n)\n2026%-10:")
+  end)
+
+  it("takes the last week that has a date", function()
+    shell.write(directory .. "/end.jsonl", '{"id":"w","total_cost":1,"created_at":"9999-12-31T23:59:59Z","model":"m"}\n')
+    local diff, status = json(("9999-W52 2026 %s/end.jsonl"):format(directory))
+    assert.same({ 0, "9999-12-27", "9999-12-31", "m" },
+      { status, diff.a.period.since, diff.a.period["until"], diff.rows[1].key.model })
   end)
 
   it("says = of what is the same, whatever its unit, and of nothing else", function()

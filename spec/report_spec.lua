@@ -336,6 +336,22 @@ describe("report", function()
     assert.matches("<p>No dated records. Time zone: UTC.", page, 1, true)
   end)
 
+  it("has the first hours, days, weeks and months of four digits, and the last, in any format and zone", function()
+    for _, tz in ipairs { "UTC", "Asia/Tokyo", "America/New_York" } do
+      for _, by in ipairs { "hour", "day", "week", "month" } do
+        for _, at in ipairs { "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-27T00:00:00Z", "9999-12-31T23:59:59Z" } do
+          local r = filled({ by = by, tz = tz, page = true }, ('{"created_at":"%s","usage":1}'):format(at))
+          for _, format in ipairs(report.formats) do
+            local text = r:render(format)
+            assert.is_truthy(format == "html" or text:find(r:rows()[1][by], 1, true), text)
+          end
+        end
+      end
+    end
+    local text = filled({ by = "week", measures = "spend" }, '{"created_at":"9999-12-29T10:00:00Z","usage":1}'):render "text"
+    assert.matches("9999-W52 (on 9999-12-29)", (text:gsub("%s+", " ")), 1, true)
+  end)
+
   it("says when the dearest were made as clocks of the zone show it", function()
     local function made(tz, ...)
       local out = {}

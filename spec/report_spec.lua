@@ -104,6 +104,14 @@ describe("report", function()
   end)
 
   it("groups by the hours, days, weeks and months of a zone", function()
+  it("orders by spend to the last digit", function()
+    local r = filled({ by = "model", measures = "spend" }, '{"model":"a","usage":100}', '{"model":"d"}',
+      '{"model":"b","usage":100}', '{"model":"b","usage":0.00000000000000000001}', '{"model":"c","usage":100}')
+    assert.same({ { "b", 100 }, { "a", 100 }, { "c", 100 }, { "d", "nil" } }, columns(r:rows(), "model", "spend"))
+    r:add(record '{"model":"c","usage":3e-20}')
+    assert.same({ { "c", 100 }, { "b", 100 }, { "a", 100 }, { "d", "nil" } }, columns(r:rows(), "model", "spend"))
+  end)
+
     local lines = {
       '{"created_at":"2026-10-24T22:59:59.999Z","usage":1}', '{"created_at":"2026-10-25T00:30:00Z","usage":2}',
       '{"created_at":"2026-10-25T01:30:00Z","usage":4}', '{"created_at":"2026-10-31T23:00:00Z","usage":8}', '{"usage":16}',

@@ -1,5 +1,6 @@
 --- Reports: declare what to group by and what to add up, hand over records or files, read rows.
 local core = require "openrouter.core"
+local decimal = require "openrouter.decimal"
 local errors = require "openrouter.errors"
 local files = require "openrouter.files"
 local generation = require "openrouter.generation"
@@ -377,13 +378,14 @@ local function key_less(dimensions, a, b)
   return false
 end
 
--- With times, in the order of the dimensions; else the greatest spend first and an unknown one last.
-local function sort_rows(rows, spend, dimensions)
+-- With times, in the order of the dimensions; else the greatest spend first, to the last digit, and an unknown one last.
+local function sort_rows(rows, spend, exact, dimensions)
   local by_time = false
   for _, name in ipairs(dimensions) do by_time = by_time or TIMES[name] ~= nil end
   table.sort(rows, function(a, b)
     local x, y = spend[a], spend[b]
-    if by_time or x == y then return key_less(dimensions, a, b) end
+    if by_time or exact[a] == exact[b] then return key_less(dimensions, a, b) end
+    if x == y then return decimal.compare(exact[a], exact[b]) > 0 end
     return y == nil or x ~= nil and x > y
   end)
   return rows
@@ -391,16 +393,16 @@ end
 
 -- The rows of a set of groups.
 local function read_rows(self, set, dimensions, measures)
-  local rows, spend = {}, {}
+  local rows, spend, exact = {}, {}, {}
   local count, before = self.tally:groups(set)
   for group = before + 1, before + count do
     if self.tally:generations(group) > 0 then -- else all of them were replaced by later ones of another group
-      local row, values, sum = read_row(self, group, dimensions, measures), self.tally:sum(group, 1)
+      local row, values, sum, digits = read_row(self, group, dimensions, measures), self.tally:sum(group, 1)
       rows[#rows + 1] = row
-      spend[row] = values > 0 and sum or nil
+      if values > 0 then spend[row], exact[row] = sum, digits end
     end
   end
-  return sort_rows(rows, spend, dimensions)
+  return sort_rows(rows, spend, exact, dimensions)
 end
 
 -- ---- the report -----------------------------------------------------------------------------------------------------

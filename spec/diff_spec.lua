@@ -4,6 +4,8 @@ local period = require "openrouter.period"
 local shell = require "spec.support.shell"
 local views = require "spec.support.views"
 
+local unpack = table.unpack or unpack
+
 local SPEND, COUNT = { name = "spend", unit = "USD" }, { name = "generations", unit = "count" }
 local TIME = { name = "latency_p50", unit = "ms" }
 
@@ -78,6 +80,21 @@ describe("diff.compare", function()
     assert.same({ {}, "2026-11-01T00:00:00Z" }, { rows[1].change, rows[1].b.first })
   end)
 
+  it("says what is wrong with arguments, and in which line of the caller's", function()
+    local function wrong(message, ...)
+      local arguments = { ... }
+      local ok, raised = pcall(function() local rows = diff.compare(unpack(arguments, 1, 4)) return rows end)
+      assert.is_false(ok)
+      assert.equal("compare: " .. message, (raised:match "diff_spec.lua:%d+: (.*)$"), raised)
+    end
+    wrong("rows_a must be the rows of a report, not a nil", nil)
+    wrong("rows_b must be the rows of a report, not a number", {}, 1, {}, {})
+    wrong("rows_b must be the rows of a report, and has a string", {}, { "a" }, {}, {})
+    wrong("dimensions must be a list of names, not a string", {}, {}, "model", {})
+    wrong("measures must be those of a report (r.measures), not a nil", {}, {}, { "model" })
+    wrong("measures must be those of a report (r.measures), and has a string", {}, {}, { "model" }, { "spend" })
+  end)
+
   it("tells values of different types apart", function()
     local dimensions = { "app_id", "user" }
     local function of(app, user) return { app_id = app, user = user, generations = 1, exact = {} } end
@@ -86,6 +103,19 @@ describe("diff.compare", function()
     assert.equal(2, count(of(10, true), of("10", true)))
     assert.equal(2, count(of(1, true), of(1, "true")))
     assert.equal(2, count(of("a", "bc"), of("ab", "c")))
+  end)
+end)
+
+describe("diff as text", function()
+  it("takes no options but how it looks", function()
+    local text = require "openrouter.format.diff_text"
+    for message, options in pairs { ["unknown option 'widht'; did you mean 'width'?"] = { widht = 80 },
+      ["option 'width' must be a number, not a string"] = { width = "80" },
+      ["option 'width' must be from 1 to 1000000"] = { width = 0 } } do
+      local ok, raised = pcall(function() local shown = text({}, options) return shown end)
+      assert.is_false(ok)
+      assert.equal("diff: " .. message, (raised:match "diff_spec.lua:%d+: (.*)$"), raised)
+    end
   end)
 end)
 
@@ -183,9 +213,9 @@ total  generations          3        3       =
 
   it("takes the last week that has a date", function()
     shell.write(directory .. "/end.jsonl", '{"id":"w","total_cost":1,"created_at":"9999-12-31T23:59:59Z","model":"m"}\n')
-    local diff, status = json(("9999-W52 2026 %s/end.jsonl"):format(directory))
+    local result, status = json(("9999-W52 2026 %s/end.jsonl"):format(directory))
     assert.same({ 0, "9999-12-27", "9999-12-31", "m" },
-      { status, diff.a.period.since, diff.a.period["until"], diff.rows[1].key.model })
+      { status, result.a.period.since, result.a.period["until"], result.rows[1].key.model })
   end)
 
   it("says = of what is the same, whatever its unit, and of nothing else", function()

@@ -1,3 +1,4 @@
+local core = require "openrouter.core"
 local openrouter = require "openrouter"
 local report = require "openrouter.report"
 local shell = require "spec.support.shell"
@@ -459,6 +460,44 @@ describe("report", function()
     for _, options in ipairs { { threads = 0 }, { threads = 65 }, { threads = 1.5 }, { threads = "2" }, { thread = 1 } } do
       assert.has_error(function() report.new():add_file(path, options) end)
     end
+  it("reads by as many threads as there are processors", function()
+    local processors, asked_for = core.processors, {}
+    finally(function() core.processors = processors end)
+    function core.processors() return 7 end
+    local r = report.new()
+    r.tally = { read = function(_, path, threads)
+      asked_for[#asked_for + 1] = ("%s %d"):format(path, threads)
+      return nil, "not today"
+    end }
+    r:add_file "a"
+    r:add_file("b", { threads = 2 })
+    assert.same({ "a 7", "b 2" }, asked_for)
+  end)
+
+  it("passes over files that are gone before they are read, as those are rotated that come up elsewhere", function()
+    local directory = shell.directory()
+    assert.equal(0, (shell.run(("mkdir %s/pending && ln -s gone %s/ledger.jsonl.1 && ln -s gone %s/pending/1-2.jsonl"):format(
+      directory, directory, directory))))
+    shell.write(directory .. "/ledger.jsonl", '{"id":"a","usage":1}\n')
+    shell.write(directory .. "/pending/2-3.jsonl", '{"pending":"b","open":true ,"at":"2026-11-20T10:00:00.000Z"}\n')
+    local r = report.new()
+    assert.same({ 1 }, { r:add_directory(directory) })
+    assert.same({ 1, 1, 0 }, { r:total().generations, r:omitted().pending, r:omitted().skipped })
+    local count, err = r:add_file(directory .. "/ledger.jsonl.1") -- which somebody named
+    assert.is_nil(count)
+    assert.equal("io", err.kind)
+  end)
+
+  it("is of what it was asked for, whatever becomes of the table that said so", function()
+    local options = { tz = "UTC", since = "2026-11-01" }
+    local r = report.new(options)
+    options.tz, options.since, options["until"], options.page = "Europe/Berlin", "2025", "2025", true
+    local view = r:view()
+    assert.same({ "UTC", "2026-11-01" }, { view.period.tz, view.period.since })
+    assert.is_nil(view.period["until"])
+    assert.is_nil(view.page)
+  end)
+
     local ok, raised = pcall(function() report.new():add_file(path, { thread = 1 }) end)
     assert.is_false(ok)
     assert.matches("report_spec.lua:%d+: add_file: unknown option 'thread'; did you mean 'threads'%?$", raised)

@@ -179,6 +179,18 @@ describe("check", function()
       wrong({ max_per_hour = 5 }, "max_per_hour must be an amount of USD as text")
       wrong({ max_per_hour = "-1" }, "max_per_hour must be an amount of USD as text")
       wrong({ where = { modle = "a" } }, "unknown dimension 'modle'")
+      wrong(5, "options must be a table, not a number")
+      wrong(false, "options must be a table, not a boolean")
+      assert.same({ nil, "options must be a table, not a string" }, { check.check "tz" })
+      for message, paths in pairs {
+        ["paths must be a list of files and directories, not a string"] = "costs.jsonl",
+        ["paths must be a list of files and directories, not a nil"] = false,
+        ["a path must be a string, not a table"] = { {} },
+      } do
+        local ok, raised = pcall(function() local result = check.ledgers(paths or nil) return result end)
+        assert.is_false(ok)
+        assert.equal(message, (raised:match "check_spec.lua:%d+: (.*)$"), raised)
+      end
       assert.same({ true }, { check.check { max_drift = 1 } })
       assert.is_nil(check.check { tz = "Mars" })
       local result, err = check.ledgers { directory .. "/none" }

@@ -4,6 +4,8 @@ local period = require "openrouter.period"
 local shell = require "spec.support.shell"
 local views = require "spec.support.views"
 
+local unpack = table.unpack or unpack
+
 local SPEND, COUNT = { name = "spend", unit = "USD" }, { name = "generations", unit = "count" }
 local TIME = { name = "latency_p50", unit = "ms" }
 
@@ -78,6 +80,21 @@ describe("diff.compare", function()
     assert.same({ {}, "2026-11-01T00:00:00Z" }, { rows[1].change, rows[1].b.first })
   end)
 
+  it("says what is wrong with arguments, and in which line of the caller's", function()
+    local function wrong(message, ...)
+      local arguments = { ... }
+      local ok, raised = pcall(function() local rows = diff.compare(unpack(arguments, 1, 4)) return rows end)
+      assert.is_false(ok)
+      assert.equal("compare: " .. message, (raised:match "diff_spec.lua:%d+: (.*)$"), raised)
+    end
+    wrong("rows_a must be the rows of a report, not a nil", nil)
+    wrong("rows_b must be the rows of a report, not a number", {}, 1, {}, {})
+    wrong("rows_b must be the rows of a report, and has a string", {}, { "a" }, {}, {})
+    wrong("dimensions must be a list of names, not a string", {}, {}, "model", {})
+    wrong("measures must be those of a report (r.measures), not a nil", {}, {}, { "model" })
+    wrong("measures must be those of a report (r.measures), and has a string", {}, {}, { "model" }, { "spend" })
+  end)
+
   it("tells values of different types apart", function()
     local dimensions = { "app_id", "user" }
     local function of(app, user) return { app_id = app, user = user, generations = 1, exact = {} } end
@@ -89,6 +106,19 @@ describe("diff.compare", function()
   end)
 end)
 
+describe("diff as text", function()
+  it("takes no options but how it looks", function()
+    local text = require "openrouter.format.diff_text"
+    for message, options in pairs { ["unknown option 'widht'; did you mean 'width'?"] = { widht = 80 },
+      ["option 'width' must be a number, not a string"] = { width = "80" },
+      ["option 'width' must be from 1 to 1000000"] = { width = 0 } } do
+      local ok, raised = pcall(function() local shown = text({}, options) return shown end)
+      assert.is_false(ok)
+      assert.equal("diff: " .. message, (raised:match "diff_spec.lua:%d+: (.*)$"), raised)
+    end
+  end)
+end)
+
 describe("period.span", function()
   local cases = {
     { "2026-11-01", "2026-11-01", "2026-11-01" }, { "2026-11", "2026-11-01", "2026-11-30" },
@@ -96,7 +126,9 @@ describe("period.span", function()
     { "2026-02", "2026-02-01", "2026-02-28" },
     { "2026", "2026-01-01", "2026-12-31" }, { "2026-10..2026", "2026-10", "2026" },
     { "2026-W44", "2026-10-26", "2026-11-01" }, { "2026-W53", "2026-12-28", "2027-01-03" },
-    { "2026-W01", "2025-12-29", "2026-01-04" },
+    { "2026-W01", "2025-12-29", "2026-01-04" }, { "1970-W02", "1970-01-05", "1970-01-11" },
+    { "9999-W51", "9999-12-20", "9999-12-26" }, { "9999-W52", "9999-12-27", "9999-12-31" },
+    { "9999-12", "9999-12-01", "9999-12-31" }, { "9999", "9999-01-01", "9999-12-31" },
     { "7d..2026-11-01T14:00", "7d", "2026-11-01T14:00" }, { "2026-11-01..", "2026-11-01", nil }, { "..36h", nil, "36h" },
   }
   for _, case in ipairs(cases) do
@@ -177,6 +209,13 @@ d      generations          1        1       =
 total  generations          3        3       =
        spend USD         0.60     3.25   +2.65  +441.7%
 ]], out:match "^(.-\n)\n2026%-10:")
+  end)
+
+  it("takes the last week that has a date", function()
+    shell.write(directory .. "/end.jsonl", '{"id":"w","total_cost":1,"created_at":"9999-12-31T23:59:59Z","model":"m"}\n')
+    local result, status = json(("9999-W52 2026 %s/end.jsonl"):format(directory))
+    assert.same({ 0, "9999-12-27", "9999-12-31", "m" },
+      { status, result.a.period.since, result.a.period["until"], result.rows[1].key.model })
   end)
 
   it("says = of what is the same, whatever its unit, and of nothing else", function()

@@ -31,6 +31,16 @@ describe("docs", function()
       .. "costs.jsonl 2 not a JSON object: a value must stand here, at byte 1\n", run "records.lua")
   end)
 
+  it("show what a report says of itself", function()
+    local block = shell.read("docs/reports.md"):match "```lua\n(print%(report.-)```"
+    local promised = {}
+    for words in block:gmatch "%-%-> ([^\n]+)" do promised[#promised + 1] = words .. "\n" end
+    assert.equal(5, #promised)
+    local file = shell.write(shell.directory() .. "/names.lua", 'local report = require "openrouter.report"\n' .. block)
+    local _, out = shell.run(("%s %s 2>&1"):format(os.getenv "LUA", shell.quote(file)))
+    assert.equal(table.concat(promised), (out:gsub("\t", " ")))
+  end)
+
   it("show how reports are compared and checked", function()
     local blocks = {}
     for block in shell.read("docs/reports.md"):gmatch "```lua\n(local .-)```" do blocks[#blocks + 1] = block end

@@ -1,3 +1,4 @@
+local core = require "openrouter.core"
 local openrouter = require "openrouter"
 local report = require "openrouter.report"
 local shell = require "spec.support.shell"
@@ -101,6 +102,14 @@ describe("report", function()
     assert.equal("bcead", models "model")
     assert.equal("bacde", models "day,model")
     assert.equal("abcde", models "model,day")
+  end)
+
+  it("orders by spend to the last digit", function()
+    local r = filled({ by = "model", measures = "spend" }, '{"model":"a","usage":100}', '{"model":"d"}',
+      '{"model":"b","usage":100}', '{"model":"b","usage":0.00000000000000000001}', '{"model":"c","usage":100}')
+    assert.same({ { "b", 100 }, { "a", 100 }, { "c", 100 }, { "d", "nil" } }, columns(r:rows(), "model", "spend"))
+    r:add(record '{"model":"c","usage":3e-20}')
+    assert.same({ { "c", 100 }, { "b", 100 }, { "a", 100 }, { "d", "nil" } }, columns(r:rows(), "model", "spend"))
   end)
 
   it("groups by the hours, days, weeks and months of a zone", function()
@@ -336,6 +345,22 @@ describe("report", function()
     assert.matches("<p>No dated records. Time zone: UTC.", page, 1, true)
   end)
 
+  it("has the first hours, days, weeks and months of four digits, and the last, in any format and zone", function()
+    for _, tz in ipairs { "UTC", "Asia/Tokyo", "America/New_York" } do
+      for _, by in ipairs { "hour", "day", "week", "month" } do
+        for _, at in ipairs { "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-27T00:00:00Z", "9999-12-31T23:59:59Z" } do
+          local r = filled({ by = by, tz = tz, page = true }, ('{"created_at":"%s","usage":1}'):format(at))
+          for _, format in ipairs(report.formats) do
+            local text = r:render(format)
+            assert.is_truthy(format == "html" or text:find(r:rows()[1][by], 1, true), text)
+          end
+        end
+      end
+    end
+    local text = filled({ by = "week", measures = "spend" }, '{"created_at":"9999-12-29T10:00:00Z","usage":1}'):render "text"
+    assert.matches("9999-W52 (on 9999-12-29)", (text:gsub("%s+", " ")), 1, true)
+  end)
+
   it("says when the dearest were made as clocks of the zone show it", function()
     local function made(tz, ...)
       local out = {}
@@ -432,13 +457,45 @@ describe("report", function()
     end })
     assert.equal(10000, records)
     assert.equal("240000/240000", seen[#seen])
-    for _, options in ipairs { { threads = 0 }, { threads = 65 }, { threads = 1.5 }, { threads = "2" }, { thread = 1 } } do
-      assert.has_error(function() report.new():add_file(path, options) end)
-    end
-    local ok, raised = pcall(function() report.new():add_file(path, { thread = 1 }) end)
-    assert.is_false(ok)
-    assert.matches("report_spec.lua:%d+: add_file: unknown option 'thread'; did you mean 'threads'%?$", raised)
     assert.has_error(function() report.new { page = 1 } end, "page must be a boolean, not a number")
+  end)
+
+  it("reads by as many threads as there are processors", function()
+    local processors, asked_for = core.processors, {}
+    finally(function() core.processors = processors end)
+    function core.processors() return 7 end
+    local r = report.new()
+    r.tally = { read = function(_, path, threads)
+      asked_for[#asked_for + 1] = ("%s %d"):format(path, threads)
+      return nil, "not today"
+    end }
+    r:add_file "a"
+    r:add_file("b", { threads = 2 })
+    assert.same({ "a 7", "b 2" }, asked_for)
+  end)
+
+  it("passes over files that are gone before they are read, as those are rotated that come up elsewhere", function()
+    local directory = shell.directory()
+    assert.equal(0, (shell.run(("mkdir %s/pending && ln -s gone %s/ledger.jsonl.1 && ln -s gone %s/pending/1-2.jsonl"):format(
+      directory, directory, directory))))
+    shell.write(directory .. "/ledger.jsonl", '{"id":"a","usage":1}\n')
+    shell.write(directory .. "/pending/2-3.jsonl", '{"pending":"b","open":true ,"at":"2026-11-20T10:00:00.000Z"}\n')
+    local r = report.new()
+    assert.same({ 1 }, { r:add_directory(directory) })
+    assert.same({ 1, 1, 0 }, { r:total().generations, r:omitted().pending, r:omitted().skipped })
+    local count, err = r:add_file(directory .. "/ledger.jsonl.1") -- which somebody named
+    assert.is_nil(count)
+    assert.equal("io", err.kind)
+  end)
+
+  it("is of what it was asked for, whatever becomes of the table that said so", function()
+    local options = { tz = "UTC", since = "2026-11-01" }
+    local r = report.new(options)
+    options.tz, options.since, options["until"], options.page = "Europe/Berlin", "2025", "2025", true
+    local view = r:view()
+    assert.same({ "UTC", "2026-11-01" }, { view.period.tz, view.period.since })
+    assert.is_nil(view.period["until"])
+    assert.is_nil(view.page)
   end)
 
   it("is of use after an error in what it told how far it has read", function()
@@ -502,18 +559,32 @@ describe("report", function()
       end
       refused("where: the value of 'is_byok' is true, false or unknown, not 'yes'", { where = { is_byok = { "true", "yes" } } })
       refused("where: the value of 'streamed' is true, false or unknown, not '1'", { where = { streamed = 1 } })
+      refused("where: the value of 'app_id' is a whole number or unknown, not '12x'", { where = { app_id = { 1, "12x" } } })
+      refused("where: the value of 'app_id' is a whole number or unknown, not '1.5'", { where = { app_id = 1.5 } })
+      refused("where: the value of 'app_id' is a whole number or unknown, not 'true'", { where = { app_id = true } })
+      refused("where: the value of 'latency' is a number or unknown, not '1e'", { where = { latency = "1e" } })
+      refused("where: the value of 'latency' is a number or unknown, not 'inf'", { where = { latency = math.huge } })
       refused("tz must be the name of a zone, not a boolean", { tz = false })
+      refused("unknown time zone 'utc'; did you mean 'UTC'?", { tz = "utc" })
+      refused("'generations' is no dimension but one of the measures", { by = "model,generations" })
+      refused("where: 'spend' is no dimension but one of the measures", { where = { spend = 1 } })
+      refused("'model' is no measure but one of the dimensions (by)", { measures = "model" })
+      refused("'day' is no measure but one of the dimensions (by)", { measures = "day" })
     end)
 
     it("of the wrong type raise", function()
       refused("options must be a table, not a string", "model")
       refused("by must be a list of names or a string, not a number", { by = 7 })
-      refused("by must be a list, and has 'model'", { by = { model = true } })
+      refused("by must be a list without gaps, and has 'model'", { by = { model = true } })
+      refused("by must be a list without gaps, and has '3'", { by = { [3] = "model" } })
+      refused("measures must be a list without gaps, and has '0.5'", { measures = { "spend", [0.5] = "generations" } })
       refused("by: a name must be a string, not a number", { by = { 7 } })
       refused("by: 'model' is there twice", { by = "model, model" })
       refused("where must be a table by the names of dimensions, not a string", { where = "model=a" })
       refused("where must be a table by the names of dimensions", { where = { "model=a" } })
       refused("where: 'model' has no value", { where = { model = {} } })
+      refused("where: the values of 'model' must be a list without gaps, which has 'a'", { where = { model = { 1, a = 2 } } })
+      refused("where: the values of 'model' must be a list without gaps, which has '2'", { where = { model = { [2] = "a" } } })
       refused("where: a value of 'model' must be a string, number or boolean, not a table", { where = { model = { {} } } })
       local where, values = {}, {}
       for i = 1, 17 do where["context." .. i] = 1 end
@@ -531,6 +602,7 @@ describe("report", function()
         { where = { day = { "2028-02-29", "1969-12-31", "unknown" }, week = { "2026-W53", "1969-W22", "1970-W53" },
           month = "2026-12",
           hour = { "2026-11-01 23:00-04:30", "2026-11-01 00:00+00:00" }, is_byok = { true, "false", "unknown" } } },
+        { where = { app_id = { "12", 7, "1e3", "unknown" }, latency = { "1.5", -2, "unknown" }, ["context.x"] = "12x" } },
         {}, { by = "day" }, { by = { "context.a b", "model" }, tz = "UTC" },
         { by = { "hour", "week", "month" }, tz = "America/New_York" }, { measures = {} }, { by = " model , day " },
       }
@@ -545,8 +617,48 @@ describe("report", function()
   it("raises for what is no record and for a format it does not know", function()
     local r = report.new()
     assert.has_error(function() r:add "gen-1" end, "add: a generation record expected, got a string")
-    assert.has_error(function() r:add(io.stdout) end)
     assert.has_error(function() r:render "jsno" end, "unknown format 'jsno'; did you mean 'json'?")
     assert.has_error(function() r:render() end, "unknown format 'nil'")
+  end)
+
+  it("says what is wrong with arguments, and in which line of the caller's", function()
+    local r = report.new()
+    local function wrong(message, method, ...)
+      local arguments, count = { ... }, select("#", ...)
+      local ok, raised = pcall(function()
+        local result = r[method](r, unpack(arguments, 1, count))
+        return result
+      end)
+      assert.is_false(ok)
+      assert.equal(message, (raised:match "report_spec.lua:%d+: (.*)$"), raised)
+    end
+    wrong("add: a generation record expected, got a file", "add", io.stdout)
+    wrong("add: a generation record expected, got a userdata", "add", r.tally)
+    wrong("add: a generation record expected, got a nil", "add")
+    for _, method in ipairs { "add_file", "add_directory" } do
+      wrong(method .. ": path must be a string, not a nil", method, nil)
+      wrong(method .. ": path must be a string, not a table", method, {})
+      wrong(method .. ": options must be a table, not a number", method, "x", 1)
+      wrong(method .. ": options must be a table, not a boolean", method, "x", false)
+      wrong(method .. ": unknown option 'thread'; did you mean 'threads'?", method, "x", { thread = 1 })
+      wrong(method .. ": option 'progress' must be a function, not a number", method, "x", { progress = 1 })
+      wrong(method .. ": option 'threads' must be a number, not a string", method, "x", { threads = "2" })
+      wrong(method .. ": option 'threads' must be from 1 to 64", method, "x", { threads = 0 })
+      wrong(method .. ": option 'threads' must be from 1 to 64", method, "x", { threads = 65 })
+      wrong(method .. ": option 'threads' must be a whole number", method, "x", { threads = 1.5 })
+    end
+    for _, format in ipairs(report.formats) do
+      wrong("render: unknown option 'widht'; did you mean 'width'?", "render", format, { widht = 80 })
+      wrong("render: unknown option 'non\\x0Asense'", "render", format, { ["non\nsense"] = 1 })
+      wrong("render: options must be a table, not a number", "render", format, 5)
+      wrong("render: options must be a table, not a boolean", "render", format, false)
+      wrong("render: option 'width' must be a number, not a string", "render", format, { width = "80" })
+      wrong("render: option 'width' must not be negative or infinite", "render", format, { width = -5 })
+      wrong("render: option 'width' must not be negative or infinite", "render", format, { width = 0 / 0 })
+      wrong("render: option 'width' must be from 1 to 1000000", "render", format, { width = 0 })
+      wrong("render: option 'width' must be a whole number", "render", format, { width = 80.5 })
+      wrong("render: option 'color' must be a boolean, not a string", "render", format, { color = "no" })
+      assert.is_string(r:render(format, { width = 80, color = false }))
+    end
   end)
 end)

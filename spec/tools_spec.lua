@@ -31,6 +31,7 @@ describe("on a terminal", function()
       assert.equal("60\ttrue\n", look "COLUMNS=60")
       assert.equal("97\ttrue\n", look "COLUMNS=0 NO_COLOR=")
       assert.equal("97\tfalse\n", look "NO_COLOR=1 COLUMNS=wide")
+      assert.equal("97\ttrue\n", look "COLUMNS=1000000000000000000000")
       assert.equal("97\tfalse\n", look "TERM=dumb")
     end)
 

@@ -184,6 +184,7 @@ end
 
 -- The options of the report that is made; nil and what is wrong.
 local function read_options(options)
+  if type(options) ~= "table" then return nil, ("options must be a table, not a %s"):format(type(options)) end
   local known = {}
   for _, name in ipairs(NAMES) do known[name] = true end
   for name in pairs(options) do
@@ -208,9 +209,17 @@ end
 ---@param options? openrouter.CheckOptions
 ---@return true?, string? message
 function check.check(options)
-  local filters, why = read_options(options or {})
+  local filters, why = read_options(options == nil and {} or options)
   if not filters then return nil, why end
   return true
+end
+
+-- Misuse is the fault of the caller's caller.
+local function check_paths(paths)
+  if type(paths) ~= "table" then error(("paths must be a list of files and directories, not a %s"):format(type(paths)), 3) end
+  for _, path in ipairs(paths) do
+    if type(path) ~= "string" then error(("a path must be a string, not a %s"):format(type(path)), 3) end
+  end
 end
 
 --- Look through ledgers, each of which is read twice. Raises for options it does not know.
@@ -219,7 +228,8 @@ end
 ---@return openrouter.CheckResult?
 ---@return openrouter.Error? err kind "io"
 function check.ledgers(paths, options)
-  options = options or {}
+  check_paths(paths)
+  options = options == nil and {} or options
   local filters, why = read_options(options)
   if not filters then error(why, 2) end
   local r = report.new(filters)

@@ -94,6 +94,14 @@ local function sort(rows, measure)
   return rows
 end
 
+-- Misuse is the fault of the caller's caller.
+local function check_list(name, list, item_type, what)
+  if type(list) ~= "table" then error(("compare: %s must be %s, not a %s"):format(name, what, type(list)), 3) end
+  for _, item in ipairs(list) do
+    if type(item) ~= item_type then error(("compare: %s must be %s, and has a %s"):format(name, what, type(item)), 3) end
+  end
+end
+
 --- The rows of two reports with the same dimensions and measures, matched by their values in the dimensions: the greatest
 --- change of spend first, or of the first measure where spend is none of them; what is only in one report counts with all
 --- that it has. Rows that matter as much stay in the order of the reports.
@@ -108,6 +116,10 @@ end
 ---@param measures openrouter.Measure[]
 ---@return openrouter.DiffRow[]
 function diff.compare(rows_a, rows_b, dimensions, measures)
+  check_list("rows_a", rows_a, "table", "the rows of a report")
+  check_list("rows_b", rows_b, "table", "the rows of a report")
+  check_list("dimensions", dimensions, "string", "a list of names")
+  check_list("measures", measures, "table", "those of a report (r.measures)")
   local of_b, rows = {}, {}
   for _, b in ipairs(rows_b) do of_b[key_text(b, dimensions)] = b end
   for _, a in ipairs(rows_a) do

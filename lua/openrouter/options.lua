@@ -1,4 +1,6 @@
---- Options of the client: what there is, checked with a near name for typing errors, and what they are when not said.
+--- Options of the client: what there is, checked with a near name for typing errors, and what they are when not said. Options of
+--- other functions are checked in the same way.
+local errors = require "openrouter.errors"
 local nearest = require "openrouter.nearest"
 
 ---@class openrouter.ClientOptions
@@ -52,7 +54,8 @@ for name, value in pairs(DEFAULTS) do TYPES[name] = type(value) end
 
 -- Numbers, from and to; times are in seconds. What is not here may be anything from 0.
 local LIMITS = { concurrency = { 1, 10000 }, consumers = { 1, 200 }, window = { 1, 1e6 }, rate = { 1e-6, 1e12 },
-  max_body = { 0, 32 * 1024 * 1024 }, factor = { 1, 1e6 } }
+  max_body = { 0, 32 * 1024 * 1024 }, factor = { 1, 1e6 }, threads = { 1, 64 }, width = { 1, 1e6 } }
+local WHOLE = { threads = true, width = true }
 local LONGEST_TIME = 1e12
 
 local function unknown_option(name, types)
@@ -60,7 +63,7 @@ local function unknown_option(name, types)
   for known in pairs(types) do names[#names + 1] = known end
   table.sort(names)
   local near = nearest(tostring(name), names)
-  return ("unknown option '%s'%s"):format(tostring(name), near and ("; did you mean '%s'?"):format(near) or "")
+  return ("unknown option '%s'%s"):format(errors.printable(name), near and ("; did you mean '%s'?"):format(near) or "")
 end
 
 local function check_number(name, value, what, level)
@@ -72,7 +75,13 @@ local function check_number(name, value, what, level)
   if value < least or value > most then
     error(("%s: option '%s' must be from %.9g to %.9g"):format(what, name, least, most), level + 1)
   end
+  if WHOLE[name] and value % 1 ~= 0 then
+    error(("%s: option '%s' must be a whole number"):format(what, name), level + 1)
+  end
 end
+
+--- What formats for people take (openrouter.TextOptions).
+options.LOOK = { width = "number", color = "boolean" }
 
 --- Where the API is when nobody says: $OPENROUTER_BASE_URL, else OpenRouter.
 ---@return string

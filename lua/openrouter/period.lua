@@ -117,6 +117,8 @@ end
 
 -- ---- a period in one word -------------------------------------------------------------------------------------------
 
+local LAST_DAY = read_day "9999-12-31" -- on which 9999-W52 ends, as no date comes after it
+
 --- What `since` and `until` are for a period in one word: what period.days knows, or "FROM..TO" with what `since` and `until`
 --- take (either may be left out). nil for what is none of these.
 ---@param text string
@@ -127,7 +129,7 @@ function period.span(text)
   if from then return from ~= "" and from or nil, to ~= "" and to or nil end
   if read_day(text) then return text, text end
   local first, last = period.days(text)
-  if first then return day_text(first), day_text(last) end
+  if first then return day_text(first), day_text(math.min(last, LAST_DAY)) end
 end
 
 return period

@@ -1,9 +1,11 @@
 --- Reports: declare what to group by and what to add up, hand over records or files, read rows.
 local core = require "openrouter.core"
+local decimal = require "openrouter.decimal"
 local errors = require "openrouter.errors"
 local files = require "openrouter.files"
 local generation = require "openrouter.generation"
 local nearest = require "openrouter.nearest"
+local option = require "openrouter.options"
 local period = require "openrouter.period"
 local zone = require "openrouter.zone"
 
@@ -66,8 +68,8 @@ add_measure { name = "first", unit = "time", sum = "first" }
 add_measure { name = "last", unit = "time", sum = "last" }
 for _, field in ipairs(core.fields) do add_field(field) end
 
-local BOOLEANS = {}
-for _, field in ipairs(core.fields) do BOOLEANS[field.name] = field.type == "boolean" end
+local TYPES = {} -- of fields
+for _, field in ipairs(core.fields) do TYPES[field.name] = field.type end
 
 -- What values of these look like.
 local TIMES = {
@@ -107,14 +109,27 @@ local KNOWN = {
   measure = "generations, spend, native_tokens_prompt, latency_p95 and more; docs/reports.md lists them",
 }
 
+-- What somebody may have taken them for.
+local OTHER = { dimension = { MEASURES, "one of the measures" }, measure = { DIMENSIONS, "one of the dimensions (by)" } }
+
 local function unknown(what, name, candidates, meant)
-  local near = meant or nearest(name, candidates)
+  local other, near = OTHER[what], meant or nearest(name, candidates)
+  if other and other[1][name] and not meant then return ("'%s' is no %s but %s"):format(name, what, other[2]) end
   local hint = near and ("; did you mean '%s'?"):format(near) or KNOWN[what] and "; there are " .. KNOWN[what] or ""
   return ("unknown %s '%s'%s"):format(what, errors.printable(name), hint)
 end
 
+-- A key of a table that makes it no list, as text; nil where there is none.
+local function stray_key(list)
+  local last = 0
+  for i in ipairs(list) do last = i end
+  for key in pairs(list) do
+    if type(key) ~= "number" or key < 1 or key > last or key % 1 ~= 0 then return errors.printable(key) end
+  end
+end
+
 -- A list of names from one, or from "a,b"; nil and what is wrong.
-local function read_names(option, value)
+local function read_names(what, value)
   local names, seen = {}, {}
   if type(value) == "string" then
     if value:find "%S" then
@@ -122,15 +137,14 @@ local function read_names(option, value)
     end
   elseif type(value) == "table" then
     for i, name in ipairs(value) do names[i] = name end
-    for key in pairs(value) do
-      if type(key) ~= "number" then return nil, ("%s must be a list, and has '%s'"):format(option, errors.printable(key)) end
-    end
+    local stray = stray_key(value)
+    if stray then return nil, ("%s must be a list without gaps, and has '%s'"):format(what, stray) end
   else
-    return nil, ("%s must be a list of names or a string, not a %s"):format(option, type(value))
+    return nil, ("%s must be a list of names or a string, not a %s"):format(what, type(value))
   end
   for _, name in ipairs(names) do
-    if type(name) ~= "string" then return nil, ("%s: a name must be a string, not a %s"):format(option, type(name)) end
-    if seen[name] then return nil, ("%s: '%s' is there twice"):format(option, errors.printable(name)) end
+    if type(name) ~= "string" then return nil, ("%s: a name must be a string, not a %s"):format(what, type(name)) end
+    if seen[name] then return nil, ("%s: '%s' is there twice"):format(what, errors.printable(name)) end
     seen[name] = true
   end
   return names, seen
@@ -161,6 +175,19 @@ local function is_time(name, value)
   return core.parse_time(texts[name]) ~= nil
 end
 
+-- The number that it is, or that text from a command line may mean; nil of what is none.
+local function number_of(value)
+  if type(value) == "string" then value = value:find "^%-?%d+%.?%d*[eE]?[+-]?%d*$" and tonumber(value) end
+  return type(value) == "number" and value - value == 0 and value or nil
+end
+
+-- What values of fields of these types are, and whether this is one.
+local OF_TYPE = {
+  boolean = { "true, false", function(value) return tostring(value) == "true" or tostring(value) == "false" end },
+  number = { "a number", function(value) return number_of(value) ~= nil end },
+  integer = { "a whole number", function(value) return (number_of(value) or 0.5) % 1 == 0 end },
+}
+
 local VALUES = { string = true, number = true, boolean = true }
 
 local function check_value(name, value)
@@ -173,8 +200,9 @@ local function check_value(name, value)
   if TIMES[name] and not is_time(name, text) then
     return nil, ("where: the value of '%s' is like '%s', not '%s'"):format(name, TIMES[name][2], errors.printable(text))
   end
-  if BOOLEANS[name] and text ~= "true" and text ~= "false" then
-    return nil, ("where: the value of '%s' is true, false or unknown, not '%s'"):format(name, errors.printable(text))
+  local wanted = OF_TYPE[TYPES[name]]
+  if wanted and not wanted[2](value) then
+    return nil, ("where: the value of '%s' is %s or unknown, not '%s'"):format(name, wanted[1], errors.printable(text))
   end
   return true
 end
@@ -183,7 +211,7 @@ end
 local function add_value(condition, value)
   condition[#condition + 1] = value
   if value == "true" or value == "false" then condition[#condition + 1] = value == "true" end
-  if type(value) == "string" and value:find "^%-?%d+%.?%d*[eE]?[+-]?%d*$" then condition[#condition + 1] = tonumber(value) end
+  if type(value) == "string" then condition[#condition + 1] = number_of(value) end
 end
 
 -- { name, value, … }; nil and what is wrong.
@@ -193,6 +221,10 @@ local function read_condition(name, values)
   local fine, why = check_dimension(name)
   if not fine then return nil, "where: " .. why end
   if type(values) ~= "table" then values = { values } end
+  local stray = stray_key(values)
+  if stray then
+    return nil, ("where: the values of '%s' must be a list without gaps, which has '%s'"):format(errors.printable(name), stray)
+  end
   if #values == 0 then return nil, ("where: '%s' has no value"):format(errors.printable(name)) end
   for _, value in ipairs(values) do
     fine, why = check_value(name, value)
@@ -377,13 +409,14 @@ local function key_less(dimensions, a, b)
   return false
 end
 
--- With times, in the order of the dimensions; else the greatest spend first and an unknown one last.
-local function sort_rows(rows, spend, dimensions)
+-- With times, in the order of the dimensions; else the greatest spend first, to the last digit, and an unknown one last.
+local function sort_rows(rows, spend, exact, dimensions)
   local by_time = false
   for _, name in ipairs(dimensions) do by_time = by_time or TIMES[name] ~= nil end
   table.sort(rows, function(a, b)
     local x, y = spend[a], spend[b]
-    if by_time or x == y then return key_less(dimensions, a, b) end
+    if by_time or exact[a] == exact[b] then return key_less(dimensions, a, b) end
+    if x == y then return decimal.compare(exact[a], exact[b]) > 0 end
     return y == nil or x ~= nil and x > y
   end)
   return rows
@@ -391,16 +424,16 @@ end
 
 -- The rows of a set of groups.
 local function read_rows(self, set, dimensions, measures)
-  local rows, spend = {}, {}
+  local rows, spend, exact = {}, {}, {}
   local count, before = self.tally:groups(set)
   for group = before + 1, before + count do
     if self.tally:generations(group) > 0 then -- else all of them were replaced by later ones of another group
-      local row, values, sum = read_row(self, group, dimensions, measures), self.tally:sum(group, 1)
+      local row, values, sum, digits = read_row(self, group, dimensions, measures), self.tally:sum(group, 1)
       rows[#rows + 1] = row
-      spend[row] = values > 0 and sum or nil
+      if values > 0 then spend[row], exact[row] = sum, digits end
     end
   end
-  return sort_rows(rows, spend, dimensions)
+  return sort_rows(rows, spend, exact, dimensions)
 end
 
 -- ---- the report -----------------------------------------------------------------------------------------------------
@@ -417,11 +450,13 @@ local function skip(self, reason, file, line)
 end
 
 --- Add a record. The same id counts once, as the one settled last (`at` of its ledger line). One that cannot be added,
---- because a sum would leave the range of money (1.7e11 USD) or there are a million groups, is counted as skipped.
+--- because there is no memory for it or there are a million groups already, is counted as skipped.
 ---@param gen openrouter.Generation
 ---@return true?, openrouter.Error? kind "too_large"
 function Report:add(gen)
-  if type(gen) ~= "userdata" then error(("add: a generation record expected, got a %s"):format(type(gen)), 2) end
+  if type(gen) ~= "userdata" or getmetatable(gen) ~= false then -- which records alone have
+    error(("add: a generation record expected, got a %s"):format(io.type(gen) or type(gen)), 2)
+  end
   local ok, why = self.tally:add(gen)
   if ok then return true end
   skip(self, why)
@@ -460,19 +495,12 @@ end
 ---@field progress? fun(done: integer, size: integer?) called now and then with the bytes read so far, and those of the file
 ---  where they are known
 
-local function check_read_options(options)
-  if options ~= nil and type(options) ~= "table" then
-    error(("add_file: options must be a table, not a %s"):format(type(options)), 3)
-  end
-  for name in pairs(options or {}) do
-    if name ~= "threads" and name ~= "progress" then
-      error("add_file: " .. unknown("option", tostring(name), { "threads", "progress" }), 3)
-    end
-  end
-  local threads = options and options.threads
-  if threads ~= nil and not (type(threads) == "number" and threads >= 1 and threads <= 64 and threads % 1 == 0) then
-    error("add_file: threads must be a whole number from 1 to 64", 3)
-  end
+local READ_OPTIONS = { threads = "number", progress = "function" }
+
+-- Misuse is the fault of the caller's caller.
+local function check_reading(what, path, options)
+  if type(path) ~= "string" then error(("%s: path must be a string, not a %s"):format(what, type(path)), 3) end
+  option.check(options == nil and {} or options, READ_OPTIONS, what, 3)
 end
 
 --- Add a file of one JSON object a line: ledger lines, API answers, bare records. Other lines are skipped, counted and
@@ -483,7 +511,7 @@ end
 ---@return integer? records in it, repeated ones included
 ---@return openrouter.Error? err kind "io"
 function Report:add_file(path, options)
-  check_read_options(options)
+  check_reading("add_file", path, options)
   local records, err = add_whole_file(self, path, options)
   return records, err
 end
@@ -539,7 +567,7 @@ end
 ---@return integer? records in it, repeated ones included
 ---@return openrouter.Error? err kind "io"
 function Report:add_directory(path, options)
-  check_read_options(options)
+  check_reading("add_directory", path, options)
   -- what is open comes first: what is settled meanwhile is in the ledger by then
   local open, journals = add_files(self, path .. "/pending", files.is_journal, add_journal)
   if not open then return nil, journals end
@@ -693,12 +721,13 @@ end
 
 --- The report as text. Ends with what is omitted.
 ---@param format "text"|"markdown"|"csv"|"json"|"html"
----@param options? openrouter.TextOptions what the format takes: for text `width` and `color`, for the others nothing
+---@param options? openrouter.TextOptions how text looks; the other formats look the same with any
 ---@return string
 function Report:render(format, options)
   local known = false
   for _, name in ipairs(FORMATS) do known = known or name == format end
   if not known then error(unknown("format", tostring(format), FORMATS), 2) end
+  option.check(options == nil and {} or options, option.LOOK, "render", 2)
   return require("openrouter.format." .. format)(self:view(), options)
 end
 

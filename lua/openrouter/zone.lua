@@ -38,6 +38,7 @@ end
 
 -- "Europe/Berlin" for "europe/berln", "Berlin" and "Germany/Berlin".
 local function near_name(name)
+  if name:upper() == "UTC" then return "UTC" end
   local list, places, of_place = names(), {}, {}
   local near = name:find "/" and nearest(name, list)
   if near then return near end

@@ -114,8 +114,11 @@ end
 ---@param output string
 function ledgers.tell_incomplete(omitted, output)
   local parts = {}
-  for _, part in ipairs { { omitted.pending, "id is open", "ids are open" },
-    { omitted.failed, "id has no record", "ids have no record" }, { omitted.skipped, "line was skipped", "lines were skipped" } } do
+  for _, part in ipairs {
+    { omitted.pending, "id is open", "ids are open" },
+    { omitted.failed, "id has no record", "ids have no record" },
+    { omitted.skipped, "line was skipped", "lines were skipped" },
+  } do
     if part[1] > 0 then parts[#parts + 1] = words.plural(unpack(part)) end
   end
   tools.say("%s is not complete: %s", output, table.concat(parts, ", "))

@@ -178,7 +178,7 @@ end
 ---@return { width: integer?, color: boolean }
 function tools.look(path)
   if path or not core.is_terminal(1) then return { color = false } end
-  local columns = tonumber((os.getenv "COLUMNS" or ""):match "^%d+$")
+  local columns = tonumber((os.getenv "COLUMNS" or ""):match "^%d%d?%d?%d?%d?%d?$")
   if not columns or columns == 0 then columns = core.terminal_width and core.terminal_width(1) end
   return { width = columns, color = not tools.is_set "NO_COLOR" and os.getenv "TERM" ~= "dumb" }
 end

@@ -1,5 +1,6 @@
 --- Two reports side by side as a table for people: a line for each measure of a row.
 local decimal = require "openrouter.decimal"
+local option = require "openrouter.options"
 local words = require "openrouter.format.words"
 
 local LONGEST, SHORTEST = 60, 12 -- columns of a name that are shown, at most and in a narrow terminal
@@ -137,6 +138,7 @@ end
 ---@param options? openrouter.TextOptions only its width
 ---@return string
 return function(view, options)
+  option.check(options == nil and {} or options, option.LOOK, "diff", 2)
   local lines, texts, most = table_rows(view), {}, options and options.width or math.huge
   local columns = fitted_columns(lines, #view.dimensions, most)
   for i, line in ipairs(lines) do texts[i] = line_text(line, columns) end

@@ -295,7 +295,7 @@ describe("reconcile", function()
       assert.matches("1 forbidden, such as " .. lost:gsub("%-", "%%-"), err)
       assert.matches("The ledger lacks 1 id:\n" .. lost:gsub("%-", "%%-"), out)
       assert.matches("Not compared: 1 id that failed in the ledger%.", out)
-      assert.equal(0, (run(path .. " --since " .. day_of(now - 4 * DAY))))
+      assert.equal(3, (run(path .. " --since " .. day_of(now - 4 * DAY)))) -- it still says that an id failed
       status, out, err = run(path .. since .. " --fetch --ledger " .. path,
         "OPENROUTER_API_KEY=sk-or-sandbox-bad OPENROUTER_MANAGEMENT_KEY=k")
       assert.equal(4, status)
@@ -369,7 +369,7 @@ describe("reconcile", function()
         .. line("gen-1-early", record { created_at = "2026-01-01T00:00:00Z" }) .. "no JSON\27[2J\n"
         .. '{"pending":"gen-1-open","at":"2026-11-03T00:00:00.000Z"}\n'
       local status, out = run(file("more.jsonl", text))
-      assert.equal(0, status)
+      assert.equal(3, status)
       assert.matches("\nNot compared: 1 generation of the ledger, which is of another day%.\n"
         .. "Not compared: 1 generation of the ledger without a time%.\nNot compared: 1 id that is open in the ledger%.\n"
         .. "Not compared: 1 line that cannot be read%.\n  [^\n]+more%.jsonl:123: not a JSON", out)
@@ -377,6 +377,26 @@ describe("reconcile", function()
       local _, json = run(file("more.jsonl", text) .. " --format json")
       local omitted = cjson.decode(json).omitted
       assert.same({ 1, 1, 1, 0, 1 }, { omitted.filtered, omitted.undated, omitted.pending, omitted.failed, omitted.skipped })
+    end)
+
+    asks("is not complete where ids are open or failed, or lines skipped, and says why", function()
+      local open = '{"pending":"gen-1-open","at":"2026-11-03T00:00:00.000Z"}\n'
+      local failed = '{"failed":"gen-1-f%d","at":"2026-11-03T00:00:00.000Z","error":{"kind":"forbidden"}}\n'
+      for text, why in pairs { [open] = "1 id is open", [failed:format(1)] = "1 id failed", ["x\n"] = "1 line cannot be read",
+        ["x\ny\n" .. open .. failed:format(1) .. failed:format(2)]
+          = "1 id is open, 2 ids failed and 2 lines cannot be read" } do
+        local path = file("more.jsonl", whole .. text)
+        local status, out, err = run(path)
+        assert.same({ 3, "" }, { status, err })
+        assert.is_truthy(out:find(("%%d: the ledger has the 120 generations that /activity and /analytics tell of%%.\n"
+          .. "INCOMPLETE: in the ledger %s%%.\n"):format(why)), out)
+        assert.not_matches("complete", out)
+        local json
+        status, json = run(path .. " --format json")
+        assert.same({ 3, false }, { status, cjson.decode(json).complete })
+      end
+      local _, json = run(file("whole.jsonl", whole) .. " --format json")
+      assert.is_true(cjson.decode(json).complete)
     end)
 
     asks("has it all as JSON, amounts to the last digit", function()

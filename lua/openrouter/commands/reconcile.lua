@@ -37,7 +37,8 @@ function command.add(parser)
   tools.choice(it:option("--format", "text or json.", "text"), "format", { "text", "json" })
   tools.output_option(it)
   tools.epilog(it, "Asks GET /activity and POST /analytics/query, which want a management key: $OPENROUTER_MANAGEMENT_KEY, "
-    .. "else $OPENROUTER_API_KEY. The exit status is 0 when the ledgers are complete, 3 when something is missing or differs.", {
+    .. "else $OPENROUTER_API_KEY. The exit status is 0 when the ledgers are complete, 3 when something is "
+    .. "missing or differs, ids are open or failed in the ledgers, or lines were skipped.", {
     "openrouter-cost reconcile costs.jsonl",
     "openrouter-cost reconcile costs.jsonl --since 2026-11-01 --until 2026-11-15",
     "openrouter-cost reconcile costs.jsonl --fetch --ledger costs.jsonl",
@@ -264,7 +265,8 @@ end
 local function look(view, client, args, paths)
   local omitted, err = compare(view.sources, view.period, paths)
   if not omitted then return nil, err end
-  view.omitted, view.complete = omitted, agree(view.sources)
+  view.omitted, view.agrees = omitted, agree(view.sources)
+  view.complete = view.agrees and not ledgers.is_incomplete(omitted) -- nobody knows of which day those are
   return find_ids(view, client, args, paths)
 end
 

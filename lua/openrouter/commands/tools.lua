@@ -193,7 +193,7 @@ tools.STATUSES = {
   { tools.OK, "Done." },
   { tools.FAILURE, "Something failed, and has been told." },
   { tools.USAGE, "The command line is wrong." },
-  { tools.INCOMPLETE, "Done, but ids have no record, or lines were skipped." },
+  { tools.INCOMPLETE, "Done, but ids have no record, lines were skipped, or figures differ." },
   { tools.KEY_TROUBLE, "The key is missing or refused, or its account is out of credits." },
   { tools.TRIPPED, "A check found something." },
   { tools.INTERRUPTED, "Interrupted, by Ctrl-C. It is safe to run the command again." },

@@ -114,18 +114,32 @@ local function judge_day(view, name)
   return day
 end
 
-local function sentence(first, last, run)
+-- Where something of the ledger could not be compared, days are not called complete.
+local function sentence(first, last, run, complete)
   local days = first == last and first or ("%s to %s"):format(first, last)
   if run.agrees and run.theirs == 0 then return ("%s: the ledger has nothing, and %s of nothing."):format(days, run.tell) end
   if run.agrees then
-    return ("%s: complete, the ledger has the %s that %s of."):format(
-      days, plural(run.theirs, "generation", "generations"), run.tell)
+    return ("%s: %sthe ledger has the %s that %s of."):format(days, complete and "complete, " or "",
+      plural(run.theirs, "generation", "generations"), run.tell)
   end
   return ("%s: %s, the ledger has %s and %s of %s."):format(days, run.ours < run.theirs and "INCOMPLETE" or "DIFFERENT",
     plural(run.ours, "generation", "generations"), run.tell, count(run.theirs))
 end
 
--- One for each run of days that are alike.
+-- Why the ledger is not called complete, whatever its figures are.
+local function add_incomplete(list, omitted)
+  local parts = {}
+  local function part(n, one, many)
+    if n > 0 then parts[#parts + 1] = plural(n, one, many) end
+  end
+  part(omitted.pending, "id is open", "ids are open")
+  part(omitted.failed, "id failed", "ids failed")
+  part(omitted.skipped, "line cannot be read", "lines cannot be read")
+  if #parts == 0 then return end
+  list[#list + 1] = ("INCOMPLETE: in the ledger %s."):format(table.concat(parts, ", "):gsub(", ([^,]*)$", " and %1"))
+end
+
+-- One for each run of days that are alike, and one for what the ledger lacks of any day.
 local function sentences(view)
   local list, start, run = {}, nil, nil
   view.by_day = {}
@@ -141,11 +155,12 @@ local function sentences(view)
     if run and run.agrees == next_day.agrees and run.tell == next_day.tell then
       run.ours, run.theirs = run.ours + next_day.ours, run.theirs + next_day.theirs
     else
-      if run then list[#list + 1] = sentence(start, day_name(day - 1), run) end
+      if run then list[#list + 1] = sentence(start, day_name(day - 1), run, view.complete) end
       start, run = day_name(day), next_day
     end
   end
-  list[#list + 1] = sentence(start, day_name(view.period.last), run)
+  list[#list + 1] = sentence(start, day_name(view.period.last), run, view.complete)
+  add_incomplete(list, view.omitted)
   return list
 end
 
@@ -253,9 +268,9 @@ local function ids_of(view)
     return { ("Which ids these are is not known: %s\n"):format(tostring(view.ids_trouble)) }
   end
   for _, status in ipairs { "missing", "differs", "extra" } do add_ids(parts, view.ids or {}, status) end
-  if not view.complete and view.ids and #view.ids == 0 then
+  if not view.agrees and view.ids and #view.ids == 0 then
     parts[1] = "No id is missing on these days: it is names of models, or tokens, that differ.\n"
-  elseif not view.complete and not view.ids then
+  elseif not view.agrees and not view.ids then
     parts[1] = "Which ids these are, /analytics would tell.\n"
   end
   return parts

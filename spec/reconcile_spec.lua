@@ -562,6 +562,13 @@ describe("reconcile", function()
     assert.same({ 1, "", "openrouter-cost: /nonexistent/l: No such file or directory\n" }, { status, out, err })
   end)
 
+  it("says that it asks again, and for how long", function()
+    local _, out, err = shell.run("env OPENROUTER_BASE_URL=http://127.0.0.1:1/api/v1 OPENROUTER_API_KEY=k timeout 2 "
+      .. shell.cost "reconcile /dev/null")
+    assert.equal("", out)
+    assert.matches("^openrouter%-cost: %d+%-%d+%-%d+: network: [^\n]+; trying again, up to two minutes for each question\n", err)
+  end)
+
   it("is part of the client", function()
     local client = assert(openrouter.client { api_key = "k" })
     assert.has_error(function() client:activity(20261101) end, "an id must be a string, not a number")

@@ -315,7 +315,7 @@ end
 --- Run it.
 ---@param args table as argparse has it
 ---@param out { say: fun(format: string, ...), write: (fun(path: string?, text: string, inputs: string[]): boolean?),
----  on_event: fun(event: openrouter.Event)? }
+---  on_event: fun(event: openrouter.Event)?, on_usage_event: fun(event: openrouter.Event)? }
 ---@return integer status
 function command.run(args, out)
   local fine, why = check(args)
@@ -329,7 +329,7 @@ function command.run(args, out)
   if not args.file then return USAGE end
   local there, err = check_files(args.file)
   local client
-  if there then client, err = management_client(out.on_event) end
+  if there then client, err = management_client(out.on_usage_event) end
   if not client then return say_error(err, out) end
   local view, trouble = find_out(args, period, client, out)
   client:close()

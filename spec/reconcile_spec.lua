@@ -257,6 +257,7 @@ describe("reconcile", function()
       assert.same({ 3, "" }, { status, err })
       assert.matches("^day +model +says", out)
       assert.matches("INCOMPLETE, the ledger has %d+ generations and /activity and /analytics tell of %d+%.", out)
+      assert.matches(": complete, the ledger has the %d+ generations that ", out) -- on other days
       local named, count = out:match "The ledger lacks (3 ids:\n.-\n)\n", 0
       for id in named:gmatch "gen%-[%w-]+" do
         assert.is_true(missing[id], id)
@@ -322,6 +323,40 @@ describe("reconcile", function()
       local status, out, err = run("/dev/null - --with activity --since " .. day_of(now - DAY))
       assert.same({ 3, "" }, { status, err })
       assert.matches("INCOMPLETE, the ledger has 0 generations", out)
+    end)
+
+    -- On a terminal of so many columns.
+    local function show(arguments, columns)
+      return shell.terminal(("env OPENROUTER_BASE_URL=%s OPENROUTER_API_KEY=sk-or-sandbox %s"):format(sandbox.url,
+        shell.cost("reconcile " .. arguments)), columns)
+    end
+
+    asks("fits its terminal, and cuts no figure", function()
+      local path = part("part.jsonl", function(n) return n ~= 2 and n ~= 7 and n ~= 8 end)
+      shell.write(path, shell.read(path) .. ("a line that says nothing"):rep(9) .. "\n")
+      local _, plain = run(path)
+      local missing = {}
+      for id, day, amount in plain:gmatch "\n(gen%S+) +(%S+) +%S+ +(%S+ USD)\n" do
+        missing[#missing + 1] = { id, day, (amount:gsub(" ", "")) }
+      end
+      for _, columns in ipairs { 20, 40, 80, 110, 300 } do
+        local status, out = show(path, columns)
+        assert.equal(3, status)
+        for seen in out:gmatch "[^\n]+" do assert.is_true(#seen:gsub("…", "-") <= columns, seen) end
+        assert.equal(columns == 300, out == plain)
+        local squeezed = out:gsub("%s+", "")
+        for _, id in ipairs(missing) do
+          for _, text in ipairs(id) do assert.is_truthy(squeezed:find(text, 1, true), text) end
+        end
+        assert.is_truthy(columns > 40 or squeezed:find "generations:%d+intheledger,%d+atOpenRouter,difference%-%d", out)
+      end
+    end)
+
+    asks("shows how far it is in long ledgers", function()
+      local record_text = line("gen-1-long", record { created_at = "2026-01-01T00:00:00Z", x = ("x"):rep(11e6) })
+      local status, out = show(file("long.jsonl", record_text) .. " --with activity --since " .. day_of(now - DAY), 80)
+      assert.equal(3, status)
+      assert.matches("\r%[#+%] 100%%  11/11 MB  %d+ MB/s  0:00 left\27%[K\r\27%[K", out)
     end)
 
     asks("goes into a file, and never over records", function()

@@ -86,6 +86,13 @@ describe("check", function()
       assert.equal(1, compared { settled("1", 0, ',"total_cost":1', nil, "0.5") }) -- the line alone says so
       assert.equal(1, compared({ known, known, settled("2", 0, ',"model":"b","total_cost":1', '{"cost":1}') },
         { where = { model = "unknown" } }))
+      -- of those asked for, however many there are, and of an id that comes again
+      local lines, filters = {}, { where = { model = "a" } }
+      for i = 1, 300 do
+        lines[i] = settled(i, 0, (',"total_cost":2,"model":"%s"'):format(i % 3 == 0 and "a" or "b"), '{"cost":1}')
+      end
+      for second = 1, 3 do lines[#lines + 1] = settled("3", second, ',"total_cost":1,"model":"a"', '{"cost":1}') end
+      assert.same({ 100, 99 }, { compared(lines, filters), ledgers(directory .. "/a", filters).drift.count })
       -- of an id the record settled last
       assert.equal(0, compared { settled("1", 5, ',"total_cost":1'), known })
       assert.equal(0, compared { known, settled("1", 5, ',"total_cost":1') })

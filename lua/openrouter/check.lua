@@ -110,13 +110,23 @@ local function has_filters(filters)
   return filters.since or filters["until"] or next(filters.where or {}) ~= nil
 end
 
--- A report knows what its filters mean.
-local function passes(gen, filters)
-  if not has_filters(filters) then return true end
-  local r = report.new { measures = "generations", tz = filters.tz, since = filters.since, ["until"] = filters["until"],
+local MANY = 64 -- records that a report is used for, as making it takes longer than looking at one of them
+
+-- Whether a record passes, which a report knows. It counts an id once, so that one which comes again wants another report.
+local function filter_of(filters)
+  if not has_filters(filters) then return function() return true end end
+  local options = { measures = "generations", tz = filters.tz, since = filters.since, ["until"] = filters["until"],
     where = filters.where }
-  r:add(gen)
-  return r:total().generations == 1
+  local r, seen, added, passed = nil, {}, MANY, 0
+  return function(gen)
+    local id = gen.id or added
+    if added == MANY or seen[id] then r, seen, added, passed = report.new(options), {}, 0, 0 end
+    r:add(gen)
+    seen[id], added = true, added + 1
+    local before = passed
+    passed = r:total().generations
+    return passed > before
+  end
 end
 
 local EVERY = 100 -- records between two calls of `progress`
@@ -127,6 +137,7 @@ local function find_all(paths, filters, most, progress)
   local all, err = records(paths)
   if not all then return nil, err end
   local settled, found, compared, order, read_line = {}, {}, {}, 0, line_reader()
+  local passes = filter_of(filters)
   for gen, file, number, text in all do
     local line = read_line(text)
     local at, id = settled_at(line), id_of(gen, line)
@@ -136,7 +147,7 @@ local function find_all(paths, filters, most, progress)
     if not settled[key] or at > settled[key] then
       if id then settled[key] = at end
       local kinds, comparable = judge(gen, line, most)
-      local counts = (kinds or comparable) and passes(gen, filters)
+      local counts = (kinds or comparable) and passes(gen)
       found[key] = kinds and counts and { id = id, file = file, line = number, order = order, kinds = kinds } or nil
       compared[key] = comparable and counts or nil
     end

@@ -81,6 +81,7 @@ build = {
     ["openrouter.records"] = "lua/openrouter/records.lua",
     ["openrouter.report"] = "lua/openrouter/report.lua",
     ["openrouter.settle"] = "lua/openrouter/settle.lua",
+    ["openrouter.terminal"] = "lua/openrouter/terminal.lua",
     ["openrouter.unsettled"] = "lua/openrouter/unsettled.lua",
     ["openrouter.witness"] = "lua/openrouter/witness.lua",
     ["openrouter.zone"] = "lua/openrouter/zone.lua",

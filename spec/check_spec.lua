@@ -76,6 +76,37 @@ describe("check", function()
       assert.same({ "3", "7" }, ids(ledgers(path, { max_drift = 200 }).drift))
     end)
 
+    it("counts of how many it knows whether they drift", function()
+      local known = settled("1", 0, ',"total_cost":1', '{"cost":1}')
+      local function compared(lines, options) return ledgers(file("a", all(lines)), options).compared end
+      assert.equal(0, compared {})
+      assert.equal(0, compared { '{"id":"1","total_cost":1}', settled("2", 0, ',"total_cost":1'),
+        settled("3", 0, ',"total_cost":null', '{"cost":1}'), settled("4", 0, ',"total_cost":1', '{"cost":null}') })
+      assert.equal(2, compared { known, settled("2", 0, ',"total_cost":1', '{"cost":3}'), '{"id":"3","total_cost":1}' })
+      assert.equal(1, compared { settled("1", 0, ',"total_cost":1', nil, "0.5") }) -- the line alone says so
+      assert.equal(1, compared({ known, known, settled("2", 0, ',"model":"b","total_cost":1', '{"cost":1}') },
+        { where = { model = "unknown" } }))
+      -- of those asked for, however many there are, and of an id that comes again
+      local lines, filters = {}, { where = { model = "a" } }
+      for i = 1, 300 do
+        lines[i] = settled(i, 0, (',"total_cost":2,"model":"%s"'):format(i % 3 == 0 and "a" or "b"), '{"cost":1}')
+      end
+      for second = 1, 3 do lines[#lines + 1] = settled("3", second, ',"total_cost":1,"model":"a"', '{"cost":1}') end
+      assert.same({ 100, 99 }, { compared(lines, filters), ledgers(directory .. "/a", filters).drift.count })
+      -- of an id the record settled last
+      assert.equal(0, compared { settled("1", 5, ',"total_cost":1'), known })
+      assert.equal(0, compared { known, settled("1", 5, ',"total_cost":1') })
+    end)
+
+    it("says how far it is", function()
+      local lines, told = {}, {}
+      for i = 1, 250 do lines[i] = ('{"id":"%d","total_cost":1}'):format(i) end
+      local path = file("a", all(lines))
+      local size = #shell.read(path)
+      ledgers(path, { progress = function(done, total, what) told[#told + 1] = { done, total, what } end })
+      assert.same({ { size, size, "bytes" }, { 0, 250, "records" }, { 100, 250, "records" }, { 200, 250, "records" } }, told)
+    end)
+
     it("counts each id once, as it was settled last", function()
       local bad, good = settled("1", 5, ',"total_cost":null'), settled("1", 6, ',"total_cost":1')
       local old = settled("2", 1, ',"total_cost":1')
@@ -176,6 +207,7 @@ describe("check", function()
       local function wrong(options, words) assert.error_matches(function() check.ledgers({}, options) end, words, 1, true) end
       wrong({ max_drfit = 1 }, "unknown option 'max_drfit'; did you mean 'max_drift'?")
       wrong({ max_drift = -1 }, "max_drift must be a number of percent")
+      wrong({ progress = true }, "progress must be a function, not a boolean")
       wrong({ max_per_hour = 5 }, "max_per_hour must be an amount of USD as text")
       wrong({ max_per_hour = "-1" }, "max_per_hour must be an amount of USD as text")
       wrong({ where = { modle = "a" } }, "unknown dimension 'modle'")
@@ -232,6 +264,43 @@ describe("check", function()
       assert.matches("1 line or record was skipped:\n  .*/a:4: not a JSON object", out)
     end)
 
+    it("says of how many it knows whether they drift", function()
+      local one, other = settled("1", 0, ',"total_cost":1', '{"cost":1}'), '{"id":"2","total_cost":1}'
+      for text, lines in pairs { ["1 of 1."] = { one }, ["0 of 1; of the rest, the cost or what"] = { other },
+        ["1 of 2; of the rest, the cost or what the response said (instant) is not known."] = { one, other } } do
+        local _, out = run(file("a", all(lines)))
+        assert.is_truthy(out:find("; there is nothing to look at.\nChecked for drift: " .. text, 1, true), out)
+        local _, json = run(directory .. "/a --format json")
+        assert.equal(lines[1] == one and 1 or 0, cjson.decode(json).compared)
+      end
+      assert.not_matches("drift", (select(2, run(file("b", "")))))
+    end)
+
+    it("fits its terminal", function()
+      local path = file("a", settled("gen-2", 0, ',"total_cost":null,"is_byok":true', '{"cost":0.1}'), "x", '{"id":"1"}')
+      local plain = select(2, run(path .. " --max-per-hour 0.1"))
+      local function words(text) return (text:gsub("%s+", "")) end
+      for _, columns in ipairs { 20, 45, 300 } do
+        local status, out = shell.terminal(shell.cost("check --max-per-hour 0.1 " .. path), columns)
+        assert.same({ 8, words(plain) }, { status, words(out) })
+        for line in out:gmatch "[^\n]+" do assert.is_true(#line <= columns, line) end
+        if columns == 300 then assert.equal(plain, out) end
+      end
+      local into = directory .. "/found"
+      assert.equal(8, (shell.terminal(shell.cost(("check --max-per-hour 0.1 %s -o %s"):format(path, into)), 20)))
+      assert.equal(plain, shell.read(into))
+    end)
+
+    it("shows how far it is in long ledgers", function()
+      local lines = {}
+      for i = 1, 10500 do lines[i] = ('{"id":"gen-%d","total_cost":1,"x":"%s"}'):format(i, ("x"):rep(1000)) end
+      local status, out = shell.terminal(shell.cost("check " .. file("a", table.concat(lines, "\n"))), 80)
+      assert.equal(0, status)
+      assert.matches("\r%[#+%-*%] [ %d]+%%  11/11 MB  %d+ MB/s  %d:%d%d left\27%[K", out)
+      assert.matches("\r%[%-+%]   0%%  0/10500 records  0/s  %? left\27%[K", out)
+      assert.matches("\r\27%[K10,500 generations checked; there is nothing to look at%.\n", out)
+    end)
+
     it("rounds what hours cost to what people read, and JSON does not", function()
       local path = file("a", '{"id":"1","created_at":"2026-11-01T10:00:00Z","total_cost":1234.10000000000000001}',
         '{"id":"2","created_at":"2026-11-01T11:00:00Z","total_cost":0.0123456789}',
@@ -245,11 +314,13 @@ describe("check", function()
     it("says what is of no hour", function()
       local path = file("a", '{"id":"1","total_cost":1000.5}', '{"id":"2","total_cost":0.1}')
       local text = "2 generations have no created_at that can be read, so that they are of no hour: 1,000.60 USD"
+      local drift = "Checked for drift: 0 of 2; of the rest, the cost or what the response said (instant) is not known.\n"
       local status, out = run(path .. " --max-per-hour 5")
-      assert.same({ 8, text .. ", more than the limit.\n2 generations checked.\nNothing is left out.\n" }, { status, out })
+      assert.same({ 8, text .. ", more than the limit.\n2 generations checked.\n" .. drift
+        .. "Nothing is left out.\n" }, { status, out })
       status, out = run(path .. " --max-per-hour 2000")
       assert.equal(0, status)
-      assert.equal(text .. ".\n2 generations checked; there is nothing to look at.\nNothing is left out.\n", out)
+      assert.equal(text .. ".\n2 generations checked; there is nothing to look at.\n" .. drift .. "Nothing is left out.\n", out)
       out = select(2, run(file("b", '{"id":"1"}') .. " --max-per-hour 5"))
       assert.matches("\n1 generation has no created_at that can be read, so that it is of no hour: no known price%.\n", out)
       local function json(options) return cjson.decode((select(2, run(path .. " --format json" .. options)))).no_hour end

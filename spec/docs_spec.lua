@@ -56,6 +56,6 @@ describe("docs", function()
       return (out:gsub("50%.0", "50"))
     end
     assert.equal("a\t0.5\t0.75\t0.25\t50\n", run(blocks[2]))
-    assert.equal("true\t0\t1\t1\t0\ncosts.jsonl\t3\tx\t5\n", run(blocks[3]))
+    assert.equal("true\t1\t0\t1\t1\t0\ncosts.jsonl\t3\tx\t5\n", run(blocks[3]))
   end)
 end)

@@ -333,6 +333,10 @@ describe("what is omitted", function()
       said { pending = 2, instant_unknown = 0, instant_cost = 1.2, exact = { instant_cost = "1.2" } })
     assert.equal(open .. "; by their responses they cost 0.000012 USD, but 1 of them does not say.",
       said { pending = 2, instant_unknown = 1, instant_cost = 1.2e-5, exact = { instant_cost = "0.000012" } })
+    assert.equal("1 generation is still open, without a record; by its response it cost 1.20 USD.",
+      said { pending = 1, instant_unknown = 0, exact = { instant_cost = "1.2" } })
+    assert.equal("1 generation is still open, without a record; what it cost is not known.",
+      said { pending = 1, instant_unknown = 1, exact = {} })
     assert.equal(open .. "; by their responses they cost <0.000001 USD, but 2 of them do not say.",
       said { pending = 2, instant_unknown = 2, instant_cost = 1e-9, exact = { instant_cost = "0.000000001" } })
   end)

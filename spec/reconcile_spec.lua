@@ -266,6 +266,7 @@ describe("reconcile", function()
       assert.same({ 3, "" }, { status, err })
       assert.matches("^day +model +says", out)
       assert.matches("INCOMPLETE, the ledger has %d+ generations and /activity and /analytics tell of %d+%.", out)
+      assert.matches(": complete, the ledger has the %d+ generations that ", out) -- on other days
       local named, count = out:match "The ledger lacks (3 ids:\n.-\n)\n", 0
       for id in named:gmatch "gen%-[%w-]+" do
         assert.is_true(missing[id], id)
@@ -304,7 +305,7 @@ describe("reconcile", function()
       assert.matches("1 forbidden, such as " .. lost:gsub("%-", "%%-"), err)
       assert.matches("The ledger lacks 1 id:\n" .. lost:gsub("%-", "%%-"), out)
       assert.matches("Not compared: 1 id that failed in the ledger%.", out)
-      assert.equal(0, (run(path .. " --since " .. day_of(now - 4 * DAY))))
+      assert.equal(3, (run(path .. " --since " .. day_of(now - 4 * DAY)))) -- it still says that an id failed
       status, out, err = run(path .. since .. " --fetch --ledger " .. path,
         "OPENROUTER_API_KEY=sk-or-sandbox-bad OPENROUTER_MANAGEMENT_KEY=k")
       assert.equal(4, status)
@@ -331,6 +332,40 @@ describe("reconcile", function()
       local status, out, err = run("/dev/null - --with activity --since " .. day_of(now - DAY))
       assert.same({ 3, "" }, { status, err })
       assert.matches("INCOMPLETE, the ledger has 0 generations", out)
+    end)
+
+    -- On a terminal of so many columns.
+    local function show(arguments, columns)
+      return shell.terminal(("env OPENROUTER_BASE_URL=%s OPENROUTER_API_KEY=sk-or-sandbox %s"):format(sandbox.url,
+        shell.cost("reconcile " .. arguments)), columns)
+    end
+
+    asks("fits its terminal, and cuts no figure", function()
+      local path = part("part.jsonl", function(n) return n ~= 2 and n ~= 7 and n ~= 8 end)
+      shell.write(path, shell.read(path) .. ("a line that says nothing"):rep(9) .. "\n")
+      local _, plain = run(path)
+      local missing = {}
+      for id, day, amount in plain:gmatch "\n(gen%S+) +(%S+) +%S+ +(%S+ USD)\n" do
+        missing[#missing + 1] = { id, day, (amount:gsub(" ", "")) }
+      end
+      for _, columns in ipairs { 20, 40, 80, 110, 300 } do
+        local status, out = show(path, columns)
+        assert.equal(3, status)
+        for seen in out:gmatch "[^\n]+" do assert.is_true(#seen:gsub("…", "-") <= columns, seen) end
+        assert.equal(columns == 300, out == plain)
+        local squeezed = out:gsub("%s+", "")
+        for _, id in ipairs(missing) do
+          for _, text in ipairs(id) do assert.is_truthy(squeezed:find(text, 1, true), text) end
+        end
+        assert.is_truthy(columns > 40 or squeezed:find "generations:%d+intheledger,%d+atOpenRouter,difference%-%d", out)
+      end
+    end)
+
+    asks("shows how far it is in long ledgers", function()
+      local record_text = line("gen-1-long", record { created_at = "2026-01-01T00:00:00Z", x = ("x"):rep(11e6) })
+      local status, out = show(file("long.jsonl", record_text) .. " --with activity --since " .. day_of(now - DAY), 80)
+      assert.equal(3, status)
+      assert.matches("\r%[#+%] 100%%  11/11 MB  %d+ MB/s  0:00 left\27%[K\r\27%[K", out)
     end)
 
     asks("goes into a file, and never over records", function()
@@ -378,7 +413,7 @@ describe("reconcile", function()
         .. line("gen-1-early", record { created_at = "2026-01-01T00:00:00Z" }) .. "no JSON\27[2J\n"
         .. '{"pending":"gen-1-open","at":"2026-11-03T00:00:00.000Z"}\n'
       local status, out = run(file("more.jsonl", text))
-      assert.equal(0, status)
+      assert.equal(3, status)
       assert.matches("\nNot compared: 1 generation of the ledger, which is of another day%.\n"
         .. "Not compared: 1 generation of the ledger without a time%.\nNot compared: 1 id that is open in the ledger%.\n"
         .. "Not compared: 1 line that cannot be read%.\n  [^\n]+more%.jsonl:123: not a JSON", out)
@@ -386,6 +421,26 @@ describe("reconcile", function()
       local _, json = run(file("more.jsonl", text) .. " --format json")
       local omitted = cjson.decode(json).omitted
       assert.same({ 1, 1, 1, 0, 1 }, { omitted.filtered, omitted.undated, omitted.pending, omitted.failed, omitted.skipped })
+    end)
+
+    asks("is not complete where ids are open or failed, or lines skipped, and says why", function()
+      local open = '{"pending":"gen-1-open","at":"2026-11-03T00:00:00.000Z"}\n'
+      local failed = '{"failed":"gen-1-f%d","at":"2026-11-03T00:00:00.000Z","error":{"kind":"forbidden"}}\n'
+      for text, why in pairs { [open] = "1 id is open", [failed:format(1)] = "1 id failed", ["x\n"] = "1 line cannot be read",
+        ["x\ny\n" .. open .. failed:format(1) .. failed:format(2)]
+          = "1 id is open, 2 ids failed and 2 lines cannot be read" } do
+        local path = file("more.jsonl", whole .. text)
+        local status, out, err = run(path)
+        assert.same({ 3, "" }, { status, err })
+        assert.is_truthy(out:find(("%%d: the ledger has the 120 generations that /activity and /analytics tell of%%.\n"
+          .. "INCOMPLETE: in the ledger %s%%.\n"):format(why)), out)
+        assert.not_matches("complete", out)
+        local json
+        status, json = run(path .. " --format json")
+        assert.same({ 3, false }, { status, cjson.decode(json).complete })
+      end
+      local _, json = run(file("whole.jsonl", whole) .. " --format json")
+      assert.is_true(cjson.decode(json).complete)
     end)
 
     asks("has it all as JSON, amounts to the last digit", function()
@@ -549,6 +604,13 @@ describe("reconcile", function()
     local status, out, err = shell.run("env OPENROUTER_BASE_URL=http://127.0.0.1:1/api/v1 OPENROUTER_API_KEY=k timeout 30 "
       .. shell.cost "reconcile /nonexistent/l")
     assert.same({ 1, "", "openrouter-cost: /nonexistent/l: No such file or directory\n" }, { status, out, err })
+  end)
+
+  it("says that it asks again, and for how long", function()
+    local _, out, err = shell.run("env OPENROUTER_BASE_URL=http://127.0.0.1:1/api/v1 OPENROUTER_API_KEY=k timeout 2 "
+      .. shell.cost "reconcile /dev/null")
+    assert.equal("", out)
+    assert.matches("^openrouter%-cost: %d+%-%d+%-%d+: network: [^\n]+; trying again, up to two minutes for each question\n", err)
   end)
 
   it("is part of the client", function()

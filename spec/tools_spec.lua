@@ -6,16 +6,10 @@ describe("on a terminal", function()
   before_each(function() directory = shell.directory() end)
   after_each(shell.clean)
 
-  local TERMINAL = "python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)' "
-
   -- What a program writes when stdout and stderr are a terminal, or with `elsewhere` put behind its command.
-  local function run(program, env, elsewhere)
+  local function run(program, env, elsewhere, columns)
     local path = shell.write(directory .. "/program.lua", program)
-    local command = ("env -u NO_COLOR -u COLUMNS TERM=xterm %s %s %s %s"):format(
-      env or "", os.getenv "LUA", path, elsewhere or "")
-    local _, out, err = shell.run(TERMINAL .. "sh -c " .. shell.quote(command))
-    assert.equal("", err)
-    return (out:gsub("\r\n", "\n"))
+    return (select(2, shell.terminal(("env %s %s %s %s"):format(env or "", os.getenv "LUA", path, elsewhere or ""), columns)))
   end
 
   describe("text", function()
@@ -33,6 +27,7 @@ describe("on a terminal", function()
       assert.equal("97\tfalse\n", look "NO_COLOR=1 COLUMNS=wide")
       assert.equal("97\ttrue\n", look "COLUMNS=1000000000000000000000")
       assert.equal("97\tfalse\n", look "TERM=dumb")
+      assert.equal("20\ttrue\n", look "COLUMNS=3") -- where no word fits, nothing does
     end)
 
     it("is as it comes in a file or a pipe", function()
@@ -75,11 +70,78 @@ describe("on a terminal", function()
       assert.matches("openrouter%-cost: read b\n\r?\27?%[?K?$", out)
     end)
 
+    -- What a bar draws at half of its way, on terminals as wide as the columns of `widths` say.
+    local function drawn(widths, elsewhere, columns)
+      local out = run(([[
+        local core, clock = require "openrouter.core", 100
+        core.now = function() return clock end
+        local ask = core.terminal_width
+        for width = %s do
+          core.terminal_width = width > 0 and function() return width end or ask
+          local bar = require("openrouter.progress").new(2e8, "MB", 1e6)
+          clock = clock + 2
+          bar:show(1e8, "3 failed")
+        end]]):format(widths), nil, elsewhere, columns)
+      local lines = {}
+      for line in out:gmatch "\r([^\r]-)\27%[K" do lines[#lines + 1] = line end
+      return lines
+    end
+
+    it("is narrower than its terminal: first the bar gets shorter, then words go", function()
+      local lines = drawn "1, 120"
+      assert.equal(120, #lines)
+      for columns, line in ipairs(lines) do
+        assert.is_true(#line < columns, line)
+        local has = { line:find "50%%" ~= nil, line:find "100/200 MB" ~= nil, line:find " 50 MB/s  0:02 left  3 failed" ~= nil }
+        assert.same({ columns >= 5, columns >= 17, columns >= 47 }, has)
+        assert.is_true(columns < 54 or line:find "%[##+%-%-+%]" ~= nil) -- where words went, there may be room for one again
+      end
+      assert.equal("[######------]  50%  100/200 MB  50 MB/s  0:02 left  3 failed", lines[62])
+    end)
+
+    it("asks the terminal of stderr how wide it is, and takes one that does not say for a usual one", function()
+      assert.equal("[##--]  50%  100/200 MB  50 MB/s  0:02 left  3 failed", drawn("0, 0", ">/dev/null", 54)[1])
+      assert.equal(("#"):rep(12) .. ("-"):rep(12), drawn("0, 0", ">/dev/null", 0)[1]:match "[#-]+")
+    end)
+
     it("is not there for short files, for what nobody knows the length of, or elsewhere", function()
       assert.equal("openrouter-cost: read a\nopenrouter-cost: read b\n", read(9e6))
       assert.equal("openrouter-cost: read a\nopenrouter-cost: read b\n", read "nil")
       assert.equal("openrouter-cost: read a\nopenrouter-cost: read b\n", read(2e8, "2>&1 | cat"))
     end)
+  end)
+end)
+
+describe("a message", function()
+  after_each(shell.clean)
+
+  it("has nothing in it that a terminal would obey, whatever files are called", function()
+    local name = shell.directory() .. "/n\27[31m\n\194\155\226\128\174\255ü"
+    local seen = "/n\\x1B[31m\\x0A\\u{9B}\\u{202E}\\xFFü"
+    local quoted = shell.quote(name)
+    for _, command in ipairs { "report ", "check ", "reconcile ", "fetch ", "settle ", "diff 2026-10 2026-11 ",
+      "report /dev/null -o " } do
+      local where = command:find "-o" and quoted .. "/x" or quoted
+      local status, out, err = shell.run("OPENROUTER_API_KEY=k " .. shell.cost(command .. where))
+      assert.same({ command, 1, "" }, { command, status, out })
+      assert.is_truthy(err:find(seen, 1, true), err)
+      assert.not_matches("[%z\1-\9\11-\31]", err)
+      assert.equal(1, select(2, err:gsub("\n", "")))
+    end
+    os.execute("mkdir " .. quoted)
+    shell.write(name .. "/ids", "nothing")
+    local _, _, err = shell.run(shell.cost("fetch " .. quoted .. "/ids"))
+    assert.is_truthy(err:find(seen, 1, true), err)
+  end)
+
+  it("is on several lines where it is about a bug", function()
+    local program = shell.write(shell.directory() .. "/program.lua", [[
+      require("openrouter.commands.report").run = function() error("out of \27 order") end
+      os.exit(require("openrouter.cli").main(arg))]])
+    local status, _, err = shell.run(("%s %s report /dev/null"):format(os.getenv "LUA", program))
+    assert.equal(1, status)
+    assert.matches("^openrouter%-cost: this is a bug, please report it:\nopenrouter%-cost: [^\n]*out of \\x1B order\n", err)
+    assert.matches("\nopenrouter%-cost: stack traceback:\nopenrouter%-cost:   [^\n]+\n", err)
   end)
 end)
 

@@ -35,6 +35,8 @@ local SHOWN = 10 -- findings of a kind that are named; all are counted
 ---@class openrouter.CheckOptions: openrouter.ReportOptions only since, until, tz and where
 ---@field max_drift? number percent of what the response said that the cost may differ by; default 0
 ---@field max_per_hour? string USD, as decimal text; default no limit
+---@field progress? fun(done: integer, total: integer?, what: "bytes"|"records") called now and then: with the bytes of a file
+---  as openrouter.ReadOptions has it, and with records when all of them are looked at once more
 
 ---@class openrouter.CheckResult
 ---@field unpriced openrouter.Findings generations whose spend is unknown, but those of byok
@@ -45,17 +47,22 @@ local SHOWN = 10 -- findings of a kind that are named; all are counted
 ---@field no_hour? openrouter.NoHour nil: there is none, or no limit of an hour
 ---@field tripped boolean whether there is any of these, or those of no hour are over the limit
 ---@field generations integer that were looked at
+---@field compared integer of them, those of which the cost and what the response said are known: only they can have a drift
 ---@field omitted openrouter.Omitted
 
 -- ---- one record -----------------------------------------------------------------------------------------------------
 
--- What the record differs by from what the response said; nil where that is within the limit, or nothing is known.
-local function find_drift(gen, line, most)
+-- What it cost more than the response said, and what that said if that is known, too; nil where there is nothing to compare.
+local function compare(gen, line)
   local cost = line and generation.exact(line, "instant", "cost")
   local billed = generation.state(gen, "total_cost") == "value" and generation.exact(gen, "total_cost")
   cost = cost and decimal.subtract(cost, "0") -- nil of what is no number
   local drift = billed and cost and decimal.subtract(billed, cost)
-  if not drift then drift = line and decimal.subtract(generation.exact(line, "drift"), "0") end
+  return drift or line and decimal.subtract(generation.exact(line, "drift"), "0") or nil, cost
+end
+
+-- nil where that is within the limit.
+local function find_drift(drift, cost, most)
   if not drift or drift == "0" then return nil end
   local percent = cost and cost ~= "0" and tonumber(drift) / math.abs(tonumber(cost)) * 100 or nil
   if percent and math.abs(percent) <= most * (1 + 1e-12) then return nil end -- a limit of 10 lets 10 % pass
@@ -66,13 +73,14 @@ local function lacks_upstream(gen)
   return gen.is_byok == true and generation.state(gen, "upstream_inference_cost") ~= "value"
 end
 
--- Its findings by kind; nil where there is none.
+-- Its findings by kind, nil where there is none; and whether a drift could be found.
 local function judge(gen, line, most)
   local spend, why = generation.spend(gen)
   local byok = lacks_upstream(gen) and {} or nil
   local unpriced = not spend and not byok and { why = why } or nil -- once, with what says more
-  local drift = find_drift(gen, line, most)
-  return (unpriced or drift or byok) and { unpriced = unpriced, drift = drift, byok = byok } or nil
+  local difference, cost = compare(gen, line)
+  local drift = find_drift(difference, cost, most)
+  return (unpriced or drift or byok) and { unpriced = unpriced, drift = drift, byok = byok } or nil, difference ~= nil
 end
 
 -- ---- all of them ----------------------------------------------------------------------------------------------------
@@ -102,33 +110,56 @@ local function has_filters(filters)
   return filters.since or filters["until"] or next(filters.where or {}) ~= nil
 end
 
--- A report knows what its filters mean.
-local function passes(gen, filters)
-  if not has_filters(filters) then return true end
-  local r = report.new { measures = "generations", tz = filters.tz, since = filters.since, ["until"] = filters["until"],
+local MANY = 64 -- records that a report is used for, as making it takes longer than looking at one of them
+
+-- Whether a record passes, which a report knows. It counts an id once, so that one which comes again wants another report.
+local function filter_of(filters)
+  if not has_filters(filters) then return function() return true end end
+  local options = { measures = "generations", tz = filters.tz, since = filters.since, ["until"] = filters["until"],
     where = filters.where }
-  r:add(gen)
-  return r:total().generations == 1
+  local r, seen, added, passed = nil, {}, MANY, 0
+  return function(gen)
+    local id = gen.id or added
+    if added == MANY or seen[id] then r, seen, added, passed = report.new(options), {}, 0, 0 end
+    r:add(gen)
+    seen[id], added = true, added + 1
+    local before = passed
+    passed = r:total().generations
+    return passed > before
+  end
 end
 
--- The findings of each generation, as { id, file, line, order, findings by kind }. Of an id the record settled last counts; of
--- several at the same time, the first.
-local function find_all(paths, filters, most)
+local EVERY = 100 -- records between two calls of `progress`
+
+-- The findings of each generation, as { id, file, line, order, findings by kind }, and which could have a drift. Of an id the
+-- record settled last counts; of several at the same time, the first. Nil and an error.
+local function find_all(paths, filters, most, progress)
   local all, err = records(paths)
   if not all then return nil, err end
-  local settled, found, order, read_line = {}, {}, 0, line_reader()
+  local settled, found, compared, order, read_line = {}, {}, {}, 0, line_reader()
+  local passes = filter_of(filters)
   for gen, file, number, text in all do
     local line = read_line(text)
     local at, id = settled_at(line), id_of(gen, line)
     order = order + 1
+    if order % EVERY == 0 then progress(order) end
     local key = id or order -- those without an id count each for itself
     if not settled[key] or at > settled[key] then
       if id then settled[key] = at end
-      local kinds = judge(gen, line, most)
-      found[key] = kinds and passes(gen, filters) and { id = id, file = file, line = number, order = order, kinds = kinds } or nil
+      local kinds, comparable = judge(gen, line, most)
+      local counts = (kinds or comparable) and passes(gen)
+      found[key] = kinds and counts and { id = id, file = file, line = number, order = order, kinds = kinds } or nil
+      compared[key] = comparable and counts or nil
     end
   end
-  return found, all.err, all
+  if all.err then return nil, all.err end
+  return found, compared
+end
+
+local function count(set)
+  local n = 0
+  for _ in pairs(set) do n = n + 1 end
+  return n
 end
 
 local function in_order(found)
@@ -175,7 +206,7 @@ end
 
 -- ---- the whole ------------------------------------------------------------------------------------------------------
 
-local NAMES = { "since", "until", "tz", "where", "max_drift", "max_per_hour" }
+local NAMES = { "since", "until", "tz", "where", "max_drift", "max_per_hour", "progress" }
 
 local function unknown_option(name)
   local near = nearest(name, NAMES)
@@ -197,6 +228,9 @@ local function read_options(options)
   local compared = limit == nil or type(limit) == "string" and decimal.compare(limit, "0")
   if not compared or compared == -1 then
     return nil, 'max_per_hour must be an amount of USD as text, such as "2.50", and not negative'
+  end
+  if options.progress ~= nil and type(options.progress) ~= "function" then
+    return nil, ("progress must be a function, not a %s"):format(type(options.progress))
   end
   local filters = { since = options.since, ["until"] = options["until"], tz = options.tz, where = options.where,
     by = limit and "hour" or "", measures = "generations,spend" }
@@ -222,6 +256,19 @@ local function check_paths(paths)
   end
 end
 
+-- Into the report: how many records they have, or nil and an error.
+local function add_all(r, paths, progress)
+  local reading, total = { progress = function(done, size) progress(done, size, "bytes") end }, 0
+  for _, path in ipairs(paths) do
+    local added, err = r[core.file_status(path) == "directory" and "add_directory" or "add_file"](r, path, reading)
+    if not added then return nil, err end
+    total = total + added
+  end
+  return total
+end
+
+local function nothing() end
+
 --- Look through ledgers, each of which is read twice. Raises for options it does not know.
 ---@param paths string[] files, and directories of openrouter.nginx
 ---@param options? openrouter.CheckOptions
@@ -232,14 +279,15 @@ function check.ledgers(paths, options)
   options = options == nil and {} or options
   local filters, why = read_options(options)
   if not filters then error(why, 2) end
-  local r = report.new(filters)
-  for _, path in ipairs(paths) do
-    local ok, err = r[core.file_status(path) == "directory" and "add_directory" or "add_file"](r, path)
-    if not ok then return nil, err end
-  end
-  local found, err = find_all(paths, filters, options.max_drift or 0)
-  if err then return nil, err end
-  local list, result = in_order(found), { omitted = r:omitted(), generations = r:total().generations }
+  local r, progress = report.new(filters), options.progress or nothing
+  local total, err = add_all(r, paths, progress)
+  if not total then return nil, err end
+  local function look(done) progress(done, total, "records") end
+  look(0)
+  local found, compared = find_all(paths, filters, options.max_drift or 0, look)
+  if not found then return nil, compared end
+  local list = in_order(found)
+  local result = { omitted = r:omitted(), generations = r:total().generations, compared = count(compared) }
   for _, kind in ipairs { "unpriced", "drift", "byok" } do result[kind] = pick(list, kind) end
   result.hours, result.no_hour = find_hours(r, options.max_per_hour)
   result.tripped = result.no_hour ~= nil and result.no_hour.over

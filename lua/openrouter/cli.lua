@@ -129,7 +129,8 @@ function cli.main(arguments)
     tools.say "interrupted"
     return tools.INTERRUPTED
   end
-  tools.say("this is a bug, please report it: %s", result.trace)
+  tools.say "this is a bug, please report it:"
+  for line in result.trace:gmatch "[^\n]+" do tools.say("%s", (line:gsub("\t", "  "))) end
   return tools.FAILURE
 end
 

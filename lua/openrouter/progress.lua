@@ -1,10 +1,12 @@
 --- A progress bar on a terminal's last line, on stderr; silent where stderr is no terminal.
 local core = require "openrouter.core"
+local terminal = require "openrouter.terminal"
 
 local progress = {}
 progress.__index = progress
 
-local BAR, EVERY = 24, 0.1 -- characters; seconds between two drawings
+local LONGEST, SHORTEST, EVERY = 24, 4, 0.1 -- characters of a bar; seconds between two drawings
+local USUAL = 80 -- columns of a terminal that does not say how many it has
 
 ---@param total integer
 ---@param unit string what is counted, in the plural
@@ -25,6 +27,24 @@ local function clock(seconds)
   return ("%d:%02d"):format(math.floor(seconds / 60), math.floor(seconds % 60))
 end
 
+-- What there is to say, in words.
+local function words_of(self, done, share, rate, remark)
+  local scale, left = self.scale or 1, rate > 0 and clock((self.total - done) / rate) or "?"
+  return { ("%3d%%"):format(math.floor(share * 100)), ("%.0f/%.0f %s"):format(done / scale, self.total / scale, self.unit),
+    ("%.0f%s/s"):format(rate / scale, self.scale and " " .. self.unit or ""), left .. " left", remark }
+end
+
+-- A line of at most so many characters, as one that is wider than the terminal could not be drawn over: the bar gets shorter
+-- and goes first, then words, the rate and the time left before others.
+local function line_of(share, words, most)
+  while #words > 1 and #table.concat(words, "  ") > most do table.remove(words, math.min(3, #words)) end
+  local text = table.concat(words, "  ")
+  local length = math.min(LONGEST, most - #text - #"[] ")
+  if length < SHORTEST then return text:sub(1, math.max(most, 0)) end
+  local full = math.floor(share * length)
+  return ("[%s%s] %s"):format(("#"):rep(full), ("-"):rep(length - full), text)
+end
+
 --- Draw, when it is time to.
 ---@param done integer
 ---@param remark? string
@@ -32,13 +52,9 @@ function progress:show(done, remark)
   local now = core.now()
   if not self.shown or (now < self.next_draw and done < self.total) then return end
   self.next_draw = now + EVERY
-  local share = done / math.max(self.total, 1)
-  local full = math.floor(share * BAR)
-  local rate = done / math.max(now - self.start, 0.001)
-  local scale, left = self.scale or 1, rate > 0 and clock((self.total - done) / rate) or "?"
-  io.stderr:write(("\r[%s%s] %3d%%  %.0f/%.0f %s  %.0f%s/s  %s left%s\27[K"):format(
-    ("#"):rep(full), ("-"):rep(BAR - full), math.floor(share * 100), done / scale, self.total / scale, self.unit,
-    rate / scale, self.scale and " " .. self.unit or "", left, remark and "  " .. remark or ""))
+  local share = math.min(done / math.max(self.total, 1), 1)
+  local words = words_of(self, done, share, done / math.max(now - self.start, 0.001), remark)
+  io.stderr:write("\r", line_of(share, words, (terminal.width(2) or USUAL) - 1), "\27[K")
   io.stderr:flush()
 end
 

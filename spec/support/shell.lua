@@ -44,6 +44,15 @@ function shell.run(command)
   return tonumber(read(status)), read(out), read(err)
 end
 
+--- The same where stdout and stderr are a terminal of so many columns, or one that does not say: its exit status, and what
+--- comes to be seen.
+function shell.terminal(command, columns)
+  local status, out, err = shell.run("python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)' sh -c "
+    .. shell.quote(("stty cols %d; unset NO_COLOR COLUMNS; export TERM=xterm\n%s"):format(columns or 0, command)))
+  assert(err == "", err)
+  return status, (out:gsub("\r\n", "\n"))
+end
+
 --- The command line that runs openrouter-cost under the Lua that runs this spec.
 function shell.cost(arguments)
   return (os.getenv "LUA" or "lua5.4") .. " bin/openrouter-cost " .. arguments

@@ -42,13 +42,14 @@ function command.run(args)
   local paths = filters and ledgers.rereadable(args.file, "check")
   if not paths then return tools.USAGE end
   local result, trouble = check.ledgers(paths, { since = filters.since, ["until"] = filters["until"], tz = filters.tz,
-    where = filters.where, max_drift = args.max_drift, max_per_hour = args.max_per_hour })
+    where = filters.where, max_drift = args.max_drift, max_per_hour = args.max_per_hour,
+    progress = ledgers.show_progress() })
+  tools.clear()
   if not result then return tools.fail(trouble) end
   local omitted = result.omitted
   ledgers.explain_skipped(omitted, result.generations + omitted.filtered + omitted.undated)
-  if not tools.write(args.output, require("openrouter.format.check_" .. args.format)(result), args.file) then
-    return tools.FAILURE
-  end
+  local text = require("openrouter.format.check_" .. args.format)(result, tools.look(args.output))
+  if not tools.write(args.output, text, args.file) then return tools.FAILURE end
   if result.tripped then return tools.TRIPPED end
   return ledgers.is_incomplete(omitted) and tools.INCOMPLETE or tools.OK
 end

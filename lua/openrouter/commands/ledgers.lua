@@ -66,21 +66,25 @@ function ledgers.options(args, more)
   tools.say("%s", why)
 end
 
-local MUCH = 1e7 -- bytes of a file whose reading is worth a bar
+-- How much there has to be for a bar, and how it counts.
+local COUNTED = { bytes = { least = 1e7, unit = "MB", scale = 1e6 }, records = { least = 1e4, unit = "records" } }
 
--- A function that shows how far a file is read.
-local function show_progress()
+--- A function that shows how far files are read, in bytes of each, and records looked at.
+---@return fun(done: integer, total: integer?, what: "bytes"|"records"|nil)
+function ledgers.show_progress()
   local bar, start = nil, core.now()
-  return function(done, total)
-    if not total or total < MUCH then return end -- nobody knows how much a pipe will bring
-    bar = bar or tools.bar(total, "MB", 1e6, start)
+  return function(done, total, what)
+    local counted = COUNTED[what or "bytes"]
+    if done == 0 then bar, start = nil, core.now() end
+    if not total or total < counted.least then return end -- nobody knows how much a pipe will bring
+    bar = bar or tools.bar(total, counted.unit, counted.scale, start)
     bar:show(done)
     if done >= total then bar, start = nil, core.now() end -- a directory has more files
   end
 end
 
 local function add_path(r, path)
-  local reading = { progress = show_progress() }
+  local reading = { progress = ledgers.show_progress() }
   if core.file_status(path) == "directory" then return r:add_directory(path, reading) end
   return r:add_file(path, reading)
 end
@@ -124,12 +128,13 @@ function ledgers.tell_incomplete(omitted, output)
   tools.say("%s is not complete: %s", output, table.concat(parts, ", "))
 end
 
---- A report over files and directories, and how many records are in them, repeated ones included; nil and an error of kind "io".
----@param options openrouter.ReportOptions
+--- Add files and directories to a report, with a bar where they are long.
+---@param r openrouter.Report
 ---@param paths string[]
----@return openrouter.Report?, integer|openrouter.Error
-function ledgers.report(options, paths)
-  local r, records = report.new(options), 0
+---@return openrouter.Report? r nil and an error of kind "io"
+---@return integer|openrouter.Error records in them, repeated ones included
+function ledgers.read(r, paths)
+  local records = 0
   for _, path in ipairs(paths) do
     local added, err = add_path(r, path)
     tools.clear()
@@ -142,6 +147,14 @@ function ledgers.report(options, paths)
     records = records + added
   end
   return r, records
+end
+
+--- A report over files and directories, as `ledgers.read` gives it.
+---@param options openrouter.ReportOptions
+---@param paths string[]
+---@return openrouter.Report?, integer|openrouter.Error
+function ledgers.report(options, paths)
+  return ledgers.read(report.new(options), paths)
 end
 
 --- Whether something is missing from a report, so that the exit status should say so.

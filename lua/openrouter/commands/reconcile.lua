@@ -37,7 +37,8 @@ function command.add(parser)
   tools.choice(it:option("--format", "text or json.", "text"), "format", { "text", "json" })
   tools.output_option(it)
   tools.epilog(it, "Asks GET /activity and POST /analytics/query, which want a management key: $OPENROUTER_MANAGEMENT_KEY, "
-    .. "else $OPENROUTER_API_KEY. The exit status is 0 when the ledgers are complete, 3 when something is missing or differs.", {
+    .. "else $OPENROUTER_API_KEY. The exit status is 0 when the ledgers are complete, 3 when something is "
+    .. "missing or differs, ids are open or failed in the ledgers, or lines were skipped.", {
     "openrouter-cost reconcile costs.jsonl",
     "openrouter-cost reconcile costs.jsonl --since 2026-11-01 --until 2026-11-15",
     "openrouter-cost reconcile costs.jsonl --fetch --ledger costs.jsonl",
@@ -91,15 +92,6 @@ end
 
 -- ---- the two sides --------------------------------------------------------------------------------------------------
 
-local function read_files(r, paths)
-  for _, path in ipairs(paths) do
-    local add = core.file_status(path) == "directory" and r.add_directory or r.add_file
-    local ok, err = add(r, path)
-    if not ok then return nil, err end
-  end
-  return r
-end
-
 local function management_client(on_event)
   local key = os.getenv "OPENROUTER_MANAGEMENT_KEY"
   return openrouter.client { api_key = key ~= "" and key or nil, max_body = LARGEST_ANSWER, on_event = on_event }
@@ -145,7 +137,7 @@ end
 
 -- Adds `rows` to each source, and returns what the ledger's report leaves out, or nil and an error.
 local function compare(sources, period, paths)
-  local r, err = read_files(reconcile.report(day_name(period.first), day_name(period.last)), paths)
+  local r, err = ledgers.read(reconcile.report(day_name(period.first), day_name(period.last)), paths)
   if not r then return nil, err end
   local ours = reconcile.ledger(r)
   for _, source in ipairs(sources) do
@@ -255,7 +247,7 @@ local function find_ids(view, client, args, paths)
     view.generations, view.ids_trouble = ask_generations(client, days, args.key_hash)
     if not view.generations then return true end
   end
-  local r, err = read_files(reconcile.id_report(days), paths)
+  local r, err = ledgers.read(reconcile.id_report(days), paths)
   if not r then return nil, err end
   view.ids = reconcile.differing_ids(r, within(view.generations, (days_of(days[1])), (days_of(days[#days]))))
   return true
@@ -264,7 +256,8 @@ end
 local function look(view, client, args, paths)
   local omitted, err = compare(view.sources, view.period, paths)
   if not omitted then return nil, err end
-  view.omitted, view.complete = omitted, agree(view.sources)
+  view.omitted, view.agrees = omitted, agree(view.sources)
+  view.complete = view.agrees and not ledgers.is_incomplete(omitted) -- nobody knows of which day those are
   return find_ids(view, client, args, paths)
 end
 
@@ -313,7 +306,8 @@ end
 --- Run it.
 ---@param args table as argparse has it
 ---@param out { say: fun(format: string, ...), write: (fun(path: string?, text: string, inputs: string[]): boolean?),
----  on_event: fun(event: openrouter.Event)? }
+---  on_event: fun(event: openrouter.Event)?, on_usage_event: fun(event: openrouter.Event)?,
+---  look: fun(path: string?): openrouter.TextOptions }
 ---@return integer status
 function command.run(args, out)
   local fine, why = check(args)
@@ -327,12 +321,13 @@ function command.run(args, out)
   if not args.file then return USAGE end
   local there, err = check_files(args.file)
   local client
-  if there then client, err = management_client(out.on_event) end
+  if there then client, err = management_client(out.on_usage_event) end
   if not client then return say_error(err, out) end
   local view, trouble = find_out(args, period, client, out)
   client:close()
   if not view then return say_error(trouble, out) end
-  if not out.write(args.output, require("openrouter.reconcile." .. args.format)(view), args.file) then return FAILURE end
+  local text = require("openrouter.reconcile." .. args.format)(view, out.look(args.output))
+  if not out.write(args.output, text, args.file) then return FAILURE end
   if view.refused then return KEY_TROUBLE end
   return view.complete and OK or INCOMPLETE
 end

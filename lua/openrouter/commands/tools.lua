@@ -6,6 +6,8 @@ local ledger = require "openrouter.ledger"
 local nearest = require "openrouter.nearest"
 local openrouter = require "openrouter"
 local progress = require "openrouter.progress"
+local terminal = require "openrouter.terminal"
+local words = require "openrouter.format.words"
 
 local tools = { OK = 0, FAILURE = 1, USAGE = 2, INCOMPLETE = 3, KEY_TROUBLE = 4, TRIPPED = 8, INTERRUPTED = 130 }
 
@@ -29,12 +31,13 @@ function tools.clear()
   bar = nil
 end
 
---- A message.
+--- A message, on one line.
 ---@param format string
 ---@param ... any what goes into it, if anything
 function tools.say(format, ...)
   if bar then bar:clear() end
-  io.stderr:write("openrouter-cost: ", select("#", ...) > 0 and format:format(...) or format, "\n")
+  local text = select("#", ...) > 0 and format:format(...) or format
+  io.stderr:write("openrouter-cost: ", words.printable(text), "\n") -- in it may be names that somebody else gave to files
 end
 
 --- Messages, as they are.
@@ -172,15 +175,16 @@ function tools.is_set(name)
   return (os.getenv(name) or "") ~= ""
 end
 
+local NARROWEST = 20 -- terminals are taken to be that wide
+
 --- What text should look like: as wide as the terminal, and with colors where it has any and they are wanted (NO_COLOR). As it
 --- comes where it goes into a file or a pipe.
 ---@param path string? the file it goes into
 ---@return { width: integer?, color: boolean }
 function tools.look(path)
   if path or not core.is_terminal(1) then return { color = false } end
-  local columns = tonumber((os.getenv "COLUMNS" or ""):match "^%d%d?%d?%d?%d?%d?$")
-  if not columns or columns == 0 then columns = core.terminal_width and core.terminal_width(1) end
-  return { width = columns, color = not tools.is_set "NO_COLOR" and os.getenv "TERM" ~= "dumb" }
+  local columns = terminal.width(1)
+  return { width = columns and math.max(columns, NARROWEST), color = not tools.is_set "NO_COLOR" and os.getenv "TERM" ~= "dumb" }
 end
 
 -- ---- what commands say of themselves --------------------------------------------------------------------------------
@@ -193,7 +197,7 @@ tools.STATUSES = {
   { tools.OK, "Done." },
   { tools.FAILURE, "Something failed, and has been told." },
   { tools.USAGE, "The command line is wrong." },
-  { tools.INCOMPLETE, "Done, but ids have no record, or lines were skipped." },
+  { tools.INCOMPLETE, "Done, but ids have no record, lines were skipped, or figures differ." },
   { tools.KEY_TROUBLE, "The key is missing or refused, or its account is out of credits." },
   { tools.TRIPPED, "A check found something." },
   { tools.INTERRUPTED, "Interrupted, by Ctrl-C. It is safe to run the command again." },
@@ -242,18 +246,25 @@ end
 
 local told = {}
 
---- A client's on_event: tell why ids are asked again, once for each kind of trouble.
----@param event table
-function tools.on_event(event)
+-- Tell why something is asked again, once for each kind of trouble.
+local function tell_again(event, what)
   local err = event.err
   if not event.delay or told[err.kind] then return end
   told[err.kind] = true
   if err.kind == "not_found" then
     tools.say("%s is not written yet; asking again, and for others like it", err.id)
   else
-    tools.say("%s; trying again, up to two minutes for each id", tostring(err))
+    tools.say("%s; trying again, up to two minutes for each %s", tostring(err), what)
   end
 end
+
+--- A client's on_event: tell why ids are asked again.
+---@param event openrouter.Event
+function tools.on_event(event) tell_again(event, "id") end
+
+--- The same of a client that asks what was used, day by day or of a time.
+---@param event openrouter.Event
+function tools.on_usage_event(event) tell_again(event, "question") end
 
 --- A client that tells why ids are asked again.
 ---@return openrouter.Client?, openrouter.Error?

@@ -1,5 +1,6 @@
 --- What a check found as JSON: {"unpriced":{"count":…,"examples":[…]},"drift":{…},"byok":{…},"hours":{…},
---- "no_hour":{"generations":…,"spend":…,"over":…},"generations":…,"tripped":…,"omitted":{…}}. Amounts are strings, exact.
+--- "no_hour":{"generations":…,"spend":…,"over":…},"generations":…,"compared":…,"tripped":…,"omitted":{…}}. Amounts are
+--- strings, exact.
 local encode = require "openrouter.format.encode"
 
 local MEMBERS = {
@@ -23,6 +24,6 @@ return function(result)
   end
   local no_hour = result.no_hour and encode.record(result.no_hour, { "generations", "spend", "over" })
   members[#members + 1] = '"no_hour":' .. (no_hour or "null")
-  return ('{%s,\n"generations":%d,"tripped":%s,\n"omitted":%s}\n'):format(table.concat(members, ",\n"), result.generations,
-    tostring(result.tripped), encode.omitted(result.omitted))
+  return ('{%s,\n"generations":%d,"compared":%d,"tripped":%s,\n"omitted":%s}\n'):format(table.concat(members, ",\n"),
+    result.generations, result.compared, tostring(result.tripped), encode.omitted(result.omitted))
 end

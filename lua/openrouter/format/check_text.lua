@@ -37,22 +37,31 @@ local function no_hour_text(of)
     of.spend and words.amount(of.spend) .. " USD" or "no known price", of.over and ", more than the limit" or "")
 end
 
+-- Of how many a drift could be found at all.
+local function compared_text(result)
+  return ("Checked for drift: %s of %s%s."):format(words.count(result.compared), words.count(result.generations),
+    result.compared < result.generations and "; of the rest, the cost or what the response said (instant) is not known" or "")
+end
+
 ---@param result openrouter.CheckResult
+---@param options? openrouter.TextOptions only its width
 ---@return string
-return function(result)
-  local lines = {}
+return function(result, options)
+  local lines, most = {}, options and options.width or math.huge
+  local function say(text, indent) words.add_wrapped(lines, (indent or "") .. text, most, indent and indent .. "  ") end
   for _, kind in ipairs(KINDS) do
     local name, heading, text_of = kind[1], kind[2], kind[3]
     local count, examples = result[name].count, result[name].examples
-    if count > 0 then lines[#lines + 1] = heading(count) end
-    for _, finding in ipairs(examples) do lines[#lines + 1] = "  " .. text_of(finding) end
-    if count > #examples then lines[#lines + 1] = ("  and %s more"):format(words.count(count - #examples)) end
+    if count > 0 then say(heading(count)) end
+    for _, finding in ipairs(examples) do say(text_of(finding), "  ") end
+    if count > #examples then say(("and %s more"):format(words.count(count - #examples)), "  ") end
   end
-  if result.no_hour then lines[#lines + 1] = no_hour_text(result.no_hour) end
+  if result.no_hour then say(no_hour_text(result.no_hour)) end
   local sentences, notes = words.omitted(result.omitted)
-  lines[#lines + 1] = plural(result.generations, "generation", "generations") .. " checked"
-    .. (result.tripped and "." or "; there is nothing to look at.")
-  for _, text in ipairs(sentences) do lines[#lines + 1] = text end
-  for _, text in ipairs(notes) do lines[#lines + 1] = "  " .. text end
+  say(plural(result.generations, "generation", "generations") .. " checked"
+    .. (result.tripped and "." or "; there is nothing to look at."))
+  if result.generations > 0 then say(compared_text(result)) end
+  for _, text in ipairs(sentences) do say(text) end
+  for _, text in ipairs(notes) do say(text, "  ") end
   return table.concat(lines, "\n") .. "\n"
 end

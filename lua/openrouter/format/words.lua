@@ -376,8 +376,11 @@ local function open_text(omitted)
   local text = words.plural(omitted.pending, "generation is", "generations are") .. " still open, without a record"
   local exact = omitted.exact and omitted.exact.instant_cost
   local unknown = omitted.instant_unknown or 0
-  if not exact then return text .. (omitted.instant_unknown and "; what they cost is not known." or ".") end
-  text = ("%s; by their responses they cost %s USD"):format(text, words.amount(exact))
+  local one = omitted.pending == 1
+  if not exact then
+    return text .. (omitted.instant_unknown and ("; what %s is not known."):format(one and "it cost" or "they cost") or ".")
+  end
+  text = ("%s; by %s cost %s USD"):format(text, one and "its response it" or "their responses they", words.amount(exact))
   if unknown == 0 then return text .. "." end
   return ("%s, but %s not say."):format(text, words.plural(unknown, "of them does", "of them do"))
 end

@@ -3,8 +3,9 @@
 local words = require "openrouter.format.words"
 
 local count, plural, printable = words.count, words.plural, words.printable
+local unpack = table.unpack or unpack
 
-local LONGEST = 80 -- columns of a model's name
+local LONGEST, SHORTEST = 80, 12 -- columns of a model's name, at most and in a narrow terminal
 
 local DAY = 86400
 
@@ -16,6 +17,26 @@ local function model_name(text)
   return words.shorten(words.name(text), LONGEST)
 end
 
+-- A line for each of them, or several where they are wider than the terminal.
+local function wrapped(texts, most)
+  local lines = {}
+  for _, text in ipairs(texts) do words.add_wrapped(lines, text, most, text:match "^ *" .. "  ") end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+-- In columns, of which the first `left` are set to the left and number `name` may be narrower; nil where they do not fit.
+local function aligned(lines, left, name, most)
+  local columns, total, text = words.columns(lines, left), -2, {}
+  for _, column in ipairs(columns) do total = total + column.width + 2 end
+  local least = math.min(columns[name].width, SHORTEST)
+  columns[name].width = math.max(columns[name].width - math.max(total - most, 0), least)
+  for i, line in ipairs(lines) do
+    text[i] = words.line(line, columns)
+    if words.width(text[i]) > most then return nil end
+  end
+  return table.concat(text, "\n") .. "\n"
+end
+
 -- ---- the table ------------------------------------------------------------------------------------------------------
 
 local FIELDS = {
@@ -23,7 +44,7 @@ local FIELDS = {
   { "completion", "completion tokens" }, { "reasoning", "reasoning tokens" },
 }
 local HEAD = { "day", "model", "says", "", "", "ledger", "OpenRouter", "difference" }
-local RIGHT = 6 -- the first of the columns that are set to the right
+local LEFT, MODEL = 5, 2 -- how many of the columns are set to the left, and which is the name
 
 local function shown(value)
   return type(value) == "number" and count(value) or value
@@ -48,10 +69,15 @@ local function add_lines(lines, row, source)
   end
 end
 
-local function aligned(lines)
-  local columns, text = words.columns(lines, RIGHT - 1), {}
-  for i, line in ipairs(lines) do text[i] = words.line(line, columns) end
-  return table.concat(text, "\n")
+-- Where a terminal is too narrow for the table.
+local function listed(lines, most)
+  local texts = {}
+  for i = 2, #lines do
+    local day, model, says, status, figure, ours, theirs, difference = unpack(lines[i])
+    if day ~= "" then texts[#texts + 1] = ("%s, %s: %s (%s)"):format(day, model, status, says) end
+    texts[#texts + 1] = ("  %s: %s in the ledger, %s at OpenRouter, difference %s"):format(figure, ours, theirs, difference)
+  end
+  return wrapped(texts, most)
 end
 
 -- Whether two sources say the same of a day and model, but for rounding.
@@ -88,10 +114,10 @@ local function differing_rows(view)
   return list
 end
 
-local function table_of(view)
+local function table_of(view, most)
   local lines = { HEAD }
   for _, entry in ipairs(differing_rows(view)) do add_lines(lines, entry.row, entry.says) end
-  return #lines > 1 and aligned(lines) .. "\n" or nil
+  if #lines > 1 then return aligned(lines, LEFT, MODEL, most) or listed(lines, most) end
 end
 
 -- ---- sentences ------------------------------------------------------------------------------------------------------
@@ -114,20 +140,34 @@ local function judge_day(view, name)
   return day
 end
 
-local function sentence(first, last, run)
+-- Where something of the ledger could not be compared, days are not called complete.
+local function sentence(first, last, run, complete)
   local days = first == last and first or ("%s to %s"):format(first, last)
   if run.agrees and run.theirs == 0 then return ("%s: the ledger has nothing, and %s of nothing."):format(days, run.tell) end
   if run.agrees then
-    return ("%s: complete, the ledger has the %s that %s of."):format(
-      days, plural(run.theirs, "generation", "generations"), run.tell)
+    return ("%s: %sthe ledger has the %s that %s of."):format(days, complete and "complete, " or "",
+      plural(run.theirs, "generation", "generations"), run.tell)
   end
   return ("%s: %s, the ledger has %s and %s of %s."):format(days, run.ours < run.theirs and "INCOMPLETE" or "DIFFERENT",
     plural(run.ours, "generation", "generations"), run.tell, count(run.theirs))
 end
 
--- One for each run of days that are alike.
+-- Why the ledger is not complete whatever its figures are; nil where nothing speaks against it.
+local function incomplete_text(omitted)
+  local parts = {}
+  local function part(n, one, many)
+    if n > 0 then parts[#parts + 1] = plural(n, one, many) end
+  end
+  part(omitted.pending, "id is open", "ids are open")
+  part(omitted.failed, "id failed", "ids failed")
+  part(omitted.skipped, "line cannot be read", "lines cannot be read")
+  if #parts == 0 then return nil end
+  return ("INCOMPLETE: in the ledger %s."):format((table.concat(parts, ", "):gsub(", ([^,]*)$", " and %1")))
+end
+
+-- One for each run of days that are alike, and one for what the ledger lacks of any day.
 local function sentences(view)
-  local list, start, run = {}, nil, nil
+  local list, start, run, incomplete = {}, nil, nil, incomplete_text(view.omitted)
   view.by_day = {}
   for n, source in ipairs(view.sources) do
     view.by_day[n] = {}
@@ -141,11 +181,12 @@ local function sentences(view)
     if run and run.agrees == next_day.agrees and run.tell == next_day.tell then
       run.ours, run.theirs = run.ours + next_day.ours, run.theirs + next_day.theirs
     else
-      if run then list[#list + 1] = sentence(start, day_name(day - 1), run) end
+      if run then list[#list + 1] = sentence(start, day_name(day - 1), run, not incomplete) end
       start, run = day_name(day), next_day
     end
   end
-  list[#list + 1] = sentence(start, day_name(view.period.last), run)
+  list[#list + 1] = sentence(start, day_name(view.period.last), run, not incomplete)
+  list[#list + 1] = incomplete
   return list
 end
 
@@ -234,39 +275,45 @@ local function own_keys(row)
   return table.concat(parts, ", ")
 end
 
-local function add_ids(parts, ids, status)
+local function add_ids(parts, ids, status, most)
   local lines = {}
   for _, row in ipairs(ids) do
     if row.status == status then
-      lines[#lines + 1] = { words.name(row.id), row.day, model_name(row.model), "", "",
-        (status == "extra" and row.usage.ledger or row.usage.theirs) .. " USD", own_keys(row), "" }
+      lines[#lines + 1] = { words.name(row.id), row.day, model_name(row.model),
+        (status == "extra" and row.usage.ledger or row.usage.theirs) .. " USD", own_keys(row) }
     end
   end
-  if #lines > 0 then
-    parts[#parts + 1] = ("%s %s:\n%s\n"):format(TITLES[status], plural(#lines, "id", "ids"), aligned(lines))
+  if #lines == 0 then return end
+  local text = aligned(lines, 3, 3, most)
+  if not text then
+    for i, cells in ipairs(lines) do lines[i] = table.concat(cells, "  "):gsub(" +$", "") end
+    text = wrapped(lines, most)
   end
+  parts[#parts + 1] = wrapped({ ("%s %s:"):format(TITLES[status], plural(#lines, "id", "ids")) }, most) .. text
 end
 
-local function ids_of(view)
+local function ids_of(view, most)
   local parts = {}
   if view.ids_trouble then
-    return { ("Which ids these are is not known: %s\n"):format(tostring(view.ids_trouble)) }
+    return { wrapped({ ("Which ids these are is not known: %s"):format(tostring(view.ids_trouble)) }, most) }
   end
-  for _, status in ipairs { "missing", "differs", "extra" } do add_ids(parts, view.ids or {}, status) end
-  if not view.complete and view.ids and #view.ids == 0 then
-    parts[1] = "No id is missing on these days: it is names of models, or tokens, that differ.\n"
-  elseif not view.complete and not view.ids then
-    parts[1] = "Which ids these are, /analytics would tell.\n"
+  for _, status in ipairs { "missing", "differs", "extra" } do add_ids(parts, view.ids or {}, status, most) end
+  if not view.agrees and view.ids and #view.ids == 0 then
+    parts[1] = wrapped({ "No id is missing on these days: it is names of models, or tokens, that differ." }, most)
+  elseif not view.agrees and not view.ids then
+    parts[1] = wrapped({ "Which ids these are, /analytics would tell." }, most)
   end
   return parts
 end
 
 ---@param view table see commands/reconcile.lua
+---@param options? openrouter.TextOptions only its width
 ---@return string
-return function(view)
-  local parts = { table_of(view) }
-  parts[#parts + 1] = table.concat(sentences(view), "\n") .. "\n"
-  for _, part in ipairs(ids_of(view)) do parts[#parts + 1] = part end
-  parts[#parts + 1] = table.concat(notes_of(view), "\n") .. "\n"
+return function(view, options)
+  local most = options and options.width or math.huge
+  local parts = { table_of(view, most) }
+  parts[#parts + 1] = wrapped(sentences(view), most)
+  for _, part in ipairs(ids_of(view, most)) do parts[#parts + 1] = part end
+  parts[#parts + 1] = wrapped(notes_of(view), most)
   return table.concat(parts, "\n")
 end

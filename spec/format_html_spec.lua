@@ -293,12 +293,12 @@ describe("HTML format", function()
     assert.matches("Latency of 1 generation. Times are", text, 1, true)
   end)
 
-  it("has a share from the cache where all prompt tokens are of records that say so, and else says what is known", function()
+  it("has a share from the cache where all prompt tokens are of records that say so, or a bound, or says what is known", function()
     local function about(...)
       local text = page_about(...)
       local tile = words_of(text, "Saved by caching", "</div>")
       local panel = words_of(text, "Prompt cache", "Caching saved")
-      return tile:match "(%S+) of prompt tokens" or "nil", panel:match "Prompt cache (.*) Caching"
+      return tile:match "%$0%.00 (.-) of prompt tokens" or "nil", panel:match "Prompt cache (.*) Caching"
     end
     local function tokens(prompt, cached)
       return ('{"native_tokens_prompt":%s,"native_tokens_cached":%s,"cache_discount":0}'):format(prompt, cached)
@@ -307,8 +307,17 @@ describe("HTML format", function()
     assert.same({ "90.0%", share }, { about(tokens(1000, 900)) })
     assert.same({ "90.0%", share .. " 1 of 2 generations does not say how many came from it." },
       { about(tokens(1000, 900), tokens("null", "null")) })
-    assert.same({ "nil", "900 prompt tokens came from the cache. 1 of 2 generations does not say how many came from it." },
-      { about(tokens(1000, 900), tokens(9000, "null")) })
+    -- never more than is known: 54.59%
+    assert.same({ "at least 54.5%", "From the cache at least 54.5% 54,590 tokens Not from the cache, or not told at most 45.5% "
+      .. "45,410 tokens 1 of 2 generations does not say how many came from it." },
+      { about(tokens(60000, 54590), tokens(40000, "null")) })
+    assert.same({ "nil", "9 prompt tokens came from the cache. 1 of 2 generations does not say how many came from it." },
+      { about(tokens(10000, 9), tokens(90000, "null")) })
+    assert.same({ "nil", "By the records 50 of 20 prompt tokens came from the cache, which is no part of them. "
+      .. "1 of 2 generations does not say how many came from it." }, { about(tokens(10, 50), tokens(10, "null")) })
+    assert.same({ "nil", "900 prompt tokens came from the cache. 2 of 3 generations do not say how many came from it. "
+      .. "1 of 3 generations does not say how many prompt tokens there were." },
+      { about(tokens(1000, 900), tokens(9000, "null"), tokens("null", "null")) })
     assert.same({ "nil", "1 prompt token came from the cache. 2 of 3 generations do not say how many prompt tokens there were." },
       { about(tokens(1000, 1), tokens("null", 0), tokens("null", 0)) })
     assert.same({ "nil", "0 prompt tokens came from the cache." }, { about(tokens(0, 0)) })
@@ -318,6 +327,9 @@ describe("HTML format", function()
       { about(tokens(10, -5)) })
     assert.same({ "100%", "From the cache 100% 10 tokens Not from the cache 0% 0 tokens" }, { about(tokens(10, 10)) })
     assert.same({ "nil", "No record says how many prompt tokens came from a cache." }, { about(tokens(5, "null")) })
+    local undiscounted = page_about('{"native_tokens_prompt":10,"native_tokens_cached":5}', '{"native_tokens_prompt":10}')
+    assert.matches("– no value at least 25.0% of prompt tokens from the cache", words_of(undiscounted, "Saved by caching", "</div>"),
+      1, true)
   end)
 
   it("shows no amount as nothing that is more", function()
@@ -474,6 +486,11 @@ describe("figures of a page", function()
       figures.percent(9999, 10000), figures.percent(3, 3), figures.percent(-1, 20) })
     assert.is_nil(figures.percent(1, 0))
     assert.is_nil(figures.percent(nil, 1))
+    assert.same({ "at least 0.1%", "at most 99.9%" }, { figures.bounds(199, 100000) })
+    assert.same({ "at least 99.9%", "at most 0.1%" }, { figures.bounds(99999, 100000) })
+    assert.same({ "at least 100%", "at most 0%" }, { figures.bounds(3, 3) })
+    assert.same({}, { figures.bounds(99, 100000) })
+    assert.same({}, { figures.bounds(0, 0) })
   end)
 
   it("leave a lone row as it is", function()

@@ -148,13 +148,13 @@ end
 --- A bar of several parts that make up a whole, with a legend.
 ---@param id string
 ---@param title string
----@param parts { name: string, value: number, text: any }[]
+---@param parts { name: string, value: number, text: any, share: string? }[] `share` where it is not that of the value
 function chart.parts(id, title, parts)
   local whole, at, rects, legend, words = 0, 0, {}, {}, {}
   for _, part in ipairs(parts) do whole = whole + part.value end
   if whole <= 0 then return nil end
   for i, part in ipairs(parts) do
-    local share = figures.percent(part.value, whole)
+    local share = part.share or figures.percent(part.value, whole)
     rects[i] = part.value > 0 and element("rect", { class = "part" .. i, x = percentage(at), height = 22,
       width = percentage(part.value / whole) }, element("title", {}, part.name .. " " .. share))
     at = at + part.value / whole

@@ -316,26 +316,35 @@ local function all_told(page)
   return page.told.native_tokens_prompt == page.told.native_tokens_cached
 end
 
+-- Whether all prompt tokens are known, of which those from the cache that are told are a part at least.
+local function whole_told(page)
+  return page.told.native_tokens_prompt == page.total.generations
+end
+
 -- Whether more came from the cache than there was, or less than nothing.
 local function is_impossible(total)
   local prompt, cached = total.native_tokens_prompt, total.native_tokens_cached
   return prompt and cached and (cached > prompt or cached < 0)
 end
 
---- The part of prompt tokens that came from a cache, "38.2%"; nil where some records only say how many prompt tokens there were,
---- and where it would be no part.
+--- The part of prompt tokens that came from a cache, "38.2%", or "at least 27.2%" where some records do not say how many did;
+--- behind such a bound that of the others, "at most 72.8%". Nil where some records only say how many came from the cache, or none
+--- does, and where it would be no part.
 ---@param page openrouter.ReportPage
----@return string?
+---@return string? share, string? others
 function sections.cached_share(page)
-  if not all_told(page) or is_impossible(page.total) then return nil end
-  return figures.percent(page.total.native_tokens_cached, page.total.native_tokens_prompt)
+  local prompt, cached = page.total.native_tokens_prompt, page.total.native_tokens_cached
+  if is_impossible(page.total) then return nil end
+  if all_told(page) then return figures.percent(cached, prompt) end
+  if whole_told(page) and cached then return figures.bounds(cached, prompt) end
 end
 
-local function cache_chart(total)
+local function cache_chart(total, share, others)
   local prompt, cached = total.native_tokens_prompt, total.native_tokens_cached
   return chart.parts("cache-chart", "Prompt tokens from the cache", {
-    { name = "From the cache", value = cached, text = words.count(cached) .. " tokens" },
-    { name = "Not from the cache", value = prompt - cached, text = words.count(prompt - cached) .. " tokens" },
+    { name = "From the cache", value = cached, share = share, text = words.count(cached) .. " tokens" },
+    { name = others and "Not from the cache, or not told" or "Not from the cache", value = prompt - cached, share = others,
+      text = words.count(prompt - cached) .. " tokens" },
   })
 end
 
@@ -349,7 +358,7 @@ end
 -- Of what no share is known.
 local function cached_text(page)
   local prompt, cached = page.total.native_tokens_prompt, page.total.native_tokens_cached
-  if all_told(page) and is_impossible(page.total) then
+  if (all_told(page) or whole_told(page)) and is_impossible(page.total) then
     return ("By the records %s of %s came from the cache, which is no part of them."):format(words.count(cached),
       plural(prompt, "prompt token", "prompt tokens"))
   end
@@ -367,9 +376,9 @@ local function cache_text(page, share)
 end
 
 local function cache_panel(page)
-  local share = sections.cached_share(page)
+  local share, others = sections.cached_share(page)
   local text = cache_text(page, share)
-  return element("div", { class = "panel" }, element("h3", {}, "Prompt cache"), share and cache_chart(page.total),
+  return element("div", { class = "panel" }, element("h3", {}, "Prompt cache"), share and cache_chart(page.total, share, others),
     text and paragraph(text), paragraph(discount_text(page.total.exact.cache_discount)))
 end
 

@@ -37,11 +37,11 @@ end
 
 -- ---- over time ------------------------------------------------------------------------------------------------------
 
-local function axis_money(value)
-  local text = ("%.12f"):format(value):gsub("0+$", ""):gsub("%.$", "")
-  local digits = math.max(#(text:match "%.(%d+)" or ""), text:find "%." and 2 or 0)
-  if digits > 0 then return figures.money_text(("%.12f"):format(value), digits) end
-  return (figures.money_text(text, 2):gsub("%.00$", ""))
+-- All amounts of an axis have the decimals that its steps need, two at least if any.
+local function axis_money(value, step)
+  local decimals = #("%.12f"):format(step):match "%.(%d-)0*$"
+  local text = figures.money_text(("%.12f"):format(value), math.max(decimals, 2))
+  return decimals > 0 and text or (text:gsub("%.00$", ""))
 end
 
 local function bar_tip(bar, unit, places)
@@ -51,14 +51,10 @@ local function bar_tip(bar, unit, places)
   return ("%s: %s, %s%s"):format(bar.span, spent, made, part)
 end
 
--- Labels for at most seven bars; on small screens for every other one of them, or for fewer where they are long, unless they are
--- few anyway.
+-- Labels for at most seven bars.
 local function day_labels(bars)
-  local labels, step, every = {}, math.ceil(#bars / 7), #bars[1].label > 6 and 3 or 2
-  if #bars <= 3 then every = 1 end
-  for i = 1, #bars, step do
-    labels[#labels + 1] = { at = (i - 0.5) / #bars, text = bars[i].label, minor = #labels % every > 0 }
-  end
+  local labels = {}
+  for i = 1, #bars, math.ceil(#bars / 7) do labels[#labels + 1] = { at = (i - 0.5) / #bars, text = bars[i].label } end
   return labels
 end
 
@@ -234,7 +230,7 @@ end
 local TIMES = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 6e4, 12e4, 3e5, 6e5, 12e5, 36e5, 72e5, 18e6, 36e6 }
 
 local function add_label(labels, at, text)
-  labels[#labels + 1] = { at = at, text = text, minor = #labels % 2 == 1 }
+  labels[#labels + 1] = { at = at, text = text }
   return at
 end
 

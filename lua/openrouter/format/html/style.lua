@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "pgkL7Ar/b9i9y46S/3nqHQzEas9ftwYPIDWcU1MxIco="
+style.sha256 = "5cTKyykimp/0k5Y00XUHNAboXU1gfNdVLQHyS3Wcvx0="
 
 ---@type string
 style.text = [[
@@ -105,7 +105,7 @@ summary { cursor: pointer; color: var(--accent); width: fit-content; padding: 4p
 .plain { margin: 6px 0 0; padding-left: 20px; }
 .plain li { overflow-wrap: anywhere; margin: 3px 0; }
 
-@media screen and (max-width: 760px) {
+@media screen and (max-width: 760.98px) {
   main, header { padding-left: 14px; padding-right: 14px; }
   header { padding-top: 24px; }
   h1 { font-size: 24px; }
@@ -117,12 +117,21 @@ summary { cursor: pointer; color: var(--accent); width: fit-content; padding: 4p
   dd.value { font-size: 20px; }
   .main dd.value { font-size: 28px; }
   .panels { grid-template-columns: 1fr; gap: 20px; }
-  .minor { display: none; }
   .name { min-width: 120px; max-width: 170px; }
   .id, .short { min-width: 130px; max-width: 190px; }
   td.wide, th.wide { min-width: 130px; }
   th, td { padding: 7px 8px; }
 }
+@media screen and (max-width: 389.98px) {
+  dd.value { font-size: 18px; }
+}
+@media screen and (max-width: 359.98px) {
+  .tiles { grid-template-columns: 1fr; }
+  .label:not(.at320) { display: none; }
+}
+@media screen and (min-width: 360px) and (max-width: 389.98px) { .label:not(.at360) { display: none; } }
+@media screen and (min-width: 390px) and (max-width: 760.98px) { .label:not(.at390) { display: none; } }
+@media print, screen and (min-width: 761px) { .label:not(.at761) { display: none; } }
 @media print {
   :root { color-scheme: light; --page: #fff; --card: #fff; --ink: #000; --quiet: #444; --line: #ccc; --grid: #ddd;
     --accent: #2f5fd0; --second: #93b1ee; --below: #b4462f; --good: #2e8b57; --track: #edf0f4; --shade: transparent; }

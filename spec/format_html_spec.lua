@@ -331,7 +331,8 @@ describe("HTML format", function()
     assert.same({ "100%", "From the cache 100% 10 tokens Not from the cache 0% 0 tokens" }, { about(tokens(10, 10)) })
     assert.same({ "nil", "No record says how many prompt tokens came from a cache." }, { about(tokens(5, "null")) })
     local text = page_about('{"native_tokens_prompt":10,"native_tokens_cached":5}', '{"native_tokens_prompt":10}')
-    assert.matches("– no value at least 25.0% of prompt tokens from the cache", words_of(text, "Saved by caching", "</div>"), 1, true)
+    assert.matches("– no value at least 25.0% of prompt tokens from the cache",
+      words_of(text, "Saved by caching", "</div>"), 1, true)
   end)
 
   it("shows no amount as nothing that is more", function()
@@ -402,7 +403,28 @@ describe("HTML format", function()
     view.page = nil
     local page = read(page_of(view))
     assert.equal(view.rows[1].exact.spend, row_of(page, "rows-table", view.rows[1].model)[3].value)
-    assert.equal(view.total.exact.spend, tile_of(page, "spend").exact)
+    assert.equal(view.total.exact.spend, tile_of(page, "Spend").exact)
+  end)
+
+  it("has one name for what it shows in several places, and for other measures those they were asked for by", function()
+    local view = full()
+    view.dimensions = { "provider_name", "context.team" }
+    for i, row in ipairs(view.rows) do row.provider_name, row["context.team"] = "p" .. i, "t" end
+    view.measures[#view.measures + 1] = { name = "spend_upstream", unit = "USD" }
+    view.measures[#view.measures + 1] = { name = "tokens_prompt_p50", unit = "tokens" }
+    local page, heads = read(page_of(view)), {}
+    for i, cell in ipairs(page.tables["rows-table"][1]) do heads[i] = cell.text end
+    assert.equal("Provider, context.team, Generations, Spend, Share of spend, Tokens in, Tokens out, Median latency, 95% within, "
+      .. "Cancelled, Failed attempts, Unpriced, Billed by providers, tokens_prompt_p50", table.concat(heads, ", "))
+    assert.matches(">By provider, context.team</h2>", html(view), 1, true)
+    heads = {}
+    for i, cell in ipairs(page.tables["models-table"][1]) do heads[i] = cell.text end
+    assert.equal("Model, Spend, Share of spend, Generations, Unpriced, Tokens in, Tokens out, Median latency, 95% within",
+      table.concat(heads, ", "))
+    view.measures = { { name = "generations", unit = "count" } }
+    assert.matches("Share of generations", html(view), 1, true)
+    view.page = nil
+    assert.equal("Generations", read(page_of(view)).tiles[1].name)
   end)
 
   it("has a chart of days without the rest of the page too", function()
@@ -509,6 +531,11 @@ local browsed = (chromium == true or chromium == 0) and it or function(name)
   pending(name .. ": there is no chromium here (Debian's package of that name)")
 end
 
+local pdftotext = os.execute "command -v pdftotext >/dev/null 2>&1"
+local printing = (pdftotext == true or pdftotext == 0) and browsed or function(name)
+  pending(name .. ": there is no pdftotext here (Debian's package poppler-utils)")
+end
+
 -- No name has an address, so that neither a page nor the browser itself reaches anything.
 local BROWSER = "timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run "
   .. "--hide-scrollbars --disable-background-networking --disable-component-update --host-resolver-rules='MAP * ~NOTFOUND' "
@@ -525,9 +552,9 @@ end
 
 local SCRIPT = '<script>document.title="ran"</script><img src="http://asked.invalid/image.png">'
 
--- Says in the title what does not fit in each of the frames: a page wider than its window, letters of charts that overlap, are cut
--- off or leave their plot (but for 4 pixels, and below the axis), figures that leave their tile or go on in another line. For that
--- each has been seen to have letters, and to tell of two times at least if of several.
+-- Says in the title what does not fit in each of the frames: a page wider than its window, letters of charts that overlap, are
+-- cut off or leave their plot (but for 4 pixels, and below the axis), figures that leave their tile or go on in another line, a
+-- table by hour that scrolls. For that each has been seen to have letters, and two labels below several bars.
 local MEASURE = [[<script>addEventListener("load", () => {
   document.title = [...document.querySelectorAll("iframe")].map((frame, place) => {
     const page = frame.contentDocument, width = page.documentElement.clientWidth, wrong = []
@@ -551,8 +578,11 @@ local MEASURE = [[<script>addEventListener("load", () => {
     if (letters < 8) wrong.push("no charts")
     for (const figure of page.querySelectorAll(".tiles .value")) {
       if (figure.scrollWidth > figure.clientWidth) wrong.push("wide " + figure.textContent)
-      if (figure.clientHeight > 2 * parseFloat(getComputedStyle(figure).fontSize)) wrong.push("high " + figure.textContent)
+      if (figure.textContent.length < 14 && figure.clientHeight > 2 * parseFloat(getComputedStyle(figure).fontSize))
+        wrong.push("high " + figure.textContent)
     }
+    for (const table of page.querySelectorAll(".scroll"))
+      if (frame.title == "hours at 1280" && table.scrollWidth > table.clientWidth) wrong.push("scrolls")
     return wrong.length ? frame.title + ": " + wrong.join("; ") : ""
   }).filter(said => said).join("\n") || "fits"
 })</script>]]
@@ -588,10 +618,25 @@ describe("HTML page in a browser", function()
     assert.is_not_nil(said:find('"url":"http://asked.invalid', 1, true))
   end)
 
-  -- A page whose days all cost the same.
+  -- A page whose days cost as much each, and all of it too.
   local function costing(exact, days)
     local view = views.by_model { page = true, days = days, models = 3, providers = 2, buckets = 100 }
-    for _, day in ipairs(view.page.days) do day.exact.spend, day.spend = exact, tonumber(exact) end
+    for i = 0, days do
+      local row = view.page.days[i] or view.total
+      row.exact.spend, row.spend = exact, tonumber(exact)
+    end
+    return view
+  end
+
+  -- With all measures by hour, of millions.
+  local function hours()
+    local view = full()
+    view.dimensions, view.rows = { "hour" }, {}
+    for i, day in ipairs(view.page.days) do
+      view.rows[i] = setmetatable({ hour = day.day .. " 02:00+01:00", exact = { spend = "1234.56" }, spend = 1234.56,
+        native_tokens_prompt = 123456789, native_tokens_completion = 12345678 }, { __index = day })
+    end
+    view.total.native_tokens_prompt = 1234567890
     return view
   end
 
@@ -603,11 +648,12 @@ describe("HTML page in a browser", function()
     table.insert(years.page.latency, 1, { from = 0, to = 2 ^ -20, count = 9 })
     local frames = {}
     for name, view in pairs { full = full(), awkward = awkward(), many = many, one = one, years = years,
-      week = costing("3", 7), weeks = costing("3", 365), tiny = costing("0.0000004", 365), huge = costing("4000000000", 365) } do
+      week = costing("3", 7), weeks = costing("3", 365), tiny = costing("0.0000004", 365),
+      hours = hours(), huge = costing("4000000000", 365) } do
       local page = without_policy(html(view)):gsub("&", "&amp;"):gsub('"', "&quot;")
-      for _, width in ipairs { 320, 360, 390, 761, 1440 } do
-        frames[#frames + 1] = ('<iframe title="%s at %d" width="%d" height="900" srcdoc="%s"></iframe>'):format(name, width, width,
-          page)
+      for _, width in ipairs { 320, 360, 390, 761, 1280 } do
+        frames[#frames + 1] = ('<iframe title="%s at %d" width="%d" height="900" srcdoc="%s"></iframe>'):format(name, width,
+          width, page)
       end
     end
     local dom = load(shell.write(shell.directory() .. "/frames.html", "<!DOCTYPE html><meta charset=utf-8><title>-</title><style>"
@@ -615,11 +661,32 @@ describe("HTML page in a browser", function()
     assert.equal("fits", dom:match "<title>(.-)</title>")
   end)
 
-  browsed("prints", function()
-    local directory = shell.directory()
-    local status = shell.run((BROWSER .. "--user-data-dir=%s/profile --print-to-pdf=%s/page.pdf file://%s"):format(
-      directory, directory, page_of(full())))
-    assert.equal(0, status)
-    assert.matches("^%%PDF%-", shell.read(directory .. "/page.pdf"))
+  -- A printed page's text, page by page.
+  local function printed(path)
+    local directory, pages = shell.directory(), {}
+    local status, out, err = shell.run((BROWSER .. "--user-data-dir=%s/profile --print-to-pdf=%s/page.pdf file://%s >/dev/null "
+      .. "&& pdftotext -layout %s/page.pdf -"):format(directory, directory, path, directory))
+    assert.equal(0, status, err)
+    for page in out:gmatch "[^\f]+" do pages[#pages + 1] = page end
+    return pages
+  end
+
+  printing("prints, all of what is left out on one page", function()
+    local text = html(full())
+    local pages = printed(shell.write(shell.directory() .. "/page.html", text))
+    assert.is_true(#pages >= 2 and #pages <= 6)
+    assert.matches("What requests through OpenRouter cost", pages[1], 1, true)
+    local last = text:match '<section aria%-labelledby="omitted">.-</section>'
+    local copies, seen = {}, 0 -- further down a page each
+    for height = 400, 950, 50 do
+      copies[#copies + 1] = ('<main style="break-before: page"><div style="height: %dpx"></div>%s</main>'):format(height, last)
+    end
+    text = without_policy(text):gsub("<main>.*</main>", function() return table.concat(copies) end)
+    for _, page in ipairs(printed(shell.write(shell.directory() .. "/page.html", text))) do
+      local begins, ends = page:find("Not in these figures", 1, true), page:find("and 10 more", 1, true)
+      assert.equal(begins ~= nil, ends ~= nil)
+      seen = seen + (begins and 1 or 0)
+    end
+    assert.equal(#copies, seen)
   end)
 end)

@@ -134,12 +134,9 @@ end
 local function fit_labels(labels, axis_width)
   for _, label in ipairs(labels) do label.anchor, label.class = anchor_of(label, axis_width), "label" end
   for _, window in ipairs(WINDOWS) do
-    local step, picked = 0, nil
-    repeat
-      step = step + 1
-      picked = every(labels, step, plot_of(window, axis_width))
-    until picked
-    for _, label in ipairs(picked) do label.class = label.class .. " " .. window.class end
+    local plot, step = plot_of(window, axis_width), 1
+    while not every(labels, step, plot) do step = step + 1 end
+    for _, label in ipairs(every(labels, step, plot)) do label.class = label.class .. " " .. window.class end
   end
 end
 

@@ -145,24 +145,23 @@ local SUMMED = {
   { name = "native_tokens_prompt", unit = "tokens" }, { name = "native_tokens_completion", unit = "tokens" },
 }
 
-local function ranking(id, title, head, dimension, rows, total)
+local function ranking(id, title, dimension, rows, total)
   if #rows == 0 then return nil end
   local shown = tables.top(rows, TOP, SUMMED)
-  local columns = { tables.names(head, dimension), tables.money("Spend", "spend", shown),
-    tables.share("Share of spend", "spend", total), tables.count("Generations", "generations"),
-    tables.count("Tokens in", "native_tokens_prompt"), tables.count("Tokens out", "native_tokens_completion"),
-    tables.time("Median latency", "latency_p50"), tables.time("95% within", "latency_p95") }
-  if (total.unpriced or 0) > 0 then table.insert(columns, 5, tables.count("Unpriced", "unpriced")) end
+  local columns = { tables.names(dimension), tables.money("spend", shown), tables.share("spend", total),
+    tables.count "generations", tables.count "native_tokens_prompt", tables.count "native_tokens_completion",
+    tables.time "latency_p50", tables.time "latency_p95" }
+  if (total.unpriced or 0) > 0 then table.insert(columns, 5, tables.count "unpriced") end
   return section(id, title, tables.make { id = id .. "-table", caption = title, columns = columns, rows = shown,
     total = tables.total(total) })
 end
 
 function sections.models(page)
-  return ranking("models", "Spend by model", "Model", "model", page.models, page.total)
+  return ranking("models", "Spend by model", "model", page.models, page.total)
 end
 
 function sections.providers(page)
-  return ranking("providers", "Spend by provider", "Provider", "provider_name", page.providers, page.total)
+  return ranking("providers", "Spend by provider", "provider_name", page.providers, page.total)
 end
 
 -- ---- latency --------------------------------------------------------------------------------------------------------
@@ -467,14 +466,13 @@ function sections.health(page)
   return section("health", "Provider health", paragraph(summary, UNKNOWN), tables.make { id = "health-table",
     caption = "Attempts by provider, those with most failures first", rows = tables.top(by_failures(page.health), TOP, HEALTH),
     total = total, columns = {
-      tables.names("Provider", "provider_name"),
+      tables.names "provider_name",
       { head = "Success rate", class = "wide", cell = function(row)
           local percent = succeeded(row)
           if not percent then return figures.NONE end
           return tables.bar((row.attempts - row.failed_attempts) / row.attempts, percent, "good", "bad")
         end },
-      tables.count("Attempts", "attempts"), tables.count("Failed", "failed_attempts"),
-      tables.time("Time lost", "failed_attempts_latency") } })
+      tables.count "attempts", tables.count "failed_attempts", tables.time "failed_attempts_latency" } })
 end
 
 -- ---- the dearest ----------------------------------------------------------------------------------------------------
@@ -486,13 +484,11 @@ function sections.dearest(page)
   local title = #rows == 1 and "The most expensive generation" or ("The %d most expensive generations"):format(#rows)
   return section("dearest", title, tables.make { id = "dearest-table", caption = title, rows = rows, columns = {
     { head = "Generation", names = true, class = "id", cell = function(row) return tables.name(row.id) end },
-    tables.money("Spend", "spend", rows), tables.text("Model", "model"),
-    tables.text("Provider", "provider_name"),
+    tables.money("spend", rows), tables.text "model", tables.text "provider_name",
     { head = "Made", class = "nowrap", cell = function(row)
         return row.made and element("time", { datetime = row.created_at }, row.made) or tables.name(row.created_at)
       end },
-    tables.text("User", "user"), tables.count("Tokens in", "native_tokens_prompt"),
-    tables.count("Tokens out", "native_tokens_completion") } })
+    tables.text "user", tables.count "native_tokens_prompt", tables.count "native_tokens_completion" } })
 end
 
 return sections

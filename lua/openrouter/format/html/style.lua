@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "5cTKyykimp/0k5Y00XUHNAboXU1gfNdVLQHyS3Wcvx0="
+style.sha256 = "WTM+DMUj8FDjDUu0vxsfYnkDI/rIgbJrTqfXpLh43+M="
 
 ---@type string
 style.text = [[
@@ -37,6 +37,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 data, .figure, .percent, .tiles dd { font-variant-numeric: tabular-nums; }
 data, time { white-space: nowrap; }
+.tiles data { white-space: normal; }
 bdi { white-space: pre-wrap; }
 
 .tiles { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 12px; margin: 0 0 16px; }
@@ -80,6 +81,11 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; }
 caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 th, td { padding: 7px 10px; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); font-weight: 400; }
 tbody tr:last-child > * { border-bottom: 0; }
+@media screen {
+  .dense { font-size: 13px; }
+  .dense thead th { font-size: 12px; }
+  .dense th, .dense td { padding-left: 6px; padding-right: 6px; }
+}
 th:first-child { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--quiet); font-size: 13px; vertical-align: bottom; line-height: 1.3; }
@@ -157,7 +163,7 @@ summary { cursor: pointer; color: var(--accent); width: fit-content; padding: 4p
   .id { min-width: 90px; }
   .short { min-width: 60px; }
   h2, h3, .note, summary { break-after: avoid; }
-  tr, .note, .plot, .tiles > div, .panel { break-inside: avoid; }
+  tr, li, .note, .plot, .tiles > div, .panel, section:last-child { break-inside: avoid; }
   details { display: none; }
 }
 ]]

@@ -671,22 +671,27 @@ describe("HTML page in a browser", function()
     return pages
   end
 
-  printing("prints, all of what is left out on one page", function()
+  -- The pages with the heading are those with the words that its section has at its end, wherever on a page it comes.
+  local function stays_whole(text, id, heading, words_at_end)
+    local part, copies, seen = text:match('<section aria%-labelledby="' .. id .. '">.-</section>'), {}, 0
+    for height = 400, 950, 50 do
+      copies[#copies + 1] = ('<main style="break-before: page"><div style="height: %dpx"></div>%s</main>'):format(height, part)
+    end
+    text = without_policy(text):gsub("<main>.*</main>", function() return table.concat(copies) end)
+    for _, page in ipairs(printed(shell.write(shell.directory() .. "/page.html", text))) do
+      local found = page:find(heading, 1, true) ~= nil
+      assert.equal(found, page:find(words_at_end, 1, true) ~= nil)
+      seen = seen + (found and 1 or 0)
+    end
+    assert.equal(#copies, seen)
+  end
+
+  printing("prints, each of its short sections on one page", function()
     local text = html(full())
     local pages = printed(shell.write(shell.directory() .. "/page.html", text))
     assert.is_true(#pages >= 2 and #pages <= 6)
     assert.matches("What requests through OpenRouter cost", pages[1], 1, true)
-    local last = text:match '<section aria%-labelledby="omitted">.-</section>'
-    local copies, seen = {}, 0 -- further down a page each
-    for height = 400, 950, 50 do
-      copies[#copies + 1] = ('<main style="break-before: page"><div style="height: %dpx"></div>%s</main>'):format(height, last)
-    end
-    text = without_policy(text):gsub("<main>.*</main>", function() return table.concat(copies) end)
-    for _, page in ipairs(printed(shell.write(shell.directory() .. "/page.html", text))) do
-      local begins, ends = page:find("Not in these figures", 1, true), page:find("and 10 more", 1, true)
-      assert.equal(begins ~= nil, ends ~= nil)
-      seen = seen + (begins and 1 or 0)
-    end
-    assert.equal(#copies, seen)
+    stays_whole(text, "omitted", "Not in these figures", "and 10 more")
+    stays_whole(text, "cache", "Cache and own keys", "free allowance")
   end)
 end)

@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "WTM+DMUj8FDjDUu0vxsfYnkDI/rIgbJrTqfXpLh43+M="
+style.sha256 = "32M2SAUYnCDRWTNF/9If15E9Difq//sjFnYhsvq37Bo="
 
 ---@type string
 style.text = [[
@@ -161,9 +161,9 @@ summary { cursor: pointer; color: var(--accent); width: fit-content; padding: 4p
   .percent { min-width: 40px; }
   .name { min-width: 110px; }
   .id { min-width: 90px; }
-  .short { min-width: 60px; }
+  .short { min-width: 78px; }
   h2, h3, .note, summary { break-after: avoid; }
-  tr, li, .note, .plot, .tiles > div, .panel, section:last-child { break-inside: avoid; }
+  tr, li, .note, .plot, .tiles > div, [aria-labelledby="cache"], [aria-labelledby="omitted"] { break-inside: avoid; }
   details { display: none; }
 }
 ]]

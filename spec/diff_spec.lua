@@ -256,6 +256,30 @@ total  generations          3        3       =
     assert.same({ "2026-10-01", "2026-10-31T23:30:00Z" }, { view.a.period.since, view.a.period.last })
   end)
 
+  it("says what is left out of what has no dates, and that of nothing nothing is", function()
+    local bad = shell.write(directory .. "/bad.jsonl", table.concat({
+      '{"failed":"gen-1-f","at":"2026-11-01T10:00:00.000Z","error":{"kind":"not_found","status":404,"attempts":3}}',
+      '{"pending":"gen-1-p","at":"2026-11-01T10:00:00.000Z"}',
+      '{"note":"gen-1-p","at":"2026-11-01T10:00:01.000Z","instant":{"cost":0.25}}',
+      "garbage", '{"id":"gen-1-q","model":"m","total_cost":null}', "" }, "\n"))
+    local empty = shell.write(directory .. "/empty.jsonl", "")
+    local status, out = run(bad .. " " .. ledger)
+    assert.equal(3, status)
+    assert.equal(([[
+
+%s:
+  1 generation is still open, without a record; by their responses they cost 0.25 USD.
+  1 generation has no record, because the lookup failed.
+  1 generation has no known price: counted, but in no sum of spend.
+  1 line or record was skipped:
+    %s:4: not a JSON object: a value must stand here, at byte 1
+
+]]):format(bad, bad), out:match "\n\n[^\n]*bad%.jsonl:.-\n\n":sub(2))
+    status, out = run(ledger .. " " .. empty)
+    assert.equal(0, status)
+    assert.matches("\n\n" .. empty .. ":\n  Nothing is left out.\n", out, 1, true)
+  end)
+
   it("fits its sentences to the terminal, too", function()
     local view = { dimensions = {}, measures = {}, rows = {}, total = { change = {}, percent = {} },
       a = { name = "a", omitted = views.EVERYTHING, period = { tz = "UTC", first = "2026-10-01T10:00:00Z",

@@ -170,8 +170,11 @@ describe("HTML format", function()
   end)
 
   it("has an axis whose labels differ, also of amounts that are hardly any", function()
-    for spend, labels in pairs { ["0.0000004"] = { "$0", "$0.0000001", "$0.0000002", "$0.0000003", "$0.0000004" },
-      ["0.4"] = { "$0", "$0.10", "$0.20", "$0.30", "$0.40" }, ["4000"] = { "$0", "$1,000", "$2,000", "$3,000", "$4,000" },
+    for spend, labels in pairs {
+      ["0.0000004"] = { "$0.0000000", "$0.0000001", "$0.0000002", "$0.0000003", "$0.0000004" },
+      ["0.4"] = { "$0.00", "$0.10", "$0.20", "$0.30", "$0.40" }, ["1"] = { "$0.00", "$0.20", "$0.40", "$0.60", "$0.80", "$1.00" },
+      ["12"] = { "$0.00", "$2.50", "$5.00", "$7.50", "$10.00", "$12.50" },
+      ["4000"] = { "$0", "$1,000", "$2,000", "$3,000", "$4,000" },
       [false] = { "$0" } } do
       local view = views.by_model { page = true, days = 1, models = 1, providers = 1, buckets = 0 }
       local day = view.page.days[1]
@@ -293,12 +296,12 @@ describe("HTML format", function()
     assert.matches("Latency of 1 generation. Times are", text, 1, true)
   end)
 
-  it("has a share from the cache where all prompt tokens are of records that say so, and else says what is known", function()
+  it("has a share from the cache, where some records do not say it a bound, or says what is known", function()
     local function about(...)
       local text = page_about(...)
       local tile = words_of(text, "Saved by caching", "</div>")
       local panel = words_of(text, "Prompt cache", "Caching saved")
-      return tile:match "(%S+) of prompt tokens" or "nil", panel:match "Prompt cache (.*) Caching"
+      return tile:match "%$0%.00 (.-) of prompt tokens" or "nil", panel:match "Prompt cache (.*) Caching"
     end
     local function tokens(prompt, cached)
       return ('{"native_tokens_prompt":%s,"native_tokens_cached":%s,"cache_discount":0}'):format(prompt, cached)
@@ -307,8 +310,17 @@ describe("HTML format", function()
     assert.same({ "90.0%", share }, { about(tokens(1000, 900)) })
     assert.same({ "90.0%", share .. " 1 of 2 generations does not say how many came from it." },
       { about(tokens(1000, 900), tokens("null", "null")) })
-    assert.same({ "nil", "900 prompt tokens came from the cache. 1 of 2 generations does not say how many came from it." },
-      { about(tokens(1000, 900), tokens(9000, "null")) })
+    -- never more than is known: 54.59%
+    assert.same({ "at least 54.5%", "From the cache at least 54.5% 54,590 tokens Not from the cache, or not told at most 45.5% "
+      .. "45,410 tokens 1 of 2 generations does not say how many came from it." },
+      { about(tokens(60000, 54590), tokens(40000, "null")) })
+    assert.same({ "nil", "9 prompt tokens came from the cache. 1 of 2 generations does not say how many came from it." },
+      { about(tokens(10000, 9), tokens(90000, "null")) })
+    assert.same({ "nil", "By the records 50 of 20 prompt tokens came from the cache, which is no part of them. "
+      .. "1 of 2 generations does not say how many came from it." }, { about(tokens(10, 50), tokens(10, "null")) })
+    assert.same({ "nil", "900 prompt tokens came from the cache. 2 of 3 generations do not say how many came from it. "
+      .. "1 of 3 generations does not say how many prompt tokens there were." },
+      { about(tokens(1000, 900), tokens(9000, "null"), tokens("null", "null")) })
     assert.same({ "nil", "1 prompt token came from the cache. 2 of 3 generations do not say how many prompt tokens there were." },
       { about(tokens(1000, 1), tokens("null", 0), tokens("null", 0)) })
     assert.same({ "nil", "0 prompt tokens came from the cache." }, { about(tokens(0, 0)) })
@@ -318,6 +330,9 @@ describe("HTML format", function()
       { about(tokens(10, -5)) })
     assert.same({ "100%", "From the cache 100% 10 tokens Not from the cache 0% 0 tokens" }, { about(tokens(10, 10)) })
     assert.same({ "nil", "No record says how many prompt tokens came from a cache." }, { about(tokens(5, "null")) })
+    local text = page_about('{"native_tokens_prompt":10,"native_tokens_cached":5}', '{"native_tokens_prompt":10}')
+    assert.matches("– no value at least 25.0% of prompt tokens from the cache",
+      words_of(text, "Saved by caching", "</div>"), 1, true)
   end)
 
   it("shows no amount as nothing that is more", function()
@@ -388,7 +403,28 @@ describe("HTML format", function()
     view.page = nil
     local page = read(page_of(view))
     assert.equal(view.rows[1].exact.spend, row_of(page, "rows-table", view.rows[1].model)[3].value)
-    assert.equal(view.total.exact.spend, tile_of(page, "spend").exact)
+    assert.equal(view.total.exact.spend, tile_of(page, "Spend").exact)
+  end)
+
+  it("has one name for what it shows in several places, and for other measures those they were asked for by", function()
+    local view = full()
+    view.dimensions = { "provider_name", "context.team" }
+    for i, row in ipairs(view.rows) do row.provider_name, row["context.team"] = "p" .. i, "t" end
+    view.measures[#view.measures + 1] = { name = "spend_upstream", unit = "USD" }
+    view.measures[#view.measures + 1] = { name = "tokens_prompt_p50", unit = "tokens" }
+    local page, heads = read(page_of(view)), {}
+    for i, cell in ipairs(page.tables["rows-table"][1]) do heads[i] = cell.text end
+    assert.equal("Provider, context.team, Generations, Spend, Share of spend, Tokens in, Tokens out, Median latency, 95% within, "
+      .. "Cancelled, Failed attempts, Unpriced, Billed by providers, tokens_prompt_p50", table.concat(heads, ", "))
+    assert.matches(">By provider, context.team</h2>", html(view), 1, true)
+    heads = {}
+    for i, cell in ipairs(page.tables["models-table"][1]) do heads[i] = cell.text end
+    assert.equal("Model, Spend, Share of spend, Generations, Unpriced, Tokens in, Tokens out, Median latency, 95% within",
+      table.concat(heads, ", "))
+    view.measures = { { name = "generations", unit = "count" } }
+    assert.matches("Share of generations", html(view), 1, true)
+    view.page = nil
+    assert.equal("Generations", read(page_of(view)).tiles[1].name)
   end)
 
   it("has a chart of days without the rest of the page too", function()
@@ -474,6 +510,11 @@ describe("figures of a page", function()
       figures.percent(9999, 10000), figures.percent(3, 3), figures.percent(-1, 20) })
     assert.is_nil(figures.percent(1, 0))
     assert.is_nil(figures.percent(nil, 1))
+    assert.same({ "at least 0.1%", "at most 99.9%" }, { figures.bounds(199, 100000) })
+    assert.same({ "at least 99.9%", "at most 0.1%" }, { figures.bounds(99999, 100000) })
+    assert.same({ "at least 100%", "at most 0%" }, { figures.bounds(3, 3) })
+    assert.same({}, { figures.bounds(99, 100000) })
+    assert.same({}, { figures.bounds(0, 0) })
   end)
 
   it("leave a lone row as it is", function()
@@ -488,6 +529,11 @@ end)
 local chromium = os.execute "command -v chromium >/dev/null 2>&1"
 local browsed = (chromium == true or chromium == 0) and it or function(name)
   pending(name .. ": there is no chromium here (Debian's package of that name)")
+end
+
+local pdftotext = os.execute "command -v pdftotext >/dev/null 2>&1"
+local printing = (pdftotext == true or pdftotext == 0) and browsed or function(name)
+  pending(name .. ": there is no pdftotext here (Debian's package poppler-utils)")
 end
 
 -- No name has an address, so that neither a page nor the browser itself reaches anything.
@@ -506,8 +552,9 @@ end
 
 local SCRIPT = '<script>document.title="ran"</script><img src="http://asked.invalid/image.png">'
 
--- Says in the title what does not fit in each of the frames: a page wider than its window, letters of charts that overlap or are
--- cut off. For that each has been seen to have letters.
+-- Says in the title what does not fit in each of the frames: a page wider than its window, letters of charts that overlap, are
+-- cut off or leave their plot (but for 4 pixels, and below the axis), figures that leave their tile or go on in another line, a
+-- table by hour that scrolls. For that each has been seen to have letters, and two labels below several bars.
 local MEASURE = [[<script>addEventListener("load", () => {
   document.title = [...document.querySelectorAll("iframe")].map((frame, place) => {
     const page = frame.contentDocument, width = page.documentElement.clientWidth, wrong = []
@@ -515,19 +562,29 @@ local MEASURE = [[<script>addEventListener("load", () => {
     if (page.documentElement.scrollWidth > width) wrong.push("wide " + page.documentElement.scrollWidth)
     let letters = 0
     for (const plot of page.querySelectorAll(".plot")) {
+      const room = plot.getBoundingClientRect()
       const boxes = [...plot.querySelectorAll("text")].map(e => [e.getBoundingClientRect(), e.textContent])
         .filter(([box]) => box.width > 0)
       letters += boxes.length
       boxes.forEach(([a, text], i) => {
-        if (a.left < 0 || a.right > width) wrong.push("cut " + text)
+        if (a.left < room.left || a.right > room.right + 4.5) wrong.push("cut " + text)
         for (const [b, other] of boxes.slice(i + 1))
           if (a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom)
             wrong.push(text + " on " + other)
       })
+      const labels = [...plot.querySelectorAll(".tick")].filter(e => e.getBoundingClientRect().height > 0)
+      if (labels.length < 2 && plot.querySelectorAll(".chart > rect").length > 1) wrong.push("few labels")
     }
     if (letters < 8) wrong.push("no charts")
-    return wrong.length ? place + ": " + wrong.join("; ") : "fits"
-  }).join(", ")
+    for (const figure of page.querySelectorAll(".tiles .value")) {
+      if (figure.scrollWidth > figure.clientWidth) wrong.push("wide " + figure.textContent)
+      if (figure.textContent.length < 14 && figure.clientHeight > 2 * parseFloat(getComputedStyle(figure).fontSize))
+        wrong.push("high " + figure.textContent)
+    }
+    for (const table of page.querySelectorAll(".scroll"))
+      if (frame.title == "hours at 1280" && table.scrollWidth > table.clientWidth) wrong.push("scrolls")
+    return wrong.length ? frame.title + ": " + wrong.join("; ") : ""
+  }).filter(said => said).join("\n") || "fits"
 })</script>]]
 
 local function without_policy(text)
@@ -561,30 +618,80 @@ describe("HTML page in a browser", function()
     assert.is_not_nil(said:find('"url":"http://asked.invalid', 1, true))
   end)
 
+  -- A page whose days cost as much each, and all of it too.
+  local function costing(exact, days)
+    local view = views.by_model { page = true, days = days, models = 3, providers = 2, buckets = 100 }
+    for i = 0, days do
+      local row = view.page.days[i] or view.total
+      row.exact.spend, row.spend = exact, tonumber(exact)
+    end
+    return view
+  end
+
+  -- With all measures by hour, of millions.
+  local function hours()
+    local view = full()
+    view.dimensions, view.rows = { "hour" }, {}
+    for i, day in ipairs(view.page.days) do
+      view.rows[i] = setmetatable({ hour = day.day .. " 02:00+01:00", exact = { spend = "1234.56" }, spend = 1234.56,
+        native_tokens_prompt = 123456789, native_tokens_completion = 12345678 }, { __index = day })
+    end
+    view.total.native_tokens_prompt = 1234567890
+    return view
+  end
+
   browsed("fits phones and desks, and no letters of charts are upon each other", function()
     local many = views.by_model { page = true, days = 400, models = 1000, providers = 40, buckets = 600 }
+    for _, bucket in ipairs(many.page.latency) do bucket.count = bucket.count * 1000000 end
     local one = views.by_model { page = true, days = 1, models = 1, providers = 1, buckets = 1 }
-    local years = views.by_model { page = true, days = 900, models = 3, providers = 2, buckets = 100 }
-    for _, day in ipairs(years.page.days) do day.exact.spend, day.spend = "0.000025", 0.000025 end
+    local years = costing("0.000025", 900)
     table.insert(years.page.latency, 1, { from = 0, to = 2 ^ -20, count = 9 })
-    local frames, fits = {}, {}
-    for _, view in ipairs { full(), awkward(), many, one, years } do
+    local frames = {}
+    for name, view in pairs { full = full(), awkward = awkward(), many = many, one = one, years = years,
+      week = costing("3", 7), weeks = costing("3", 365), tiny = costing("0.0000004", 365),
+      hours = hours(), huge = costing("4000000000", 365) } do
       local page = without_policy(html(view)):gsub("&", "&amp;"):gsub('"', "&quot;")
-      for _, width in ipairs { 390, 1440 } do
-        frames[#frames + 1] = ('<iframe width="%d" height="900" srcdoc="%s"></iframe>'):format(width, page)
-        fits[#frames] = "fits"
+      for _, width in ipairs { 320, 360, 390, 761, 1280 } do
+        frames[#frames + 1] = ('<iframe title="%s at %d" width="%d" height="900" srcdoc="%s"></iframe>'):format(name, width,
+          width, page)
       end
     end
     local dom = load(shell.write(shell.directory() .. "/frames.html", "<!DOCTYPE html><meta charset=utf-8><title>-</title><style>"
       .. "iframe { border: 0 }</style>" .. table.concat(frames) .. MEASURE))
-    assert.equal(table.concat(fits, ", "), dom:match "<title>(.-)</title>")
+    assert.equal("fits", dom:match "<title>(.-)</title>")
   end)
 
-  browsed("prints", function()
-    local directory = shell.directory()
-    local status = shell.run((BROWSER .. "--user-data-dir=%s/profile --print-to-pdf=%s/page.pdf file://%s"):format(
-      directory, directory, page_of(full())))
-    assert.equal(0, status)
-    assert.matches("^%%PDF%-", shell.read(directory .. "/page.pdf"))
+  -- A printed page's text, page by page.
+  local function printed(path)
+    local directory, pages = shell.directory(), {}
+    local status, out, err = shell.run((BROWSER .. "--user-data-dir=%s/profile --print-to-pdf=%s/page.pdf file://%s >/dev/null "
+      .. "&& pdftotext -layout %s/page.pdf -"):format(directory, directory, path, directory))
+    assert.equal(0, status, err)
+    for page in out:gmatch "[^\f]+" do pages[#pages + 1] = page end
+    return pages
+  end
+
+  -- The pages with the heading are those with the words that its section has at its end, wherever on a page it comes.
+  local function stays_whole(text, id, heading, words_at_end)
+    local part, copies, seen = text:match('<section aria%-labelledby="' .. id .. '">.-</section>'), {}, 0
+    for height = 400, 950, 50 do
+      copies[#copies + 1] = ('<main style="break-before: page"><div style="height: %dpx"></div>%s</main>'):format(height, part)
+    end
+    text = without_policy(text):gsub("<main>.*</main>", function() return table.concat(copies) end)
+    for _, page in ipairs(printed(shell.write(shell.directory() .. "/page.html", text))) do
+      local found = page:find(heading, 1, true) ~= nil
+      assert.equal(found, page:find(words_at_end, 1, true) ~= nil)
+      seen = seen + (found and 1 or 0)
+    end
+    assert.equal(#copies, seen)
+  end
+
+  printing("prints, each of its short sections on one page", function()
+    local text = html(full())
+    local pages = printed(shell.write(shell.directory() .. "/page.html", text))
+    assert.is_true(#pages >= 2 and #pages <= 6)
+    assert.matches("What requests through OpenRouter cost", pages[1], 1, true)
+    stays_whole(text, "omitted", "Not in these figures", "and 10 more")
+    stays_whole(text, "cache", "Cache and own keys", "free allowance")
   end)
 end)

@@ -114,9 +114,10 @@ end
 
 local function add_side(lines, side, most)
   local sentences, notes = words.omitted(side.omitted)
+  local period = words.period(side.period) -- nil where no record says when it was made
   lines[#lines + 1] = ""
   lines[#lines + 1] = words.printable(side.name) .. ":"
-  table.insert(sentences, 1, words.period(side.period))
+  if period then words.add_wrapped(lines, "  " .. period, most, "    ") end
   for _, text in ipairs(sentences) do words.add_wrapped(lines, "  " .. text, most, "    ") end
   for _, text in ipairs(notes) do words.add_wrapped(lines, "    " .. text, most, "      ") end
 end

@@ -26,7 +26,7 @@ local function measure_tile(measure, total)
   elseif value and measure.unit == "ms" then shown = figures.time(value)
   elseif value and measure.unit == "time" then shown = value
   elseif value then shown = element("data", { value = value }, figures.round_count(value)) end
-  return tile((name:gsub("_", " ")), shown, nil, name == "spend" and "main" or nil)
+  return tile(tables.head(name), shown, nil, name == "spend" and "main" or nil)
 end
 
 local function counted(value)
@@ -106,10 +106,10 @@ end
 
 local function measure_column(measure, rows)
   local name = measure.name
-  if measure.unit == "USD" then return tables.money(name, name, rows) end
-  if measure.unit == "ms" then return tables.time(name, name) end
-  if measure.unit == "time" then return tables.text(name, name) end
-  return tables.count(name, name)
+  if measure.unit == "USD" then return tables.money(name, rows) end
+  if measure.unit == "ms" then return tables.time(name) end
+  if measure.unit == "time" then return tables.text(name) end
+  return tables.count(name)
 end
 
 -- Its bars are those of spend, or else of the first measure that can be a part of a whole.
@@ -132,14 +132,14 @@ end
 local function row_columns(view, rows, star)
   local columns = {}
   for i, name in ipairs(view.dimensions) do
-    columns[i] = starred((i == 1 and tables.names or tables.text)(name, name), name, star)
+    columns[i] = starred((i == 1 and tables.names or tables.text)(name), name, star)
     columns[i].class = partial.times[name] and "nowrap" or "name"
   end
   local of_share = measure_of_share(view)
   for _, measure in ipairs(view.measures) do
     columns[#columns + 1] = measure_column(measure, rows)
     if measure == of_share then
-      columns[#columns + 1] = tables.share("share of " .. measure.name, measure.name, view.total)
+      columns[#columns + 1] = tables.share(measure.name, view.total)
     end
   end
   return columns
@@ -160,7 +160,9 @@ end
 local function rows_section(view)
   if #view.dimensions == 0 or is_shown_already(view) then return nil end
   local rows, star, in_part = tables.top(view.rows, MOST_ROWS, view.measures), partial.stars(view)
-  local title = "By " .. table.concat(view.dimensions, ", ")
+  local called = {}
+  for i, name in ipairs(view.dimensions) do called[i] = tables.called(name) end
+  local title = "By " .. table.concat(called, ", ")
   return section("rows", title, tables.make { id = "rows-table", caption = title, columns = row_columns(view, rows, star),
     rows = rows, total = tables.total(view.total) }, in_part and sections.note(sections.dated(in_part)))
 end

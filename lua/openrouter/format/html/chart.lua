@@ -8,7 +8,13 @@ local chart = {}
 
 local HEIGHT, TOP, BOTTOM = 200, 14, 26 -- of the plot, and for what stands above and below
 local MARK = 17                         -- for the words of a mark, above the plot
-local CHARACTER = 7.6                   -- pixels that a digit takes at most
+local CHARACTER = 7.6                   -- pixels that a digit takes at most, and twice what a space does
+local GAP, MARGIN = 4, 4                -- pixels between labels, and how far one may stand out of the plot
+-- Windows for which labels are chosen: from which width on, what of it is beside the plot and its axis, and the class of what is
+-- shown in them (html/style.lua)
+local WINDOWS = { { from = 320, beside = 62, class = "at320" }, { from = 360, beside = 62, class = "at360" },
+  { from = 390, beside = 62, class = "at390" }, { from = 761, beside = 98, class = "at761" } }
+local NARROWEST, WIDEST = WINDOWS[1], WINDOWS[#WINDOWS]
 
 local function percentage(x)
   return ("%.3f%%"):format(100 * x)
@@ -36,9 +42,9 @@ local function make_scale(lowest, highest, top, whole)
   if whole then step = math.max(1, math.ceil(step)) end
   local first, last = math.floor(lowest / step + 1e-9), math.ceil(highest / step - 1e-9)
   if first == last then last = first + 1 end
-  local scale = { ticks = {}, top = top, bottom = top + HEIGHT, height = top + HEIGHT + BOTTOM }
+  local scale = { step = step, ticks = {}, top = top, bottom = top + HEIGHT, height = top + HEIGHT + BOTTOM }
   for i = first, last do scale.ticks[#scale.ticks + 1] = i * step end
-  if lowest == highest then scale.ticks = { 0 } end -- of nothing there are no amounts to name
+  if lowest == highest then scale.ticks, scale.step = { 0 }, 1 end -- of nothing there are no amounts to name
   function scale.y(value)
     return top + HEIGHT * (last * step - value) / ((last - first) * step)
   end
@@ -55,7 +61,7 @@ end
 local function axis(scale, text_of)
   local longest, labels = 0, {}
   for i, tick in ipairs(scale.ticks) do
-    local text = text_of(tick)
+    local text = text_of(tick, scale.step)
     longest = math.max(longest, #text)
     labels[i] = { pixels(scale.y(tick) + 4), text }
   end
@@ -63,7 +69,7 @@ local function axis(scale, text_of)
   for i, label in ipairs(labels) do
     texts[i] = element("text", { x = width - 8, y = label[1], ["text-anchor"] = "end" }, label[2])
   end
-  return element("svg", { class = "axis", width = width, height = scale.height, ["aria-hidden"] = "true" }, texts)
+  return element("svg", { class = "axis", width = width, height = scale.height, ["aria-hidden"] = "true" }, texts), width
 end
 
 local function lines(scale)
@@ -88,20 +94,64 @@ local function bar_rect(bar, scale)
     width = percentage(bar.to - bar.from), y = pixels(top), height = pixels(bottom - top) }, element("title", {}, bar.tip))
 end
 
--- A label under the plot; those that are `minor` are not shown on small screens.
+-- How wide the plot is at least.
+local function plot_of(window, axis_width)
+  return window.from - window.beside - axis_width
+end
+
+-- What a text takes at most.
+local function text_width(text)
+  local _, spaces = text:gsub(" ", "")
+  return CHARACTER * (#text - spaces / 2)
+end
+
+-- Where a label begins and ends on a plot of that width.
+local function extent(label, plot)
+  local at, width = label.at * plot, text_width(label.text)
+  local from = label.anchor == "start" and at or label.anchor == "end" and at - width or at - width / 2
+  return from, from + width
+end
+
+-- In the middle below its tick, but where that would leave the narrowest page, or the plot of a wide one.
+local function anchor_of(label, axis_width)
+  local narrowest, widest = plot_of(NARROWEST, axis_width), plot_of(WIDEST, axis_width)
+  local half = text_width(label.text) / 2
+  return label.at * narrowest - half < -axis_width and "start" or label.at * widest + half > widest + MARGIN and "end" or "middle"
+end
+
+-- One label of so many, of which none may leave the plot; nil where they would be upon each other. They may stand below the axis.
+local function every(labels, step, plot)
+  local picked, latest = {}, -math.huge
+  for i = 1, #labels, step do
+    local from, to = extent(labels[i], plot)
+    if from < latest + GAP then return nil end
+    if to <= plot + MARGIN then picked[#picked + 1], latest = labels[i], to end
+  end
+  return picked
+end
+
+-- Give labels an anchor, and the classes of the windows that have room for them.
+local function fit_labels(labels, axis_width)
+  for _, label in ipairs(labels) do label.anchor, label.class = anchor_of(label, axis_width), "label" end
+  for _, window in ipairs(WINDOWS) do
+    local plot, step = plot_of(window, axis_width), 1
+    while not every(labels, step, plot) do step = step + 1 end
+    for _, label in ipairs(every(labels, step, plot)) do label.class = label.class .. " " .. window.class end
+  end
+end
+
+-- A label under the plot.
 local function label_text(label, scale)
-  local anchor = label.at < 0.04 and "start" or label.at > 0.96 and "end" or "middle"
   local at = percentage(label.at)
-  return { element("line", { class = label.minor and "tick minor" or "tick", x1 = at, x2 = at, y1 = scale.bottom,
-      y2 = scale.bottom + 5 }),
-    element("text", { class = label.minor and "minor" or "label", x = at, y = scale.bottom + 20, ["text-anchor"] = anchor },
-      label.text) }
+  return { element("line", { class = "tick " .. label.class, x1 = at, x2 = at, y1 = scale.bottom, y2 = scale.bottom + 5 }),
+    element("text", { class = label.class, x = at, y = scale.bottom + 20, ["text-anchor"] = label.anchor }, label.text) }
 end
 
 -- A line across the plot with words at its head, before it where there is room. The first one is the highest, so that it has the
 -- lines of those before it below its words.
-local function mark_line(mark, place, scale)
-  local before, at, y = mark.at > 0.45, percentage(mark.at), place * MARK - 3
+local function mark_line(mark, place, scale, plot)
+  local before = mark.at > 0.45 or (1 - mark.at) * plot < text_width(mark.text) + 6
+  local at, y = percentage(mark.at), place * MARK - 3
   return { element("line", { class = "mark", x1 = at, x2 = at, y1 = y - 10, y2 = scale.bottom }),
     element("text", { class = "marked", x = at, dx = before and -6 or 6, y = y, ["text-anchor"] = before and "end" or "start" },
       mark.text) }
@@ -113,9 +163,9 @@ end
 ---@field description string what is to be seen, in words
 ---@field bars { from: number, to: number, value: number?, tip: string, part: string? }[] places from 0 to 1; without a value a
 ---  gap; `part` where it stands for less than it could
----@field labels { at: number, text: string, minor: boolean? }[] under the plot
+---@field labels { at: number, text: string }[] under the plot, from left to right; on small screens some are left out
 ---@field marks? { at: number, text: string }[] from right to left
----@field axis fun(value: number): string
+---@field axis fun(value: number, step: number): string what an amount is called, of those that are so far from each other
 ---@field whole? boolean whole numbers
 
 --- Upright bars over an axis.
@@ -124,10 +174,12 @@ function chart.columns(of)
   local lowest, highest = range(of.bars)
   local rects, labels, marks, top = {}, {}, {}, TOP + MARK * #(of.marks or {})
   local scale = make_scale(lowest, highest, top, of.whole)
+  local beside, axis_width = axis(scale, of.axis)
+  fit_labels(of.labels, axis_width)
   for i, bar in ipairs(of.bars) do rects[i] = bar_rect(bar, scale) end
   for i, label in ipairs(of.labels) do labels[i] = label_text(label, scale) end
-  for i, mark in ipairs(of.marks or {}) do marks[i] = mark_line(mark, i, scale) end
-  return element("div", { class = "plot" }, axis(scale, of.axis),
+  for i, mark in ipairs(of.marks or {}) do marks[i] = mark_line(mark, i, scale, plot_of(NARROWEST, axis_width)) end
+  return element("div", { class = "plot" }, beside,
     element("svg", { class = "chart", role = "img", ["aria-labelledby"] = of.id .. "-title " .. of.id .. "-desc",
       height = scale.height, width = "100%" },
       element("title", { id = of.id .. "-title" }, of.title), element("desc", { id = of.id .. "-desc" }, of.description),
@@ -148,13 +200,13 @@ end
 --- A bar of several parts that make up a whole, with a legend.
 ---@param id string
 ---@param title string
----@param parts { name: string, value: number, text: any }[]
+---@param parts { name: string, value: number, text: any, share: string? }[] `share` where it is not that of the value
 function chart.parts(id, title, parts)
   local whole, at, rects, legend, words = 0, 0, {}, {}, {}
   for _, part in ipairs(parts) do whole = whole + part.value end
   if whole <= 0 then return nil end
   for i, part in ipairs(parts) do
-    local share = figures.percent(part.value, whole)
+    local share = part.share or figures.percent(part.value, whole)
     rects[i] = part.value > 0 and element("rect", { class = "part" .. i, x = percentage(at), height = 22,
       width = percentage(part.value / whole) }, element("title", {}, part.name .. " " .. share))
     at = at + part.value / whole

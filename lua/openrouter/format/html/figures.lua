@@ -95,4 +95,15 @@ function figures.percent(part, whole)
   return (tenths(percent):gsub("^%-", "−")) .. "%"
 end
 
+--- A part that may be greater, and the rest of the whole: "at least 27.2%", "at most 72.8%", never rounded to more than is known;
+--- nil where that says nothing.
+---@param part number
+---@param whole number
+---@return string? part, string? rest
+function figures.bounds(part, whole)
+  local thousandths = whole > 0 and math.floor(1000 * (part / whole)) or 0
+  if thousandths < 1 then return nil end
+  return "at least " .. figures.percent(thousandths, 1000), "at most " .. figures.percent(1000 - thousandths, 1000)
+end
+
 return figures

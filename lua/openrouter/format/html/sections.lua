@@ -37,11 +37,11 @@ end
 
 -- ---- over time ------------------------------------------------------------------------------------------------------
 
-local function axis_money(value)
-  local text = ("%.12f"):format(value):gsub("0+$", ""):gsub("%.$", "")
-  local digits = math.max(#(text:match "%.(%d+)" or ""), text:find "%." and 2 or 0)
-  if digits > 0 then return figures.money_text(("%.12f"):format(value), digits) end
-  return (figures.money_text(text, 2):gsub("%.00$", ""))
+-- All amounts of an axis have the decimals that its steps need, two at least if any.
+local function axis_money(value, step)
+  local decimals = #("%.12f"):format(step):match "%.(%d-)0*$"
+  local text = figures.money_text(("%.12f"):format(value), math.max(decimals, 2))
+  return decimals > 0 and text or (text:gsub("%.00$", ""))
 end
 
 local function bar_tip(bar, unit, places)
@@ -51,14 +51,10 @@ local function bar_tip(bar, unit, places)
   return ("%s: %s, %s%s"):format(bar.span, spent, made, part)
 end
 
--- Labels for at most seven bars; on small screens for every other one of them, or for fewer where they are long, unless they are
--- few anyway.
+-- Labels for at most seven bars.
 local function day_labels(bars)
-  local labels, step, every = {}, math.ceil(#bars / 7), #bars[1].label > 6 and 3 or 2
-  if #bars <= 3 then every = 1 end
-  for i = 1, #bars, step do
-    labels[#labels + 1] = { at = (i - 0.5) / #bars, text = bars[i].label, minor = #labels % every > 0 }
-  end
+  local labels = {}
+  for i = 1, #bars, math.ceil(#bars / 7) do labels[#labels + 1] = { at = (i - 0.5) / #bars, text = bars[i].label } end
   return labels
 end
 
@@ -149,24 +145,23 @@ local SUMMED = {
   { name = "native_tokens_prompt", unit = "tokens" }, { name = "native_tokens_completion", unit = "tokens" },
 }
 
-local function ranking(id, title, head, dimension, rows, total)
+local function ranking(id, title, dimension, rows, total)
   if #rows == 0 then return nil end
   local shown = tables.top(rows, TOP, SUMMED)
-  local columns = { tables.names(head, dimension), tables.money("Spend", "spend", shown),
-    tables.share("Share of spend", "spend", total), tables.count("Generations", "generations"),
-    tables.count("Tokens in", "native_tokens_prompt"), tables.count("Tokens out", "native_tokens_completion"),
-    tables.time("Median latency", "latency_p50"), tables.time("95% within", "latency_p95") }
-  if (total.unpriced or 0) > 0 then table.insert(columns, 5, tables.count("Unpriced", "unpriced")) end
+  local columns = { tables.names(dimension), tables.money("spend", shown), tables.share("spend", total),
+    tables.count "generations", tables.count "native_tokens_prompt", tables.count "native_tokens_completion",
+    tables.time "latency_p50", tables.time "latency_p95" }
+  if (total.unpriced or 0) > 0 then table.insert(columns, 5, tables.count "unpriced") end
   return section(id, title, tables.make { id = id .. "-table", caption = title, columns = columns, rows = shown,
     total = tables.total(total) })
 end
 
 function sections.models(page)
-  return ranking("models", "Spend by model", "Model", "model", page.models, page.total)
+  return ranking("models", "Spend by model", "model", page.models, page.total)
 end
 
 function sections.providers(page)
-  return ranking("providers", "Spend by provider", "Provider", "provider_name", page.providers, page.total)
+  return ranking("providers", "Spend by provider", "provider_name", page.providers, page.total)
 end
 
 -- ---- latency --------------------------------------------------------------------------------------------------------
@@ -234,7 +229,7 @@ end
 local TIMES = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 6e4, 12e4, 3e5, 6e5, 12e5, 36e5, 72e5, 18e6, 36e6 }
 
 local function add_label(labels, at, text)
-  labels[#labels + 1] = { at = at, text = text, minor = #labels % 2 == 1 }
+  labels[#labels + 1] = { at = at, text = text }
   return at
 end
 
@@ -316,26 +311,35 @@ local function all_told(page)
   return page.told.native_tokens_prompt == page.told.native_tokens_cached
 end
 
+-- Whether all prompt tokens are known, of which those from the cache that are told are a part at least.
+local function whole_told(page)
+  return page.told.native_tokens_prompt == page.total.generations
+end
+
 -- Whether more came from the cache than there was, or less than nothing.
 local function is_impossible(total)
   local prompt, cached = total.native_tokens_prompt, total.native_tokens_cached
   return prompt and cached and (cached > prompt or cached < 0)
 end
 
---- The part of prompt tokens that came from a cache, "38.2%"; nil where some records only say how many prompt tokens there were,
---- and where it would be no part.
+--- The part of prompt tokens that came from a cache, "38.2%", or "at least 27.2%" where some records do not say how many did;
+--- behind such a bound that of the others, "at most 72.8%". Nil where some records only say how many came from the cache, or none
+--- does, and where it would be no part.
 ---@param page openrouter.ReportPage
----@return string?
+---@return string? share, string? others
 function sections.cached_share(page)
-  if not all_told(page) or is_impossible(page.total) then return nil end
-  return figures.percent(page.total.native_tokens_cached, page.total.native_tokens_prompt)
+  local prompt, cached = page.total.native_tokens_prompt, page.total.native_tokens_cached
+  if is_impossible(page.total) then return nil end
+  if all_told(page) then return figures.percent(cached, prompt) end
+  if whole_told(page) and cached then return figures.bounds(cached, prompt) end
 end
 
-local function cache_chart(total)
+local function cache_chart(total, share, others)
   local prompt, cached = total.native_tokens_prompt, total.native_tokens_cached
   return chart.parts("cache-chart", "Prompt tokens from the cache", {
-    { name = "From the cache", value = cached, text = words.count(cached) .. " tokens" },
-    { name = "Not from the cache", value = prompt - cached, text = words.count(prompt - cached) .. " tokens" },
+    { name = "From the cache", value = cached, share = share, text = words.count(cached) .. " tokens" },
+    { name = others and "Not from the cache, or not told" or "Not from the cache", value = prompt - cached, share = others,
+      text = words.count(prompt - cached) .. " tokens" },
   })
 end
 
@@ -349,7 +353,7 @@ end
 -- Of what no share is known.
 local function cached_text(page)
   local prompt, cached = page.total.native_tokens_prompt, page.total.native_tokens_cached
-  if all_told(page) and is_impossible(page.total) then
+  if (all_told(page) or whole_told(page)) and is_impossible(page.total) then
     return ("By the records %s of %s came from the cache, which is no part of them."):format(words.count(cached),
       plural(prompt, "prompt token", "prompt tokens"))
   end
@@ -367,9 +371,9 @@ local function cache_text(page, share)
 end
 
 local function cache_panel(page)
-  local share = sections.cached_share(page)
+  local share, others = sections.cached_share(page)
   local text = cache_text(page, share)
-  return element("div", { class = "panel" }, element("h3", {}, "Prompt cache"), share and cache_chart(page.total),
+  return element("div", { class = "panel" }, element("h3", {}, "Prompt cache"), share and cache_chart(page.total, share, others),
     text and paragraph(text), paragraph(discount_text(page.total.exact.cache_discount)))
 end
 
@@ -462,14 +466,13 @@ function sections.health(page)
   return section("health", "Provider health", paragraph(summary, UNKNOWN), tables.make { id = "health-table",
     caption = "Attempts by provider, those with most failures first", rows = tables.top(by_failures(page.health), TOP, HEALTH),
     total = total, columns = {
-      tables.names("Provider", "provider_name"),
+      tables.names "provider_name",
       { head = "Success rate", class = "wide", cell = function(row)
           local percent = succeeded(row)
           if not percent then return figures.NONE end
           return tables.bar((row.attempts - row.failed_attempts) / row.attempts, percent, "good", "bad")
         end },
-      tables.count("Attempts", "attempts"), tables.count("Failed", "failed_attempts"),
-      tables.time("Time lost", "failed_attempts_latency") } })
+      tables.count "attempts", tables.count "failed_attempts", tables.time "failed_attempts_latency" } })
 end
 
 -- ---- the dearest ----------------------------------------------------------------------------------------------------
@@ -481,13 +484,11 @@ function sections.dearest(page)
   local title = #rows == 1 and "The most expensive generation" or ("The %d most expensive generations"):format(#rows)
   return section("dearest", title, tables.make { id = "dearest-table", caption = title, rows = rows, columns = {
     { head = "Generation", names = true, class = "id", cell = function(row) return tables.name(row.id) end },
-    tables.money("Spend", "spend", rows), tables.text("Model", "model"),
-    tables.text("Provider", "provider_name"),
+    tables.money("spend", rows), tables.text "model", tables.text "provider_name",
     { head = "Made", class = "nowrap", cell = function(row)
         return row.made and element("time", { datetime = row.created_at }, row.made) or tables.name(row.created_at)
       end },
-    tables.text("User", "user"), tables.count("Tokens in", "native_tokens_prompt"),
-    tables.count("Tokens out", "native_tokens_completion") } })
+    tables.text "user", tables.count "native_tokens_prompt", tables.count "native_tokens_completion" } })
 end
 
 return sections

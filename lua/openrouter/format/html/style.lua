@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "pgkL7Ar/b9i9y46S/3nqHQzEas9ftwYPIDWcU1MxIco="
+style.sha256 = "32M2SAUYnCDRWTNF/9If15E9Difq//sjFnYhsvq37Bo="
 
 ---@type string
 style.text = [[
@@ -37,6 +37,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 data, .figure, .percent, .tiles dd { font-variant-numeric: tabular-nums; }
 data, time { white-space: nowrap; }
+.tiles data { white-space: normal; }
 bdi { white-space: pre-wrap; }
 
 .tiles { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 12px; margin: 0 0 16px; }
@@ -80,6 +81,11 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; }
 caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 th, td { padding: 7px 10px; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); font-weight: 400; }
 tbody tr:last-child > * { border-bottom: 0; }
+@media screen {
+  .dense { font-size: 13px; }
+  .dense thead th { font-size: 12px; }
+  .dense th, .dense td { padding-left: 6px; padding-right: 6px; }
+}
 th:first-child { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--quiet); font-size: 13px; vertical-align: bottom; line-height: 1.3; }
@@ -105,7 +111,7 @@ summary { cursor: pointer; color: var(--accent); width: fit-content; padding: 4p
 .plain { margin: 6px 0 0; padding-left: 20px; }
 .plain li { overflow-wrap: anywhere; margin: 3px 0; }
 
-@media screen and (max-width: 760px) {
+@media screen and (max-width: 760.98px) {
   main, header { padding-left: 14px; padding-right: 14px; }
   header { padding-top: 24px; }
   h1 { font-size: 24px; }
@@ -117,12 +123,21 @@ summary { cursor: pointer; color: var(--accent); width: fit-content; padding: 4p
   dd.value { font-size: 20px; }
   .main dd.value { font-size: 28px; }
   .panels { grid-template-columns: 1fr; gap: 20px; }
-  .minor { display: none; }
   .name { min-width: 120px; max-width: 170px; }
   .id, .short { min-width: 130px; max-width: 190px; }
   td.wide, th.wide { min-width: 130px; }
   th, td { padding: 7px 8px; }
 }
+@media screen and (max-width: 389.98px) {
+  dd.value { font-size: 18px; }
+}
+@media screen and (max-width: 359.98px) {
+  .tiles { grid-template-columns: 1fr; }
+  .label:not(.at320) { display: none; }
+}
+@media screen and (min-width: 360px) and (max-width: 389.98px) { .label:not(.at360) { display: none; } }
+@media screen and (min-width: 390px) and (max-width: 760.98px) { .label:not(.at390) { display: none; } }
+@media print, screen and (min-width: 761px) { .label:not(.at761) { display: none; } }
 @media print {
   :root { color-scheme: light; --page: #fff; --card: #fff; --ink: #000; --quiet: #444; --line: #ccc; --grid: #ddd;
     --accent: #2f5fd0; --second: #93b1ee; --below: #b4462f; --good: #2e8b57; --track: #edf0f4; --shade: transparent; }
@@ -146,9 +161,9 @@ summary { cursor: pointer; color: var(--accent); width: fit-content; padding: 4p
   .percent { min-width: 40px; }
   .name { min-width: 110px; }
   .id { min-width: 90px; }
-  .short { min-width: 60px; }
+  .short { min-width: 78px; }
   h2, h3, .note, summary { break-after: avoid; }
-  tr, .note, .plot, .tiles > div, .panel { break-inside: avoid; }
+  tr, li, .note, .plot, .tiles > div, [aria-labelledby="cache"], [aria-labelledby="omitted"] { break-inside: avoid; }
   details { display: none; }
 }
 ]]

@@ -8,6 +8,7 @@ local element = markup.element
 local tables = {}
 
 local LONGEST = 80 -- characters of a name that are shown
+local MANY = 10    -- columns, which stand closer to each other
 
 -- A name that may go on in the next line behind these.
 local function breakable(text)
@@ -19,6 +20,30 @@ end
 function tables.name(value)
   if value == nil then return figures.NONE end
   return element("bdi", {}, breakable(words.shorten(words.name(value), LONGEST)))
+end
+
+-- What the page calls the measures and dimensions that it shows itself.
+local HEADS = {
+  generations = "Generations", spend = "Spend", spend_openrouter = "Charged by OpenRouter",
+  spend_upstream = "Billed by providers", cache_discount = "Saved by caching", unpriced = "Unpriced", cancelled = "Cancelled",
+  native_tokens_prompt = "Tokens in", native_tokens_completion = "Tokens out", latency_p50 = "Median latency",
+  latency_p95 = "95% within", attempts = "Attempts", failed_attempts = "Failed attempts", failed_attempts_latency = "Time lost",
+  model = "Model", provider_name = "Provider", external_user = "User", user = "User",
+  hour = "Hour", day = "Day", week = "Week", month = "Month",
+}
+
+--- What a measure or dimension is called at the head of a column or tile: others have the names they were asked for by.
+---@param name string
+---@return string
+function tables.head(name)
+  return HEADS[name] or name
+end
+
+--- The same within a text.
+---@param name string
+---@return string
+function tables.called(name)
+  return HEADS[name] and HEADS[name]:gsub("^%u", string.lower) or name
 end
 
 ---@class openrouter.Column
@@ -46,7 +71,8 @@ function tables.make(of)
   end
   for i, row in ipairs(of.rows) do body[i] = row_element(of.columns, row) end
   return element("div", { class = "scroll", role = "region", tabindex = 0, ["aria-labelledby"] = of.id .. "-caption" },
-    element("table", {}, element("caption", { id = of.id .. "-caption" }, of.caption),
+    element("table", { class = #of.columns >= MANY and "dense" or nil },
+      element("caption", { id = of.id .. "-caption" }, of.caption),
       element("thead", {}, element("tr", {}, heads)), element("tbody", {}, body),
       of.total and element("tfoot", {}, row_element(of.columns, of.total))))
 end
@@ -88,11 +114,10 @@ function tables.top(rows, most, measures)
 end
 
 --- A column with the names of a dimension.
----@param head string
 ---@param dimension string
 ---@return openrouter.Column
-function tables.names(head, dimension)
-  return { head = head, names = true, cell = function(row)
+function tables.names(dimension)
+  return { head = tables.head(dimension), names = true, cell = function(row)
     if row.is_total then return "Total" end
     if row.others then return element("i", {}, ("and %s others"):format(words.count(row.others))) end
     return tables.name(row[dimension])
@@ -100,11 +125,10 @@ function tables.names(head, dimension)
 end
 
 --- A column with another dimension, or a member of what a row is about.
----@param head string
 ---@param name string
 ---@return openrouter.Column
-function tables.text(head, name)
-  return { head = head, class = "short", cell = function(row)
+function tables.text(name)
+  return { head = tables.head(name), class = "short", cell = function(row)
     return not row.others and not row.is_total and tables.name(row[name])
   end }
 end
@@ -118,21 +142,21 @@ end
 -- ---- columns --------------------------------------------------------------------------------------------------------
 
 ---@return openrouter.Column
-function tables.money(head, name, rows)
+function tables.money(name, rows)
   local amounts = { n = #rows }
   for i, row in ipairs(rows) do amounts[i] = row.exact[name] end
   local places = figures.places(amounts)
-  return { head = head, class = "figure", cell = function(row) return figures.money(row.exact[name], places) end }
+  return { head = tables.head(name), class = "figure", cell = function(row) return figures.money(row.exact[name], places) end }
 end
 
 ---@return openrouter.Column
-function tables.count(head, name)
-  return { head = head, class = "figure", cell = function(row) return figures.count(row[name]) end }
+function tables.count(name)
+  return { head = tables.head(name), class = "figure", cell = function(row) return figures.count(row[name]) end }
 end
 
 ---@return openrouter.Column
-function tables.time(head, name)
-  return { head = head, class = "figure", cell = function(row) return figures.time(row[name]) end }
+function tables.time(name)
+  return { head = tables.head(name), class = "figure", cell = function(row) return figures.time(row[name]) end }
 end
 
 --- A bar and the figure it stands for.
@@ -146,8 +170,8 @@ end
 
 --- What part of the total a measure of the row is, as a bar and a figure.
 ---@return openrouter.Column
-function tables.share(head, name, total)
-  return { head = head, class = "wide", cell = function(row)
+function tables.share(name, total)
+  return { head = "Share of " .. tables.called(name), class = "wide", cell = function(row)
     local percent = figures.percent(row[name], total[name])
     if not percent then return figures.NONE end
     if row.is_total then return element("span", { class = "percent" }, percent) end

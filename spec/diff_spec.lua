@@ -268,7 +268,7 @@ total  generations          3        3       =
     assert.equal(([[
 
 %s:
-  1 generation is still open, without a record; by their responses they cost 0.25 USD.
+  1 generation is still open, without a record; by its response it cost 0.25 USD.
   1 generation has no record, because the lookup failed.
   1 generation has no known price: counted, but in no sum of spend.
   1 line or record was skipped:

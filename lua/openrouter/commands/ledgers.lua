@@ -107,7 +107,8 @@ end
 function ledgers.explain_empty(omitted, records, args)
   if ledgers.explain_skipped(omitted, records) then return end
   if records + omitted.pending + omitted.failed + omitted.skipped == 0 then
-    if core.file_status(args.file[1]) ~= "other" then tools.say("no records in %s", table.concat(args.file, ", ")) end -- /dev/null
+    local is_null = core.file_status(args.file[1]) == "other" -- /dev/null, which who names it knows
+    if not is_null then tools.say("no records in %s", table.concat(args.file, ", ")) end
   elseif args.where[1] and records > 0 and omitted.filtered + omitted.undated == records - omitted.duplicates then
     tools.say("no generation is of those asked for; --by %s lists the values there are", args.where[1]:match "^[^=]+")
   end

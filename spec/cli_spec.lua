@@ -93,6 +93,13 @@ describe("openrouter-cost", function()
     end
   end)
 
+  it("says what is wrong with a key that is none, and not the key", function()
+    local status, out, err = shell.run("OPENROUTER_API_KEY='sk-or-\226\128\166' " .. cost "get gen-1")
+    assert.same({ 4, "" }, { status, out })
+    assert.equal("openrouter-cost: the key in OPENROUTER_API_KEY has a character that is not ASCII, such as an example's "
+      .. "ellipsis\n", err)
+  end)
+
   it("does not send the key over plain http to another machine", function()
     local status, _, err = shell.run("OPENROUTER_BASE_URL=http://192.0.2.1/api/v1 OPENROUTER_API_KEY=k " .. cost "get gen-1")
     assert.equal(1, status)

@@ -17,6 +17,12 @@ describe("nearest", function()
     assert.equal("--format", nearest("--FORMAT", { "--from", "--format" }))
   end)
 
+  it("suggests what the name begins with, as one written out does", function()
+    assert.equal("dir", nearest("directory", { "first", "dir" }))
+    assert.equal("spend", nearest("spending_total", names))
+    assert.is_nil(nearest("identity", { "id" }))
+  end)
+
   it("takes the nearest, and the first of several", function()
     assert.equal("tokens_prompt", nearest("token_prompt", names))
     assert.equal("native_tokens_prompt", nearest("native_token_prompt", names))

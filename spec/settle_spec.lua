@@ -564,7 +564,7 @@ describe("openrouter-cost settle", function()
       segment { seen("gen-1792120000-a", '"key":"odd"'), seen("gen-1792120000-d") }
       local status, err = settle("", "OPENROUTER_API_KEY_ODD='two words'")
       assert.equal(3, status)
-      assert.matches("1 id needs the key 'odd': ", err)
+      assert.matches("1 id needs the key 'odd': the key in OPENROUTER_API_KEY_ODD has a space in it", err)
       assert.not_matches("two words", err)
       assert_settled_once { "gen-1792120000-d" }
     end)

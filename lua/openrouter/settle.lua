@@ -424,10 +424,6 @@ end
 local function settle_group(self, group, on_event, on_progress)
   if group.name == "request" then return fail_keyless(self, group, on_progress) end
   local client, err = openrouter.client { api_key = self.keys[group.name], on_event = on_event }
-  if not client and err.kind == "no_key" then -- what is there cannot be one
-    note_missing(self, group, err.message)
-    return true
-  end
   if not client then return nil, err end
   local ok, trouble = fetch_group(self, client, group, on_progress)
   client:close()

@@ -164,6 +164,7 @@ local function collect(client)
     hand_over(client)
     local slot, status, reused, gen, err, delay, attempt, seconds = client.transport:receive(client.engine)
     if not slot then return end
+    if err then errors.explain(err) end
     if not delay then over.slot, over.gen, over.err = slot, gen or false, err or false end
     if not reused then client.connections = client.connections + 1 end
     hand_over(client)

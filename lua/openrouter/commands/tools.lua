@@ -248,8 +248,10 @@ function tools.on_event(event)
   local err = event.err
   if not event.delay or told[err.kind] then return end
   told[err.kind] = true
-  if err.kind == "not_found" then
-    tools.say("%s is not written yet; asking again, and for others like it", err.id)
+  if err.kind == "not_found" and err.code then -- the API's own
+    tools.say("%s is not written yet; asking again%s", err.id, bar and ", and for others like it" or "")
+  elseif err.kind == "not_found" then
+    tools.say("%s; asking again", tostring(err))
   else
     tools.say("%s; trying again, up to two minutes for each id", tostring(err))
   end

@@ -58,8 +58,8 @@ describe("openrouter-cost", function()
       assert.same({ 3, "" }, { status, out })
       local hint = "gen%-1: not_found %(HTTP 404%): no such record, or not written yet; the answer is not one of the API's: "
         .. "is the base URL right, which ends in /api/v1%?"
-      assert.matches("^openrouter%-cost: " .. hint .. "; asking again\nopenrouter%-cost: " .. hint .. " %(2 attempts in [%d.]+ s%)\n$",
-        err)
+      assert.matches("^openrouter%-cost: " .. hint .. "; asking again\n"
+        .. "openrouter%-cost: " .. hint .. " %(2 attempts in [%d.]+ s%)\n$", err)
       assert.not_matches("base URL", select(3, run "get --wait 0 gen-1790000000-status-404-x"))
     end)
 
@@ -247,7 +247,8 @@ describe("openrouter-cost", function()
 
     it("gives no advice for what cannot be had, and does where something can", function()
       local function last_words(...)
-        local _, _, err = run(("fetch %s --ledger %s/c.jsonl"):format(file("ids", table.concat({ ... }, "\n") .. "\n"), directory))
+        local ids = file("ids", table.concat({ ... }, "\n") .. "\n")
+        local _, _, err = run(("fetch %s --ledger %s/c.jsonl"):format(ids, directory))
         return err:match "without a record([^\n]*)\n$"
       end
       assert.equal("", last_words("gen-1790000000-status-400-a", "gen-1790000000-status-422-b"))

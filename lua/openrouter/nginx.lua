@@ -69,7 +69,7 @@ local function new_worker(o, dict)
   made.settle = settle.new(o, made.journal, made.ledger, made.metrics, log)
   local ok, why = made.journal:open()
   if not ok then
-    log(ngx.ALERT, "journal", ("%s; ids are in memory only until it can be written: install -d -o USER -m 0750 %s, "
+    log(ngx.ALERT, "journal", ("%s; ids are in memory only until it can be written: install -d -o USER -m 0700 %s, "
       .. "where USER is the workers' (`user` in nginx.conf)"):format(why, o.dir))
   end
   return made

@@ -290,8 +290,8 @@ describe("a configuration", function()
     p = start { start = "first = 0.05", change = function(text) return substitute(text, '/openrouter"', '/later"') end }
     p.dir = p.work .. "/later"
     local ids = ask(p, 6)
-    complains(p, 1, "ids are in memory only until it can be written: install -d -o USER -m 0750 " .. p.dir)
-    local status, _, complaint = shell.run(("install -d %s -m 0750 %s"):format(p.root and "-o www-data" or "", p.dir))
+    complains(p, 1, "ids are in memory only until it can be written: install -d -o USER -m 0700 " .. p.dir)
+    local status, _, complaint = shell.run(("install -d %s -m 0700 %s"):format(p.root and "-o www-data" or "", p.dir))
     assert.same({ 0, "" }, { status, complaint })
     traces.all_settled(p, ids)
     complains(p, 1, "install -d")

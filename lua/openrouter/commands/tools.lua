@@ -2,6 +2,7 @@
 --- is a table with add(parser), which declares it, and run(args, tools), which returns its exit status.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
+local files = require "openrouter.files"
 local ledger = require "openrouter.ledger"
 local nearest = require "openrouter.nearest"
 local openrouter = require "openrouter"
@@ -61,7 +62,9 @@ end
 ---@param trouble openrouter.Error
 ---@return integer status
 function tools.fail(trouble)
-  tools.say("%s", tostring(trouble.message))
+  local why = tostring(trouble.message)
+  local path = trouble.kind == "io" and why:match "^(.*): Permission denied$"
+  tools.say("%s", path and files.with_owner(path, why) or why)
   return tools.is_key_trouble(trouble) and tools.KEY_TROUBLE or tools.FAILURE
 end
 

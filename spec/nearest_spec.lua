@@ -17,9 +17,10 @@ describe("nearest", function()
     assert.equal("--format", nearest("--FORMAT", { "--from", "--format" }))
   end)
 
-  it("suggests what the name begins with, as one written out does", function()
+  it("suggests a short form of the word", function()
     assert.equal("dir", nearest("directory", { "first", "dir" }))
-    assert.equal("spend", nearest("spending_total", names))
+    assert.equal("spend", nearest("spendings", names))
+    assert.is_nil(nearest("spend-of-them", names))
     assert.is_nil(nearest("identity", { "id" }))
   end)
 

@@ -62,7 +62,7 @@ describe("What is written about nginx", function()
   end
 
   it("makes of the configuration one that asks the sandbox", function()
-    local sed = section(EXAMPLE, "Without a key"):match "\n(sed .-)>build"
+    local sed = section(EXAMPLE, "Without a key"):match "\n(sed .-)>sandbox"
     local printed = shell.read "examples/nginx/nginx.conf"
     local status, made = shell.run(sed)
     assert.equal(0, status)

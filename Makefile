@@ -4,7 +4,7 @@
 #   portable build/portable-5.4 and build/portable-5.1: openrouter/core.so without what is there for speed alone
 #   demo     the tour, examples/demo
 #   sandbox  the API's local stand-in, until interrupted
-#   test     every spec under both Luas; SPEC=spec/money_spec.lua and LUAS=5.4 (or 5.1) choose
+#   test     every spec under both Luas; SPEC=spec/spend_spec.lua and LUAS=5.4 (or 5.1) choose
 #   sanitize every spec with its accesses to memory watched; TOOLS="asan valgrind gc", SPEC and LUAS choose
 #   lint     what machines can see without running it
 #   bench    every bench/*/run

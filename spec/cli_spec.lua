@@ -49,7 +49,18 @@ describe("openrouter-cost", function()
       local status, out, err = run(("get gen-%d-fresh-%d"):format(os.time(), math.random(1e9)))
       assert.equal(0, status)
       assert.matches("^spend", out)
-      assert.matches("not written yet; asking again", err)
+      assert.matches("not written yet; asking again\n", err)
+    end)
+
+    it("says of a 404 that is none of the API's where to look", function()
+      local url = sandbox.url:gsub("/api/v1$", "")
+      local status, out, err = shell.run(("%s OPENROUTER_BASE_URL=%s %s"):format(env, url, cost "get --wait 0.1 gen-1"))
+      assert.same({ 3, "" }, { status, out })
+      local hint = "gen%-1: not_found %(HTTP 404%): no such record, or not written yet; the answer is not one of the API's: "
+        .. "is the base URL right, which ends in /api/v1%?"
+      assert.matches("^openrouter%-cost: " .. hint .. "; asking again\n"
+        .. "openrouter%-cost: " .. hint .. " %(2 attempts in [%d.]+ s%)\n$", err)
+      assert.not_matches("base URL", select(3, run "get --wait 0 gen-1790000000-status-404-x"))
     end)
 
     it("says why there is no record", function()
@@ -91,6 +102,13 @@ describe("openrouter-cost", function()
       assert.equal(4, status)
       assert.matches("no API key: set OPENROUTER_API_KEY\n$", err)
     end
+  end)
+
+  it("says what is wrong with a key that is none, and not the key", function()
+    local status, out, err = shell.run("OPENROUTER_API_KEY='sk-or-\226\128\166' " .. cost "get gen-1")
+    assert.same({ 4, "" }, { status, out })
+    assert.equal("openrouter-cost: the key in OPENROUTER_API_KEY has a character that is not ASCII, such as an example's "
+      .. "ellipsis\n", err)
   end)
 
   it("does not send the key over plain http to another machine", function()
@@ -221,9 +239,21 @@ describe("openrouter-cost", function()
       local command = cost(("fetch %s --ledger %s"):format(ids, ledger))
       local status, _, err = shell.run(env .. "OPENROUTER_API_KEY=sk-or-sandbox-other " .. command)
       assert.equal(3, status)
-      assert.matches("2 ids are without a record; run the same command again", err)
+      assert.matches("2 ids are without a record; set OPENROUTER_API_KEY to the key of the account that made them and run the "
+        .. "same command again\n$", err)
       assert.equal(0, (shell.run(env .. command)))
       assert.equal(0, (shell.run(cost("report " .. ledger))))
+    end)
+
+    it("gives no advice for what cannot be had, and does where something can", function()
+      local function last_words(...)
+        local ids = file("ids", table.concat({ ... }, "\n") .. "\n")
+        local _, _, err = run(("fetch %s --ledger %s/c.jsonl"):format(ids, directory))
+        return err:match "without a record([^\n]*)\n$"
+      end
+      assert.equal("", last_words("gen-1790000000-status-400-a", "gen-1790000000-status-422-b"))
+      assert.equal("; run the same command again to ask once more",
+        last_words("gen-1790000000-status-400-a", "gen-1790000000-status-403-b", "gen-1790000000-status-404-c"))
     end)
 
     it("does not write to a log that was given as the ledger by mistake", function()

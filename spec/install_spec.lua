@@ -44,6 +44,13 @@ if os.getenv "LUA" ~= "luajit" then
         ("cd / && LUA_PATH='%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua' LUA_CPATH='%s/lib/lua/5.4/?.so' lua5.4 -e %s")
           :format(tree, tree, tree, shell.quote(program))))))
       assert.same({ 0, "works\n", "" }, { status, out, err })
+
+      -- What it leaves behind in the tree hides the module of another Lua there, until it is removed as README says.
+      local clean = shell.read("README.md"):match "sudo (rm %-r openrouter)"
+      local seen = ("sh -c 'cd %s && luajit -e \"print(package.searchpath([[openrouter.core]], [[./?.so]]))\"'"):format(copy)
+      assert.matches("^%./openrouter/core%.so\n", select(2, shell.run(seen)))
+      assert.equal(0, (shell.run(("cd %s && %s"):format(copy, clean))))
+      assert.matches("^nil", select(2, shell.run(seen)))
     end)
   end)
 end

@@ -98,6 +98,18 @@ describe("keys.find", function()
     assert.matches("/folder/one: Not a directory", why)
   end)
 
+  it("says what a text has that is no key, and where it is", function()
+    environment.OPENROUTER_API_KEY = "sk-or-\226\128\166"
+    assert.equal("the key in OPENROUTER_API_KEY has a character that is not ASCII, such as an example's ellipsis",
+      refused "default")
+    environment.OPENROUTER_API_KEY_DEFAULT = "two words"
+    assert.equal("the key in OPENROUTER_API_KEY_DEFAULT has a space in it", refused "default")
+    environment.OPENROUTER_API_KEY_TEAM = "sk\tor"
+    assert.equal("the key in OPENROUTER_API_KEY_TEAM has a control character in it", refused "team")
+    local path = file("tenant", "two words\n")
+    assert.equal("the key in " .. path .. " has a space in it", refused "tenant")
+  end)
+
   it("takes names for what they are", function()
     file("secret", "sk-secret\n")
     assert.equal(0, (shell.run("mkdir " .. directory .. "/inner")))

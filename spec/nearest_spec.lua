@@ -17,6 +17,13 @@ describe("nearest", function()
     assert.equal("--format", nearest("--FORMAT", { "--from", "--format" }))
   end)
 
+  it("suggests a short form of the word", function()
+    assert.equal("dir", nearest("directory", { "first", "dir" }))
+    assert.equal("spend", nearest("spendings", names))
+    assert.is_nil(nearest("spend-of-them", names))
+    assert.is_nil(nearest("identity", { "id" }))
+  end)
+
   it("takes the nearest, and the first of several", function()
     assert.equal("tokens_prompt", nearest("token_prompt", names))
     assert.equal("native_tokens_prompt", nearest("native_token_prompt", names))

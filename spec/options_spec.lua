@@ -135,9 +135,21 @@ describe("options", function()
       local client, err = openrouter.client { api_key = KEY .. bad .. KEY, base_url = server.url }
       assert.is_nil(client)
       assert.equal("no_key", err.kind)
+      assert.matches("^the key in the option 'api_key' has a", err.message)
       assert_no_key(err)
     end
     assert.equal(0, server:count "accept")
+  end)
+
+  it("say which variable has a key that cannot be sent, and why", function()
+    local script = shell.write(shell.directory() .. "/script.lua", [[
+      local openrouter = require "openrouter"
+      print(select(2, openrouter.client()))
+      print(select(2, openrouter.client { api_key = os.getenv "OPENROUTER_MANAGEMENT_KEY" }))]])
+    local _, out = shell.run(("OPENROUTER_API_KEY='sk-or-\226\128\166' OPENROUTER_MANAGEMENT_KEY='sk or' %s %s")
+      :format(os.getenv "LUA" or "lua5.4", script))
+    assert.equal("no_key: the key in OPENROUTER_API_KEY has a character that is not ASCII, such as an example's ellipsis\n"
+      .. "no_key: the key in OPENROUTER_MANAGEMENT_KEY has a space in it\n", out)
   end)
 
   it("may have space around the key", function()

@@ -38,8 +38,10 @@ describe("README.md", function()
     local command = ("#!/bin/sh\nexec %s %s/bin/openrouter-cost \"$@\"\n"):format(os.getenv "LUA", top)
     shell.write(directory .. "/openrouter-cost", command)
     os.execute("chmod +x " .. directory .. "/openrouter-cost")
-    env = ("cd %s; PATH=.:$PATH OPENROUTER_BASE_URL=%s OPENROUTER_API_KEY=sk-or-sandbox; export PATH OPENROUTER_BASE_URL "
-      .. "OPENROUTER_API_KEY; "):format(directory, sandbox.url)
+    local exports = {}
+    for line in sandbox:log():gmatch "\n +(export [^\n]+)" do exports[#exports + 1] = line end
+    assert.equal(2, #exports) -- as README says
+    env = ("cd %s; PATH=.:$PATH; export PATH; %s; "):format(directory, table.concat(exports, "; "))
   end)
   teardown(function()
     sandbox:stop()

@@ -150,7 +150,7 @@ describe("openrouter-cost settle", function()
     local before = shell.read(dir .. "/ledger.jsonl")
     local status, err = settle()
     assert.equal(0, status)
-    assert.matches("no id in ", err)
+    assert.matches("no open id in ", err)
     assert.equal(before, shell.read(dir .. "/ledger.jsonl"))
   end)
 
@@ -186,7 +186,8 @@ describe("openrouter-cost settle", function()
     hold "2-2"
     local status, err = settle()
     assert.equal(0, status)
-    assert.matches("1 open id in 1 orphaned segment of [^\n]*; 1 segment is with a living worker, or another run\n", err)
+    assert.matches("1 open id in 1 orphaned segment of [^\n]*; 1 segment is not touched: a running worker, or another settle, "
+      .. "has it\n", err)
     assert_settled_once { "gen-1792120000-a" }
     assert.same({ "2-2.jsonl" }, segments())
     assert.equal(1, #held[1]:open_lines(0, 1000) / 2)
@@ -283,7 +284,7 @@ describe("openrouter-cost settle", function()
   it("has nothing to do where no journal is left", function()
     local status, err = settle()
     assert.equal(0, status)
-    assert.matches("^openrouter%-cost: no id in [^\n]+ waits for this command\n$", err)
+    assert.matches("^openrouter%-cost: nothing to fetch: no open id in [^\n]+ was left behind\n$", err)
     for _, name in ipairs { "ledger.jsonl", "ledger.jsonl-20261001" } do
       assert.equal(0, (shell.run(("rm -rf %s && mkdir %s"):format(dir, dir))))
       write(name, { settled "gen-1792120000-a" })
@@ -343,7 +344,7 @@ describe("openrouter-cost settle", function()
     if not is_root then return shell.run(line) end
     local copy = base .. "/copy"
     local made = shell.run(([[
-      mkdir %s && cp -R bin lua %s && mkdir %s/build && cp -R "$OPENROUTER_BUILD/openrouter" %s/build &&
+      mkdir -p %s && cp -R bin lua %s && mkdir -p %s/build && cp -R "$OPENROUTER_BUILD/openrouter" %s/build &&
       chmod -R a+rX %s && chmod 711 %s]]):format(copy, copy, copy, copy, copy, base))
     assert.equal(0, made)
     local paths = ("LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' LUA_CPATH='%s/build/?.so;;'"):format(copy, copy, copy)
@@ -359,6 +360,21 @@ describe("openrouter-cost settle", function()
     assert.equal(1, status)
     assert.is_truthy(err:find(("%s/pending: Permission denied; it belongs to %s: run this as %s"):format(dir, owner, owner), 1,
       true))
+  end)
+
+  it("is not alone in saying so: report and check do, too", function()
+    if not is_root then return pending "root alone can make files of others" end
+    write("ledger.jsonl", {})
+    assert.equal(0, (shell.run(("cd %s && chown 1 . ledger.jsonl && chmod 700 ."):format(dir))))
+    local _, _, owner = core.file_status(dir)
+    for _, name in ipairs { "report", "check" } do
+      for _, path in ipairs { dir, dir .. "/ledger.jsonl" } do
+        local status, _, err = as_nobody(shell.cost(name .. " " .. path))
+        assert.equal(1, status)
+        assert.is_truthy(err:find((": Permission denied; it belongs to %s: run this as %s, or as root\n"):format(owner, owner), 1,
+          true), err)
+      end
+    end
   end)
 
   it("says so of the ledger, and of a single segment", function()
@@ -564,7 +580,7 @@ describe("openrouter-cost settle", function()
       segment { seen("gen-1792120000-a", '"key":"odd"'), seen("gen-1792120000-d") }
       local status, err = settle("", "OPENROUTER_API_KEY_ODD='two words'")
       assert.equal(3, status)
-      assert.matches("1 id needs the key 'odd': ", err)
+      assert.matches("1 id needs the key 'odd': the key in OPENROUTER_API_KEY_ODD has a space in it", err)
       assert.not_matches("two words", err)
       assert_settled_once { "gen-1792120000-d" }
     end)

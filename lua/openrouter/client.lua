@@ -2,6 +2,7 @@
 local core = require "openrouter.core"
 local curl = require "openrouter.curl"
 local errors = require "openrouter.errors"
+local keys = require "openrouter.keys"
 local option = require "openrouter.options"
 
 ---@class openrouter.Client
@@ -49,15 +50,26 @@ local concealers = setmetatable({}, { __mode = "k" }) -- client -> what takes th
 
 -- ---- making one -----------------------------------------------------------------------------------------------------
 
+-- Where a key came from: a program may have got it from a variable itself.
+local function key_source(key)
+  for _, name in ipairs { "OPENROUTER_API_KEY", "OPENROUTER_MANAGEMENT_KEY" } do
+    if (os.getenv(name) or ""):match "^%s*(.-)%s*$" == key then return name end
+  end
+  return "the option 'api_key'"
+end
+
 --- A new client. Raises for unknown options and wrong types.
 ---@param options? openrouter.ClientOptions
----@return openrouter.Client?, openrouter.Error? without a key (kind "no_key") or with a bad base URL or proxy ("bad_request")
+---@return openrouter.Client?
+---@return openrouter.Error? err without a key, or with what is none (kind "no_key"), with a bad base URL or proxy ("bad_request")
 function Client.new(options)
   local o = option.client(options or {})
   local key = (o.api_key or ""):match "^%s*(.-)%s*$"
   if key == "" then
     return nil, errors.new("no_key", "no API key: set OPENROUTER_API_KEY, or give the client an api_key")
   end
+  local flaw = keys.flaw(key)
+  if flaw then return nil, errors.new("no_key", ("the key in %s %s"):format(key_source(key), flaw)) end
   local now, unix_time = core.now(), core.unix_time()
   local engine = core.engine {
     window = o.window,
@@ -82,7 +94,7 @@ function Client.new(options)
     max_body = o.max_body,
     slots = o.concurrency,
   }
-  if not transport then return nil, errors.new(why:find "^the key" and "no_key" or "bad_request", why) end
+  if not transport then return nil, errors.new("bad_request", why) end
   local secrets = option.secrets(key, o.proxy)
   o.api_key, o.proxy = nil, nil -- a dump of the client has no secret in it
   local client = setmetatable({
@@ -152,6 +164,7 @@ local function collect(client)
     hand_over(client)
     local slot, status, reused, gen, err, delay, attempt, seconds = client.transport:receive(client.engine)
     if not slot then return end
+    if err then errors.explain(err) end
     if not delay then over.slot, over.gen, over.err = slot, gen or false, err or false end
     if not reused then client.connections = client.connections + 1 end
     hand_over(client)

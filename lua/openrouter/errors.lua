@@ -65,6 +65,19 @@ function errors.new(kind, message, fields)
   return setmetatable(err, core.error_metatable)
 end
 
+local UNWRITTEN
+for _, kind in ipairs(core.kinds) do
+  if kind.name == "not_found" then UNWRITTEN = kind.meaning end
+end
+
+--- Say of a 404 that it may come from elsewhere: it has none of the words that the API's own have.
+---@param err openrouter.Error
+function errors.explain(err)
+  if err.status == 404 and err.message == UNWRITTEN and not err.code then
+    err.message = err.message .. "; the answer is not one of the API's: is the base URL right, which ends in /api/v1?"
+  end
+end
+
 --- One printable line of any text, cut to a length that fits one.
 ---@type fun(text: any): string
 errors.printable = printable

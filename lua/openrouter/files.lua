@@ -36,4 +36,19 @@ function files.fresh_names(directory, is_one, seen)
   return fresh
 end
 
+--- What went wrong with a file, and where nobody else may do this, who may.
+---@param path string
+---@param why string
+---@return string
+function files.with_owner(path, why)
+  if not why:find("Permission denied", 1, true) then return why end
+  local kind, _, owner
+  repeat -- where the file cannot be looked at, neither can those beside it
+    kind, _, owner = core.file_status(path)
+    path = path:match "^(.+)/"
+  until kind or not path
+  if not kind then return why end
+  return ("%s; it belongs to %s: run this as %s"):format(why, owner, owner == "root" and owner or owner .. ", or as root")
+end
+
 return files

@@ -21,6 +21,15 @@ local function variable(name)
   return "OPENROUTER_API_KEY_" .. name:gsub("%-", "_"):upper()
 end
 
+--- Why a text cannot be a key, which is printable ASCII without spaces: what it has that none has; nil where it may be one.
+---@param key string without white space around it
+---@return string?
+function keys.flaw(key)
+  if key:find "[\128-\255]" then return "has a character that is not ASCII, such as an example's ellipsis" end
+  if key:find " " then return "has a space in it" end
+  return key:find "[^!-~]" and "has a control character in it" or nil
+end
+
 -- As an argument of a command that is to be typed.
 local function quoted(path)
   if not path:find "[^%w_./-]" then return path end
@@ -50,6 +59,14 @@ local function from_file(name, directory)
   return nil, ("set %s, or put it in %s (mode 0600)"):format(variable(name), path)
 end
 
+-- The first of these variables with something in it: its value and its name.
+local function from_environment(...)
+  for _, name in ipairs { ... } do
+    local value = trimmed(os.getenv(name))
+    if value then return value, name end
+  end
+end
+
 --- The key of this name: from $OPENROUTER_API_KEY_<NAME>, in capitals and with _ for -, else from the first line of the file
 --- DIRECTORY/<name>, which nobody but its owner may read. The key named "default" is $OPENROUTER_API_KEY_DEFAULT, else
 --- $OPENROUTER_API_KEY.
@@ -59,13 +76,15 @@ end
 ---@return string? why there is none, and what to do about it; no part of a key is in it
 function keys.find(name, directory)
   if not is_name(name) then return nil, "no name for a key, which is 1 to 64 letters, digits, _ and -" end
-  local value, why = trimmed(os.getenv(variable(name))), nil
-  if name == "default" then
-    value, why = value or trimmed(os.getenv "OPENROUTER_API_KEY"), "set OPENROUTER_API_KEY"
-  elseif not value then
+  local is_default, why = name == "default", "set OPENROUTER_API_KEY"
+  local value, source = from_environment(variable(name), is_default and "OPENROUTER_API_KEY" or nil)
+  if not value and not is_default then
     value, why = from_file(name, directory)
+    source = directory .. "/" .. name
   end
-  if value then return value end
+  local flaw = value and keys.flaw(value)
+  if flaw then why = ("the key in %s %s"):format(source, flaw) end
+  if value and not flaw then return value end
   return nil, errors.printable(why)
 end
 

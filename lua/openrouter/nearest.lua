@@ -31,10 +31,18 @@ local function containing(name, candidates)
   end
 end
 
+-- "directory" for dir
+local function abbreviation(name, candidates)
+  for _, candidate in ipairs(candidates) do
+    local rest = #candidate >= 3 and plain(name):sub(1, #candidate) == plain(candidate) and name:sub(#candidate + 1)
+    if rest and rest:find "^%a+$" then return candidate end
+  end
+end
+
 local LONGEST = 64 -- bytes; nobody mistypes a longer name
 
 --- The candidate nearest to the name: at most one letter in three may be wrong, or the name is one of
---- its words. The first one where several are as near.
+--- its words, or it is the name's first letters. The first one where several are as near.
 ---@param name string
 ---@param candidates string[]
 ---@return string? candidate nil where none is near
@@ -45,7 +53,7 @@ local function nearest(name, candidates)
     local far = distance(plain(name), plain(candidate))
     if far < least then best, least = candidate, far end
   end
-  return best or containing(name, candidates)
+  return best or containing(name, candidates) or abbreviation(name, candidates)
 end
 
 return nearest

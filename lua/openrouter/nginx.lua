@@ -19,6 +19,7 @@ local nginx = {}
 local sub, find = string.sub, string.find
 
 local worker -- what start() made; nil before
+local start_raised = false
 
 -- ---- the error log --------------------------------------------------------------------------------------------------
 
@@ -43,9 +44,11 @@ local function note_missing(o, dict)
     log(ngx.ERR, "dict", ("the shared dictionary is missing: add `lua_shared_dict %s 1m;` to the http block; metrics() has "
       .. "nothing without it"):format(o.dict))
   end
-  if not next(o.keys) and not o.request_keys then
+  if o.key_trouble then
+    log(ngx.ERR, "key", o.key_trouble .. "; ids are kept on disk until there is one that can be sent")
+  elseif not next(o.keys) and not o.request_keys then
     log(ngx.ERR, "key", "there is no API key: add `env OPENROUTER_API_KEY;` to the main block (nginx clears its environment), "
-      .. "or give start() the option `keys`; ids are kept on disk until there is one")
+      .. "and start nginx with this variable, or give start() the option `keys`; ids are kept on disk until there is one")
   end
 end
 
@@ -66,7 +69,7 @@ local function new_worker(o, dict)
   made.settle = settle.new(o, made.journal, made.ledger, made.metrics, log)
   local ok, why = made.journal:open()
   if not ok then
-    log(ngx.ALERT, "journal", ("%s; ids are in memory only until it can be written: install -d -o USER -m 0750 %s, "
+    log(ngx.ALERT, "journal", ("%s; ids are in memory only until it can be written: install -d -o USER -m 0700 %s, "
       .. "where USER is the workers' (`user` in nginx.conf)"):format(why, o.dir))
   end
   return made
@@ -88,6 +91,7 @@ function nginx.start(given)
     return nil, why
   end
   if not ngx.worker.id() then return nil, "a process that serves no requests has nothing to log" end
+  start_raised = true -- unless it gets to its end
   local o = options.read(given)
   local dict = ngx.shared[o.dict]
   if dict then dict:set("started " .. ngx.worker.pid(), true) end
@@ -95,6 +99,7 @@ function nginx.start(given)
   worker = new_worker(o, dict)
   sweep.start(worker)
   worker.settle:start_consumers()
+  start_raised = false
   return true
 end
 
@@ -109,7 +114,9 @@ local function not_started()
       return
     end
   end
-  ngx.log(ngx.WARN, "openrouter: nothing is logged: add start() to init_worker_by_lua_block")
+  ngx.log(ngx.WARN, "openrouter: ", start_raised
+    and "nothing is logged: start() failed, and this log says why where the worker started"
+    or "nothing is logged: add start() to init_worker_by_lua_block")
 end
 
 -- ---- in a request ---------------------------------------------------------------------------------------------------

@@ -53,17 +53,6 @@ Run.__index = Run
 ---@field missing { name: string, ids: integer, why: string }[] keys that are not there
 ---@field refused { name: string, ids: integer, err: openrouter.Error }[] keys that are, and what they leave
 
--- ---- who may ----------------------------------------------------------------------------------------------------------
-
--- What went wrong, and where nobody else may, who may.
-local function with_owner(directory, path, why)
-  if not why:find("Permission denied", 1, true) then return why end
-  local kind, _, owner = core.file_status(path)
-  if not kind then kind, _, owner = core.file_status(directory) end
-  if not kind then return why end
-  return ("%s; it belongs to %s: run this as %s"):format(why, owner, owner == "root" and owner or owner .. ", or as root")
-end
-
 local SHAPE = "one that openrouter.nginx writes to, its option `dir`, has ledger.jsonl and pending/ in it"
 local UNUSED = ": there is neither ledger.jsonl nor pending/ in it; is it what start() of openrouter.nginx has as `dir`?"
 
@@ -134,7 +123,7 @@ local function adopt(self, name)
   elseif what == "locked" then
     self.locked = self.locked + 1
   elseif what ~= "missing" then -- else another run has just removed it
-    note_problem(self, with_owner(self.directory, path, why))
+    note_problem(self, files.with_owner(path, why))
   end
 end
 
@@ -151,7 +140,7 @@ function settle.adopt(directory)
     outcome = { total = 0, done = 0, settled = 0, failed = {}, left = {}, missing = {}, refused = {} },
   }, Run)
   local names, why, what = core.list_directory(self.pending)
-  if not names and what ~= "missing" then return nil, errors.new("io", with_owner(path, self.pending, why)) end
+  if not names and what ~= "missing" then return nil, errors.new("io", files.with_owner(self.pending, why)) end
   for _, name in ipairs(names or {}) do
     if name:find "%.jsonl$" then adopt(self, name) end
   end
@@ -196,7 +185,7 @@ function Run:close_settled()
   for _, source in ipairs(self.sources) do since = math.min(since, (source.modified or 0) - 1) end
   if #self.ids == 0 then return 0 end
   local found, why = ledger.settled_among(self.directory, self.entries, since)
-  if why then return nil, errors.new("io", with_owner(self.directory, self.ledger, why)) end
+  if why then return nil, errors.new("io", files.with_owner(self.ledger, why)) end
   for id, what in pairs(found) do
     local entry = self.entries[id]
     if what == "settled" or not entry.old then -- the failure of one that is asked for once more is the one before
@@ -250,7 +239,7 @@ local function open_retry(self)
     end
     if what ~= "missing" then break end
   end
-  return nil, with_owner(self.directory, path, why), what
+  return nil, files.with_owner(path, why), what
 end
 
 -- The lines of a journal for an id that failed, from its failed line; nil where that cannot be read.
@@ -286,7 +275,7 @@ function Run:retry_failed()
   if not source then source, trouble, what = open_retry(self) end
   if not source then return nil, errors.new("io", trouble), what end
   local failed, order = failed_lines(self.ledger)
-  if not failed then return nil, errors.new("io", with_owner(self.directory, self.ledger, order)) end
+  if not failed then return nil, errors.new("io", files.with_owner(self.ledger, order)) end
   local settled, problem = ledger.settled_among(self.directory, failed, 0)
   if problem then return nil, errors.new("io", problem) end
   local count = 0
@@ -351,7 +340,7 @@ local function writer_of(self)
   if self.writer then return self.writer end
   local writer, err = ledger.open_shared(self.ledger)
   if not writer then
-    err.message = with_owner(self.directory, self.ledger, err.message)
+    err.message = files.with_owner(self.ledger, err.message)
     return nil, err
   end
   self.writer = writer
@@ -424,10 +413,6 @@ end
 local function settle_group(self, group, on_event, on_progress)
   if group.name == "request" then return fail_keyless(self, group, on_progress) end
   local client, err = openrouter.client { api_key = self.keys[group.name], on_event = on_event }
-  if not client and err.kind == "no_key" then -- what is there cannot be one
-    note_missing(self, group, err.message)
-    return true
-  end
   if not client then return nil, err end
   local ok, trouble = fetch_group(self, client, group, on_progress)
   client:close()
@@ -519,7 +504,7 @@ function Run:close()
     local gone, why = false, nil
     if synced and empty[source] then gone, why = source.segment:remove() end
     if gone then removed = removed + 1 else source.segment:close() end
-    if why then note_problem(self, with_owner(self.directory, self.pending, why)) end
+    if why then note_problem(self, files.with_owner(self.pending, why)) end
   end
   self.sources = {}
   remove_stale(self)

@@ -200,8 +200,9 @@ describe("nginx, whatever the API answers:", function()
     local cut = traffic.start(p, { count = 1, ids = { "gen-status.404.cut" }, stream = true, patience = 1 })
     assert.equal(0, cut:finish())
     api:set { chat = "on" }
-    traffic.run(p, { count = 1, ids = { "gen-status.404.whole" } })
-    assert_failed(p, { "gen-status.404.whole" }, "not_found")
+    traffic.run(p, { count = 2, ids = { "gen-status.404.whole", "gen-elsewhere" } })
+    assert_failed(p, { "gen-status.404.whole", "gen-elsewhere" }, "not_found")
+    assert.matches("is the base URL right, which ends in /api/v1", traffic.outcomes(p)["gen-elsewhere"].text, 1, true)
     local times = times_asked "gen-status.404.cut"
     wait_for(function() return times_asked "gen-status.404.cut" > times end)
     assert.is_nil(traffic.outcomes(p)["gen-status.404.cut"])

@@ -29,6 +29,17 @@ describe("nginx.options", function()
     assert.equal("request", read { dir = "/d", key = "request" }.key)
   end)
 
+  it("take what cannot be a key in the environment for none, and say so", function()
+    local getenv = os.getenv
+    os.getenv = function(name) return name == "OPENROUTER_API_KEY" and "sk-or-\226\128\166" or nil end -- luacheck: ignore 122
+    local ok, o = pcall(read, { dir = "/d" })
+    os.getenv = getenv -- luacheck: ignore 122
+    assert.is_true(ok, o)
+    assert.same({}, o.keys)
+    assert.equal("the key in OPENROUTER_API_KEY has a character that is not ASCII, such as an example's ellipsis", o.key_trouble)
+    assert.is_nil(read { dir = "/d" }.key_trouble)
+  end)
+
   it("raise for what is wrong, with a hint", function()
     local cases = {
       { nil, "options must be a table" },
@@ -45,8 +56,11 @@ describe("nginx.options", function()
       { { dir = "/d", keys = { ["../x"] = "x" } }, "no name for a key" },
       { { dir = "/d", keys = { "x" } }, "no name for a key" },
       { { dir = "/d", keys = { a = 1 } }, "keys: a must be a string" },
-      { { dir = "/d", keys = { a = "sk x" } }, "keys: a is no key" },
-      { { dir = "/d", api_key = "sk\r\nX: y" }, "default is no key" },
+      { { directory = "/d" }, "unknown option 'directory'; did you mean 'dir'?" },
+      { { dir = "/d", keys = { a = "sk x" } }, "start: the key 'a' of the option 'keys' has a space in it" },
+      { { dir = "/d", keys = { a = " " } }, "start: the key 'a' of the option 'keys' is empty" },
+      { { dir = "/d", api_key = "sk\rX" }, "start: the key in the option 'api_key' has a control character in it" },
+      { { dir = "/d", api_key = "sk\226\128\166" }, "start: the key in the option 'api_key' has a character that is not ASCII" },
       { { dir = "/d", base_url = "http://api.test" }, "show the key to the network" },
     }
     for _, case in ipairs(cases) do

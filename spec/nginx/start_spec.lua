@@ -19,7 +19,8 @@ local FAKE = location("/fake/", "{ user = 'rosa' }")
 local sandbox
 local function start(changes)
   changes.server = (changes.server or "") .. FAKE
-  return servers.proxy { upstream = sandbox, edit = configuration.edit(changes), workers = changes.workers or 1 }
+  return servers.proxy { upstream = sandbox, edit = configuration.edit(changes), workers = changes.workers or 1,
+    env = changes.env }
 end
 
 local function answer_of(id)
@@ -185,6 +186,8 @@ describe("a configuration", function()
     p = start { start = "frist = 1" }
     ask(p, 5)
     complains(p, 1, "start: unknown option 'frist'; did you mean 'first'?")
+    complains(p, 1, "openrouter: nothing is logged: start() failed, and this log says why where the worker started")
+    complains(p, 1, "openrouter: ")
   end)
 
   it("with lua_code_cache off is told so", function()
@@ -240,6 +243,22 @@ describe("a configuration", function()
     end)
   end)
 
+  it("without the key in nginx's own environment is told so", function()
+    p = start { start = "first = 0.05", env = { OPENROUTER_API_KEY = "" } }
+    complains(p, 1, "and start nginx with this variable")
+  end)
+
+  it("with a key that is none is told so, and keeps ids on disk", function()
+    p = start { start = "first = 0.05", env = { OPENROUTER_API_KEY = "sk-or-\226\128\166" } }
+    local ids = ask(p, 3)
+    assert.is_truthy(wait_for(function() return #p:pending() == 6 end))
+    complains(p, 1, "the key in OPENROUTER_API_KEY has a character that is not ASCII")
+    complains(p, 1, "openrouter: ")
+    p.env.OPENROUTER_API_KEY = "sk-or-sandbox"
+    configuration.restart(p, function(text) return text end)
+    traces.all_settled(p, ids)
+  end)
+
   it("without the shared dictionary is told so", function()
     p = start { start = "first = 0.05", change = function(text) return without(text, "  lua_shared_dict openrouter ") end }
     traces.all_settled(p, ask(p, 6))
@@ -271,8 +290,8 @@ describe("a configuration", function()
     p = start { start = "first = 0.05", change = function(text) return substitute(text, '/openrouter"', '/later"') end }
     p.dir = p.work .. "/later"
     local ids = ask(p, 6)
-    complains(p, 1, "ids are in memory only until it can be written: install -d -o USER -m 0750 " .. p.dir)
-    local status, _, complaint = shell.run(("install -d %s -m 0750 %s"):format(p.root and "-o www-data" or "", p.dir))
+    complains(p, 1, "ids are in memory only until it can be written: install -d -o USER -m 0700 " .. p.dir)
+    local status, _, complaint = shell.run(("install -d %s -m 0700 %s"):format(p.root and "-o www-data" or "", p.dir))
     assert.same({ 0, "" }, { status, complaint })
     traces.all_settled(p, ids)
     complains(p, 1, "install -d")

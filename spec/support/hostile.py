@@ -521,6 +521,11 @@ def on_dated(c):
 
 # ---- refusals
 
+def on_elsewhere(c):
+    """elsewhere: 404, as a web site says it that is none of the API"""
+    c.answer("404 Not Found", "<!DOCTYPE html><title>404</title>")
+
+
 def on_status(c):
     """status.NNN"""
     status = c.id.split(".")[1]

@@ -102,7 +102,7 @@ local function install(p)
   run(("chmod 711 %s && mkdir %s/lua && cp -R lua/openrouter %s/lua && cp %s/openrouter/core.so %s/lua/openrouter")
     :format(work, work, work, built, work))
   run(("chmod -R a+rX %s/lua"):format(work))
-  run(("install -d %s -m 0750 %s"):format(p.root and "-o www-data" or "", shell.quote(p.dir)))
+  run(("install -d %s -m 0700 %s"):format(p.root and "-o www-data" or "", shell.quote(p.dir)))
 end
 
 local function launch(p)

@@ -27,7 +27,11 @@ end
 local function advice(outcome)
   if outcome.kinds.auth then return "; set OPENROUTER_API_KEY to a valid key and run the same command again" end
   if outcome.kinds.payment then return "; add credits and run the same command again" end
-  return "; run the same command again to ask once more"
+  for kind in pairs(outcome.kinds) do
+    if outcome.errors[kind].retryable then return "; run the same command again to ask once more" end
+  end
+  if not outcome.kinds.forbidden then return "" end
+  return "; set OPENROUTER_API_KEY to the key of the account that made them and run the same command again"
 end
 
 local function describe_outcome(outcome, path, seconds)

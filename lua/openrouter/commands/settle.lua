@@ -16,10 +16,10 @@ local function say_some(list, text_of)
 end
 
 local function describe_adopted(run)
-  local held = run.locked > 0 and ("; %s with a living worker, or another run"):format(
-    plural(run.locked, "segment is", "segments are")) or ""
+  local held = run.locked > 0 and ("; %s: a running worker, or another settle, has %s"):format(
+    plural(run.locked, "segment is not touched", "segments are not touched"), run.locked == 1 and "it" or "them") or ""
   if #run.ids == 0 then
-    say("no id in %s waits for this command%s", run.directory, held)
+    say("nothing to fetch: no open id in %s was left behind%s", run.directory, held)
   else
     say("%s in %s of %s%s", plural(#run.ids, "open id", "open ids"), plural(#run.sources, "orphaned segment",
       "orphaned segments"), run.directory, held)

@@ -2,6 +2,7 @@
 --- is a table with add(parser), which declares it, and run(args, tools), which returns its exit status.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
+local files = require "openrouter.files"
 local ledger = require "openrouter.ledger"
 local nearest = require "openrouter.nearest"
 local openrouter = require "openrouter"
@@ -64,7 +65,9 @@ end
 ---@param trouble openrouter.Error
 ---@return integer status
 function tools.fail(trouble)
-  tools.say("%s", tostring(trouble.message))
+  local why = tostring(trouble.message)
+  local path = trouble.kind == "io" and why:match "^(.*): Permission denied$"
+  tools.say("%s", path and files.with_owner(path, why) or why)
   return tools.is_key_trouble(trouble) and tools.KEY_TROUBLE or tools.FAILURE
 end
 
@@ -251,8 +254,10 @@ local function tell_again(event, what)
   local err = event.err
   if not event.delay or told[err.kind] then return end
   told[err.kind] = true
-  if err.kind == "not_found" then
-    tools.say("%s is not written yet; asking again, and for others like it", err.id)
+  if err.kind == "not_found" and err.code then -- the API's own
+    tools.say("%s is not written yet; asking again%s", err.id, bar and ", and for others like it" or "")
+  elseif err.kind == "not_found" then
+    tools.say("%s; asking again", tostring(err))
   else
     tools.say("%s; trying again, up to two minutes for each %s", tostring(err), what)
   end

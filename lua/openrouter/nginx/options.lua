@@ -1,5 +1,6 @@
 -- luacheck: std ngx_lua
 --- Options of openrouter.nginx's start(), checked, and what they are when not said.
+local find_flaw = require("openrouter.keys").flaw
 local options = require "openrouter.options"
 local origin = require "openrouter.nginx.origin"
 
@@ -36,18 +37,24 @@ local function check_key(name, key)
   end
   if type(key) ~= "string" then error(("start: keys: %s must be a string, not a %s"):format(name, type(key)), 4) end
   key = key:match "^%s*(.-)%s*$"
-  if key == "" or key:find "[^!-~]" then
-    error(("start: keys: %s is no key: a key is printable ASCII without spaces"):format(name), 4)
-  end
+  local flaw = key == "" and "is empty" or find_flaw(key)
+  if flaw then error(("start: the key '%s' of the option 'keys' %s"):format(name, flaw), 4) end
   return key
 end
 
+-- The keys, and what is wrong with the one in the environment, which is no reason to log nothing: ids wait on disk for a key.
 local function read_keys(given)
-  local keys = {}
-  local api_key = given.api_key or os.getenv "OPENROUTER_API_KEY"
-  if api_key and api_key:find "%S" then keys.default = check_key("default", api_key) end
-  for name, key in pairs(given.keys or {}) do keys[name] = check_key(name, key) end
-  return keys
+  local keys, trouble = {}, nil
+  local key = (given.api_key or os.getenv "OPENROUTER_API_KEY" or ""):match "^%s*(.-)%s*$"
+  local flaw = find_flaw(key)
+  if flaw and given.api_key then error("start: the key in the option 'api_key' " .. flaw, 4) end
+  if flaw then
+    trouble = "the key in OPENROUTER_API_KEY " .. flaw
+  elseif key ~= "" then
+    keys.default = key
+  end
+  for name, of_name in pairs(given.keys or {}) do keys[name] = check_key(name, of_name) end
+  return keys, trouble
 end
 
 --- Read what start() was given. Raises for what is unknown or of a wrong type, in the name of its caller's caller.
@@ -70,7 +77,8 @@ function nginx_options.read(given)
   for name, value in pairs(plain) do o[name] = value end
   o.dir = given.dir:gsub("(.)/+$", "%1")
   o.consumers, o.window, o.max_body = math.floor(o.consumers), math.floor(o.window), math.floor(o.max_body)
-  o.keys, o.key = read_keys(given), key or "default"
+  o.keys, o.key_trouble = read_keys(given)
+  o.key = key or "default"
   o.api_key = nil
   o.request_keys = o.key == "request" or type(key) == "function"
   if type(key) == "string" and key ~= "request" and key ~= "default" and not o.keys[key] then

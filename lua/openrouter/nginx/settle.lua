@@ -329,6 +329,7 @@ end
 local function on_failure(self, engine, slot, id, err, delay)
   if delay then self.metrics:add_kind("retries_total", "reason", err.kind) end
   if delay and err.kind == "not_found" then return end
+  errors.explain(err)
   engine.conceal(err) -- what follows is written somewhere
   if delay then return advise(self, err) end
   local entry = take_out(self, engine, slot)

@@ -37,7 +37,7 @@ TEST_PACKAGES = lua-busted lua-cjson procps lua-check lua5.1 liblua5.1-0-dev lua
   libc6-dbg lua-cqueues lua-luv locales strace tzdata \
   gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user $(if $(filter x86_64,$(shell uname -m)),lib32gcc-12-dev libc6-dev-i386)
 # large ones, which specs use where they are, and say so where they are not; .ci/run installs them
-CI_PACKAGES = chromium poppler-utils zsh fish
+CI_PACKAGES = chromium poppler-utils zsh fish logrotate
 BENCH_PACKAGES = curl openssl nghttp2-client nodejs npm|nodejs lua-socket lua-cjson python3 wrk g++ libsimdjson-dev valgrind
 
 # LPeg's warnings, less three that forbid ordinary C99: a declaration where it is needed, a small struct as a result, a call's

@@ -526,6 +526,8 @@ end)
 
 -- ---- in a browser ---------------------------------------------------------------------------------------------------
 
+if rawget(_G, "jit") then return end -- the same page, of which the specs above have read all; a browser takes its time
+
 local chromium = os.execute "command -v chromium >/dev/null 2>&1"
 local browsed = (chromium == true or chromium == 0) and it or function(name)
   pending(name .. ": there is no chromium here (Debian's package of that name)")

@@ -25,12 +25,8 @@ local function measure_tile(measure, total)
   if measure.unit == "USD" then shown = figures.money(total.exact[name])
   elseif value and measure.unit == "ms" then shown = figures.time(value)
   elseif value and measure.unit == "time" then shown = value
-  elseif value then shown = element("data", { value = value }, figures.round_count(value)) end
+  elseif value then shown = figures.headline(value) end
   return tile(tables.head(name), shown, nil, name == "spend" and "main" or nil)
-end
-
-local function counted(value)
-  return element("data", { value = value }, figures.round_count(value))
 end
 
 local function each_cost(total)
@@ -68,8 +64,8 @@ local function tokens_tile(total)
   local into, out = total.native_tokens_prompt, total.native_tokens_completion
   if not into and not out then return nil end
   local reasoning = total.native_tokens_reasoning or 0
-  return tile("Tokens in", into and counted(into) or figures.NONE, out and { counted(out), " out",
-    reasoning > 0 and { ", ", counted(reasoning), " of them for reasoning" } })
+  return tile("Tokens in", into and figures.headline(into) or figures.NONE, out and { figures.headline(out), " out",
+    reasoning > 0 and { ", ", figures.headline(reasoning), " of them for reasoning" } })
 end
 
 local function saved_tile(page)
@@ -82,12 +78,12 @@ local function page_tiles(page, omitted)
   local total = page.total
   local made = total.generations or 0
   return markup.join(spend_tile(total, omitted),
-    tile("Generations", counted(made), (total.cancelled or 0) > 0 and words.count(total.cancelled) .. " cancelled"),
+    tile("Generations", figures.headline(made), (total.cancelled or 0) > 0 and words.count(total.cancelled) .. " cancelled"),
     tokens_tile(total),
     total.latency_p50 and tile("Median latency", figures.time(total.latency_p50),
       total.latency_p95 and "95% within " .. figures.duration(total.latency_p95)),
     saved_tile(page),
-    tile("Failed attempts", counted(total.failed_attempts or 0), (total.failed_attempts_latency or 0) > 0
+    tile("Failed attempts", figures.headline(total.failed_attempts or 0), (total.failed_attempts_latency or 0) > 0
       and figures.duration(total.failed_attempts_latency) .. " lost in them"))
 end
 

@@ -1,4 +1,5 @@
 --- Figures of the HTML page, as short as they can be read: the exact value is beside each of them, for machines.
+local core = require "openrouter.core"
 local markup = require "openrouter.format.html.markup"
 local words = require "openrouter.format.words"
 
@@ -75,11 +76,17 @@ function figures.duration(ms)
   return ("%s h %d min"):format(words.count(math.floor(minutes / 60)), minutes % 60)
 end
 
+--- A number of things for a headline.
+---@param value number
+function figures.headline(value)
+  return element("data", { value = core.number_text(value) }, figures.round_count(value))
+end
+
 --- A quantile or a sum of times; no value where it is nil.
 ---@param ms number?
 function figures.time(ms)
   if not ms then return figures.NONE end
-  return element("data", { value = ms }, figures.duration(ms))
+  return element("data", { value = core.number_text(ms) }, figures.duration(ms))
 end
 
 --- A part of a whole: "38.2%", "<0.1%", ">99.9%"; nil where there is none.

@@ -305,7 +305,7 @@ describe("ledger", function()
     assert(r:add_file(path))
     assert.same({ "zoe", 1, "1" }, { r:rows()[1]["context.user"], r:total().generations, r:total().exact.spend })
     local omitted = r:omitted()
-    assert.same({ 1, 3, 0 }, { omitted.failed, omitted.pending, omitted.skipped })
+    assert.same({ 1, 2, 0 }, { omitted.failed, omitted.pending, omitted.skipped }) -- gen-4 has come to its end elsewhere
   end)
 
   -- ---- several writers ----------------------------------------------------------------------------------------------

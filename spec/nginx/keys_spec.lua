@@ -143,7 +143,7 @@ describe("the key of a request", function()
     for i, key in ipairs { "sk-or-client-1", "sk-or-client-2" } do
       local id = ask(p, "gen-1790000000-own" .. i, nil, bearer(key))
       settled(p, id)
-      assert.same({ key }, traces.lookups(p)[id])
+      assert.same({ key }, servers.wait_for(function() return traces.lookups(p)[id] end)) -- logged once it is answered
     end
     assert.equal("", p:errors())
   end)

@@ -181,13 +181,6 @@ describe("reconcile", function()
 
   -- ---- the command --------------------------------------------------------------------------------------------------
 
-  -- Until openrouter.core asks for more than generations.
-  local function can_ask()
-    local engine = core.engine { window = 1, concurrency = 1, timeout = 1, deadline = 1, wait = 0, retry = false, epoch = 0,
-      seed = 1 }
-    return (pcall(engine.submit, engine, "2026-11-01", 0, 0, 1, "activity"))
-  end
-
   local DAY = 86400
 
   local function day_of(seconds) return os.date("!%Y-%m-%d", seconds) end
@@ -213,7 +206,6 @@ describe("reconcile", function()
     end
 
     setup(function()
-      if not can_ask() then return end
       sandbox, now, ids = servers.sandbox(), os.time(), {}
       for i = 1, 120 do ids[i] = ("gen-%d-%d"):format(now - (1 + i % 4) * DAY, i * i) end
       servers.made(sandbox, ids)
@@ -227,15 +219,7 @@ describe("reconcile", function()
     teardown(function() if sandbox then sandbox:stop() end end)
     before_each(function() directory = shell.directory() end)
 
-    --- A test that needs the endpoints.
-    local function asks(what, test)
-      it(what, function()
-        if not can_ask() then return pending "the C core does not ask for /activity and /analytics yet" end
-        test()
-      end)
-    end
-
-    asks("says that a complete ledger is", function()
+    it("says that a complete ledger is", function()
       local status, out, err = run(file("whole.jsonl", whole))
       assert.same({ 0, "" }, { status, err })
       assert.matches("complete, the ledger has the 120 generations that /activity and /analytics tell of%.\n", out)
@@ -243,7 +227,7 @@ describe("reconcile", function()
       assert.matches("\nNot compared: %d%d%d%d%-%d%d%-%d%d, which is not over %(UTC%)%.\n", out)
     end)
 
-    asks("takes files together, and a directory of openrouter.nginx", function()
+    it("takes files together, and a directory of openrouter.nginx", function()
       local first = part("first.jsonl", function(n) return n <= 70 end)
       local rest = part("rest.jsonl", function(n) return n > 50 end)
       assert.equal(3, (run(first)))
@@ -253,7 +237,7 @@ describe("reconcile", function()
       assert.equal(0, (run(directory .. "/nginx")))
     end)
 
-    asks("names exactly the ids that are missing, and fetches them", function()
+    it("names exactly the ids that are missing, and fetches them", function()
       local gone = { [7] = true, [8] = true, [55] = true }
       local path = part("part.jsonl", function(n) return not gone[n] end)
       local missing, n = {}, 0
@@ -288,7 +272,7 @@ describe("reconcile", function()
       assert.equal(0, (run(path)))
     end)
 
-    asks("says what could not be fetched", function()
+    it("says what could not be fetched", function()
       local shared, own = sandbox, servers.sandbox()
       finally(function()
         own:stop()
@@ -313,7 +297,7 @@ describe("reconcile", function()
       assert.matches("The ledger lacks 1 id", out)
     end)
 
-    asks("tells a cost that differs, by the id", function()
+    it("tells a cost that differs, by the id", function()
       local id, cost
       local text = whole:gsub("[^\n]+", function(settled)
         local head, amount = settled:match '^(.*"total_cost":)(0%.[%d]+)'
@@ -328,7 +312,7 @@ describe("reconcile", function()
       assert.is_truthy(out:find(("9%s in the ledger"):format(cost), 1, true))
     end)
 
-    asks("takes an empty pipe for an empty ledger", function()
+    it("takes an empty pipe for an empty ledger", function()
       local status, out, err = run("/dev/null - --with activity --since " .. day_of(now - DAY))
       assert.same({ 3, "" }, { status, err })
       assert.matches("INCOMPLETE, the ledger has 0 generations", out)
@@ -340,7 +324,7 @@ describe("reconcile", function()
         shell.cost("reconcile " .. arguments)), columns)
     end
 
-    asks("fits its terminal, and cuts no figure", function()
+    it("fits its terminal, and cuts no figure", function()
       local path = part("part.jsonl", function(n) return n ~= 2 and n ~= 7 and n ~= 8 end)
       shell.write(path, shell.read(path) .. ("a line that says nothing"):rep(9) .. "\n")
       local _, plain = run(path)
@@ -361,14 +345,14 @@ describe("reconcile", function()
       end
     end)
 
-    asks("shows how far it is in long ledgers", function()
+    it("shows how far it is in long ledgers", function()
       local record_text = line("gen-1-long", record { created_at = "2026-01-01T00:00:00Z", x = ("x"):rep(11e6) })
       local status, out = show(file("long.jsonl", record_text) .. " --with activity --since " .. day_of(now - DAY), 80)
       assert.equal(3, status)
       assert.matches("\r%[#+%] 100%%  11/11 MB  %d+ MB/s  0:00 left\27%[K\r\27%[K", out)
     end)
 
-    asks("goes into a file, and never over records", function()
+    it("goes into a file, and never over records", function()
       local path, into = part("costs.jsonl", function(n) return n ~= 2 end), directory .. "/found"
       local _, plain = run(path)
       assert.same({ 3, "", "" }, { run(path .. " -o " .. into) })
@@ -380,7 +364,7 @@ describe("reconcile", function()
       assert.equal(before, shell.read(path))
     end)
 
-    asks("does what docs/reconcile.md has in Lua", function()
+    it("does what docs/reconcile.md has in Lua", function()
       part("costs.jsonl", function(n) return n ~= 2 end)
       local yesterday = day_of(now - DAY)
       local program = shell.read("docs/reconcile.md"):match "```lua\n(.-)```":gsub("2026%-11%-28", yesterday)
@@ -394,7 +378,7 @@ describe("reconcile", function()
       assert.matches("^" .. yesterday:gsub("%-", "%%-") .. "\t", out)
     end)
 
-    asks("tells what the account does not have", function()
+    it("tells what the account does not have", function()
       local text = whole .. line("gen-1-strange", record { created_at = day_of(now - DAY) .. "T01:00:00Z",
         model = "\27[2J\226\128\174evil <script>\n" })
       local status, out = run(file("more.jsonl", text))
@@ -408,7 +392,7 @@ describe("reconcile", function()
       assert.same({ "gen-1-strange", "extra" }, { view.ids[1].id, view.ids[1].status })
     end)
 
-    asks("says what of the ledger it did not compare", function()
+    it("says what of the ledger it did not compare", function()
       local text = whole .. line("gen-1-undated", record { created_at = cjson.null })
         .. line("gen-1-early", record { created_at = "2026-01-01T00:00:00Z" }) .. "no JSON\27[2J\n"
         .. '{"pending":"gen-1-open","at":"2026-11-03T00:00:00.000Z"}\n'
@@ -423,7 +407,7 @@ describe("reconcile", function()
       assert.same({ 1, 1, 1, 0, 1 }, { omitted.filtered, omitted.undated, omitted.pending, omitted.failed, omitted.skipped })
     end)
 
-    asks("is not complete where ids are open or failed, or lines skipped, and says why", function()
+    it("is not complete where ids are open or failed, or lines skipped, and says why", function()
       local open = '{"pending":"gen-1-open","at":"2026-11-03T00:00:00.000Z"}\n'
       local failed = '{"failed":"gen-1-f%d","at":"2026-11-03T00:00:00.000Z","error":{"kind":"forbidden"}}\n'
       for text, why in pairs { [open] = "1 id is open", [failed:format(1)] = "1 id failed", ["x\n"] = "1 line cannot be read",
@@ -443,7 +427,7 @@ describe("reconcile", function()
       assert.is_true(cjson.decode(json).complete)
     end)
 
-    asks("has it all as JSON, amounts to the last digit", function()
+    it("has it all as JSON, amounts to the last digit", function()
       local path = part("part.jsonl", function(n) return n ~= 3 end)
       local status, out = run(path .. " --format json")
       local view = cjson.decode(out)
@@ -463,7 +447,7 @@ describe("reconcile", function()
       end
     end)
 
-    asks("asks one of the two where it is told to", function()
+    it("asks one of the two where it is told to", function()
       local path = part("part.jsonl", function(n) return n ~= 3 end)
       local status, out = run(path .. " --with activity")
       assert.equal(3, status)
@@ -474,7 +458,7 @@ describe("reconcile", function()
       assert.not_matches("/activity", out)
     end)
 
-    asks("goes back beyond 30 days with analytics alone", function()
+    it("goes back beyond 30 days with analytics alone", function()
       local old = ("gen-%d-old"):format(now - 40 * DAY)
       servers.made(sandbox, { old })
       local path = file("whole.jsonl", whole)
@@ -491,7 +475,7 @@ describe("reconcile", function()
       assert.equal(2, (run(path .. " --with activity --since " .. day_of(now - 32 * DAY))))
     end)
 
-    asks("wants a management key, and says so without showing it", function()
+    it("wants a management key, and says so without showing it", function()
       local path = file("whole.jsonl", whole)
       local status, out, err = run(path, "OPENROUTER_API_KEY=sk-or-sandbox-plain")
       assert.same({ 4, "" }, { status, out })
@@ -508,7 +492,7 @@ describe("reconcile", function()
       assert.not_matches("bug", err)
     end)
 
-    asks("fails where the endpoints are gone", function()
+    it("fails where the endpoints are gone", function()
       local status, out, err = run(file("whole.jsonl", whole), ("OPENROUTER_BASE_URL=%s"):format(
         sandbox.url:gsub("/api/v1", "/bare/api/v1")))
       assert.same({ 1, "" }, { status, out })
@@ -529,7 +513,7 @@ describe("reconcile", function()
 
     local EMPTY = '200\n{"data":{"data":[],"metadata":{"row_count":0,"truncated":false}}}'
 
-    asks("fails over garbage, other forms and half of it, rather than call it complete", function()
+    it("fails over garbage, other forms and half of it, rather than call it complete", function()
       local nothing = file("nothing.jsonl", "")
       for _, case in ipairs {
         { '200\n{"data":[]}', EMPTY, 0, "" },
@@ -556,7 +540,7 @@ describe("reconcile", function()
       end
     end)
 
-    asks("asks for one key alone, where it is given its hash", function()
+    it("asks for one key alone, where it is given its hash", function()
       local server = canned { activity = '200\n{"data":[]}', ["analytics-query"] = EMPTY }
       finally(function() server:stop() end)
       local day, hash = day_of(now - DAY), ("ab12"):rep(16)

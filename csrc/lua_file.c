@@ -83,6 +83,14 @@ static int lines_failed (lua_State *L, const char *why) {
   return 2;
 }
 
+/* The end of what is not all: "damaged", and the last line that was there (the first one where there was none). */
+static int lines_damaged (lua_State *L, uint64_t number) {
+  lines_failed(L, UNPACK_FAILED);
+  lua_pushliteral(L, "damaged");
+  compat_integer(L, number ? number : 1);
+  return 4;
+}
+
 /* The iterator. A line too long to be read comes as false. A read error ends it with nil and a message. */
 static int next_of_lines (lua_State *L) {
   struct lines *l = (struct lines *)lua_touserdata(L, lua_upvalueindex(1));
@@ -95,7 +103,7 @@ static int next_of_lines (lua_State *L) {
     close_lines(l);
     return lines_failed(L, unpack_strerror(reason));
   }
-  if (what == FILE_END) return close_lines(l) ? 0 : lines_failed(L, UNPACK_FAILED);
+  if (what == FILE_END) return close_lines(l) ? 0 : lines_damaged(L, l->reader.number);
   if (what == FILE_TOO_LONG) lua_pushboolean(L, 0);
   else lua_pushlstring(L, line, length);
   compat_integer(L, l->reader.number);

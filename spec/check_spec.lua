@@ -201,6 +201,10 @@ describe("check", function()
       assert.equal(0, (shell.run(("echo '{\"id\":\"gen-1\",\"model\":\"m\"}' | gzip >%s"):format(path))))
       local result = ledgers(path)
       assert.same({ 0, 1, "gen-1" }, { result.omitted.skipped, result.unpriced.count, result.unpriced.examples[1].id })
+      -- one that is damaged, or that logrotate still writes, costs its own rest: what comes after it is looked at
+      shell.write(directory .. "/cut.gz", "\31\139")
+      result = assert(check.ledgers { directory .. "/cut.gz", path })
+      assert.same({ 1, 1, "gen-1" }, { result.omitted.skipped, result.unpriced.count, result.unpriced.examples[1].id })
     end)
 
     it("says what is wrong with options and files", function()

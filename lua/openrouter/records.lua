@@ -93,10 +93,12 @@ end
 
 function Records:__call()
   while true do
-    local text, number, whole = self.read()
+    local text, number, whole, last = self.read()
     if text ~= nil then
       local gen = read_line(self, text, number, whole)
       if gen then return gen, self.file, number, text end
+    elseif whole == "damaged" then -- of what was compressed, what could be unpacked counts, as in a report
+      skip(self, number:sub(#self.file + 3), self.file, last)
     elseif number then -- what went wrong
       self.err = errors.new("io", number)
       return nil
@@ -110,7 +112,8 @@ local function nothing() end
 
 --- The records of files, or of one: ledger lines, API answers, bare records; of a directory of openrouter.nginx those of its
 --- ledger, also where it was rotated to. Ids with several records come several times. Lines that hold no record are passed
---- over: those of ids that are open or failed, and, counted and named, those that cannot be read.
+--- over: those of ids that are open or failed, and, counted and named, those that cannot be read. A compressed file that is
+--- damaged has the records that can be unpacked, and counts as one more such line.
 ---
 ---     local all = assert(openrouter.records { "costs.jsonl", "/var/log/nginx/openrouter" })
 ---     for gen, file, line, text in all do print(file, line, gen.id) end

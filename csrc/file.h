@@ -79,7 +79,8 @@ uint64_t file_reader_offset (const struct file_reader *r);  /* where the next li
 bool file_reader_skip (struct file_reader *r, uint64_t limit);
 
 /* The next line without its end, followed by a NUL, valid until the next call. FILE_LAST_LINE: it has no line end, as if
-   cut short. FILE_TOO_LONG: passed over, nothing to read. FILE_INTERRUPTED: by a signal; nothing is lost, call again. */
+   cut short. FILE_TOO_LONG: passed over, nothing to read. FILE_INTERRUPTED: by a signal, or in a line so long that one should
+   be looked for; nothing is lost, call again. */
 enum file_line file_reader_next (struct file_reader *r, const char **line, size_t *length);
 
 #endif

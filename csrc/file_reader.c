@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define READ_SIZE ((size_t)64 << 10)
+#define PASS_SIZE ((uint64_t)64 << 20)  /* of a line that is too long, before the caller has a chance to see a signal */
 
 int file_reader_open (struct file_reader *r, const char *path) {
   memset(r, 0, sizeof *r);
@@ -98,10 +99,11 @@ bool file_reader_skip (struct file_reader *r, uint64_t limit) {
   }
 }
 
-/* Drop everything up to the next line end. */
+/* Drop everything up to the next line end, which may never come. */
 static enum file_line pass_over (struct file_reader *r) {
   r->passing_over = true;
-  if (!file_reader_skip(r, UINT64_MAX)) return failure();
+  if (!file_reader_skip(r, r->at + PASS_SIZE)) return failure();
+  if (!r->at_end && r->buffer[r->start - 1] != '\n') return FILE_INTERRUPTED;
   r->passing_over = false;
   r->number++;
   return FILE_TOO_LONG;

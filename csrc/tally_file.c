@@ -86,7 +86,8 @@ static void read_chunk (struct worker *w, uint64_t chunk) {
     w->trouble = errno;
     return;
   }
-  while (what != FILE_END && what != FILE_LAST_LINE && w->trouble == 0 && file_reader_offset(&w->reader) < end) {
+  while (what != FILE_END && what != FILE_LAST_LINE && w->trouble == 0
+         && (w->reader.passing_over || file_reader_offset(&w->reader) < end)) {
     const uint64_t offset = file_reader_offset(&w->reader);
     what = file_reader_next(&w->reader, &line, &length);
     if (what == FILE_ERROR) w->trouble = errno;

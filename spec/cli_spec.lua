@@ -274,6 +274,19 @@ describe("openrouter-cost", function()
       assert.matches("interrupted\n$", err)
     end)
 
+    it("ends at the first Ctrl-C in a line that never ends, as report does", function()
+      if not shell.read "/proc/self/io" then return pending "no /proc" end
+      for command, words in pairs { ["fetch --ledger " .. directory .. "/c"] = "interrupted\n", report = "interrupted\n" } do
+        local ready, pid = directory .. "/ready", directory .. "/pid"
+        -- in the middle of a line that is too long already
+        local watch = ("until [ -s %s ] && [ $(sed -n 's/^rchar: //p' /proc/$(cat %s)/io) -gt 100000000 ]; do sleep 0.02; done; "
+          .. "echo >%s"):format(pid, pid, ready)
+        local status, _, err = shell.run(("rm -f %s %s; { %s; } & %s python3 spec/support/interrupt.py %s 1 sh -c %s"):format(
+          ready, pid, watch, env, ready, shell.quote(("echo $$ >%s; exec %s /dev/zero"):format(pid, cost(command)))))
+        assert.same({ 130, words }, { status, err:match "interrupted\n$" }, command)
+      end
+    end)
+
     it("reads ids from a pipe", function()
       local ledger = directory .. "/costs.jsonl"
       local status = shell.run("printf 'gen-1 gen-2\\n' | " .. env .. cost("fetch --ledger " .. ledger))

@@ -215,6 +215,28 @@ describe("a hostile text", function()
     os.remove(path)
   end)
 
+  it("of several times 64 MiB is passed over as one line", function()
+    local LINES = [[ { echo '{"id":"a"}'; head -c 210000000 /dev/zero; echo; echo '{"id":"b"}'; head -c 210000000 /dev/zero; } ]]
+    assert.equal(0, (shell.run(LINES .. ">" .. shell.quote(path))))
+    local seen = {}
+    for number, id, record, why in assert(ledger.read(path)) do seen[number] = record and id or why.kind end
+    assert.same({ "a", "too_large", "b", "too_large" }, seen)
+    local omitted = {}
+    for _, threads in ipairs { 1, 3 } do
+      local r = report.new()
+      assert.equal(2, r:add_file(path, { threads = threads }))
+      omitted = r:omitted()
+      local reason = "longer than 64 MiB"
+      assert.same({ { file = path, line = 2, reason = reason }, { file = path, line = 4, reason = reason } }, omitted.lines)
+    end
+    os.remove(path)
+    local program = shell.write(directory .. "/pipe.lua", [[
+      local r = require("openrouter.report").new()
+      print(r:add_file "-", r:omitted().skipped, r:omitted().lines[2].line)]])
+    local _, out = shell.run(("%s | %s %s"):format(LINES, LUA, program))
+    assert.equal("2\t2\t4\n", out)
+  end)
+
   -- ---- what it costs --------------------------------------------------------------------------------------------------
 
   -- The command line that runs the measuring under `before`, once meter.c is compiled.

@@ -1,6 +1,7 @@
 """Press Ctrl-C: run a command in a process group of its own, as a terminal does, and send all of it SIGINT.
 
-    interrupt.py FILE LINES COMMAND...    once FILE has that many lines; exits with the command's status
+    interrupt.py FILE LINES COMMAND...    once FILE has that many lines; exits with the command's status,
+    which is 137 where it goes on for 20 s all the same
 """
 import os
 import signal
@@ -31,5 +32,9 @@ try:
     os.killpg(process.pid, signal.SIGINT)
 except ProcessLookupError:
     pass
-status = process.wait()
+try:
+    status = process.wait(timeout=20)
+except subprocess.TimeoutExpired:  # it did not listen
+    os.killpg(process.pid, signal.SIGKILL)
+    status = process.wait()
 sys.exit(128 - status if status < 0 else status)

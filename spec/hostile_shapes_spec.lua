@@ -221,11 +221,10 @@ describe("a hostile text", function()
     local seen = {}
     for number, id, record, why in assert(ledger.read(path)) do seen[number] = record and id or why.kind end
     assert.same({ "a", "too_large", "b", "too_large" }, seen)
-    local omitted = {}
     for _, threads in ipairs { 1, 3 } do
       local r = report.new()
       assert.equal(2, r:add_file(path, { threads = threads }))
-      omitted = r:omitted()
+      local omitted = r:omitted()
       local reason = "longer than 64 MiB"
       assert.same({ { file = path, line = 2, reason = reason }, { file = path, line = 4, reason = reason } }, omitted.lines)
     end

@@ -113,7 +113,9 @@ static const luaL_Reg functions[] = { { "quote", value_quote },
                                       { "terminal_width", terminal_width },
                                       { "processors", processors },
                                       { NULL, NULL } };
-static const luaL_Reg record_functions[] = { { "decode", record_lua_decode }, { NULL, NULL } };
+static const luaL_Reg record_functions[] = { { "decode", record_lua_decode },
+                                             { "read_record", record_lua_read },
+                                             { NULL, NULL } };
 
 MODULE_EXPORT int luaopen_openrouter_core (lua_State *L);
 MODULE_EXPORT int luaopen_openrouter_core (lua_State *L) {

@@ -137,13 +137,10 @@ static int record_tostring (lua_State *L) {
 /* ---- decoding -------------------------------------------------------------------------------------------------- */
 
 static void push_invalid (lua_State *L, const struct record *r, const struct json_check *error) {
-  size_t at = (size_t)(error->at - r->text);
-  const char *what = at >= r->length ? "the text ends too early" : error->message;
-  char message[160];
-  if (at >= r->length && r->length == 0) what = "the text is empty";
-  snprintf(message, sizeof message, "not a JSON object: %s, at byte %lu", what, (unsigned long)at + 1);
+  char message[RECORD_REASON];
+  const size_t byte = record_complaint(r, error, message);
   error_push(L, KIND_bad_answer, message);
-  compat_integer(L, at + 1);
+  compat_integer(L, byte);
   lua_setfield(L, -2, "byte");
 }
 
@@ -177,6 +174,23 @@ static enum record_kind put_text (struct record *r, const char *text, size_t len
   return record_index(r, part, check);
 }
 
+/* Push a userdata with room for a text, which is no record yet. */
+static struct record *push_room (lua_State *L, size_t length) {
+  struct record *r = (struct record *)compat_newuserdata(L, sizeof *r + length);
+  r->magic = 0;
+  r->capacity = (uint32_t)length;
+  r->busy = 0;
+  r->pinned = false;
+  return r;
+}
+
+/* r is on top of the stack. */
+static void become_record (lua_State *L, struct record *r, int metatable) {
+  r->magic = RECORD_MAGIC;
+  lua_pushvalue(L, metatable);
+  lua_setmetatable(L, -2);
+}
+
 enum record_kind record_decode (lua_State *L, const char *text, size_t length, int metatable) {
   const char *part = NULL;
   struct json_check error;
@@ -184,16 +198,10 @@ enum record_kind record_decode (lua_State *L, const char *text, size_t length, i
     error_push(L, KIND_too_large, "the text is longer than 64 MiB");
     return RECORD_INVALID;
   }
-  struct record *r = (struct record *)compat_newuserdata(L, sizeof *r + length);
-  r->magic = 0;
-  r->capacity = (uint32_t)length;
-  r->busy = 0;
-  r->pinned = false;
+  struct record *r = push_room(L, length);
   enum record_kind kind = put_text(r, text, length, &part, &error);
   if (kind == RECORD_GENERATION) {
-    r->magic = RECORD_MAGIC;
-    lua_pushvalue(L, metatable);
-    lua_setmetatable(L, -2);
+    become_record(L, r, metatable);
     return kind;
   }
   push_error(L, r, kind, part, &error);
@@ -201,13 +209,22 @@ enum record_kind record_decode (lua_State *L, const char *text, size_t length, i
   return kind;
 }
 
+static bool is_free (const struct record *r, size_t length) { return !r->pinned && r->busy == 0 && length <= r->capacity; }
+
+/* So that nobody takes the record that was there for another one. */
+static void make_empty (struct record *r) {
+  const char *part;
+  struct json_check check;
+  if (is_free(r, 2)) put_text(r, "{}", 2, &part, &check);
+}
+
 /* Decode into a record that exists. False, and it is as it was or empty, where it is not for that or the text holds none. */
 static bool decode_again (struct record *r, const char *text, size_t length) {
   const char *part;
   struct json_check check;
-  if (r->pinned || r->busy > 0 || length > r->capacity) return false;
+  if (!is_free(r, length)) return false;
   if (put_text(r, text, length, &part, &check) == RECORD_GENERATION) return true;
-  put_text(r, "{}", 2, &part, &check);
+  make_empty(r);
   return false;
 }
 
@@ -219,10 +236,37 @@ int record_lua_decode (lua_State *L) {
   lua_settop(L, 2);
   if (r != NULL && decode_again(r, text, length)) return 1;
   if (record_decode(L, text, length, RECORD_UPVALUE) == RECORD_GENERATION) return 1;
-  if (r != NULL) decode_again(r, "{}", 2);  /* so that nobody takes the record before for this one */
+  if (r != NULL) make_empty(r);
   lua_pushnil(L);
   lua_insert(L, -2);
   return 2;
+}
+
+static int push_reason (lua_State *L, const char *reason) {
+  lua_pushnil(L);
+  if (reason) lua_pushstring(L, reason);
+  return reason ? 2 : 1;
+}
+
+int record_lua_read (lua_State *L) {
+  char room[RECORD_REASON];
+  const char *part = NULL, *reason;
+  struct json_check check;
+  size_t length;
+  const char *line = lua_tolstring(L, 1, &length);
+  struct record *given = lua_isnoneornil(L, 3) ? NULL : record_peek(L, 3), *r = given;
+  if (line == NULL || length > RECORD_MAX_TEXT) return push_reason(L, RECORD_TOO_LONG);
+  if (record_is_blank(line, length)) return push_reason(L, NULL);
+  lua_settop(L, 3);
+  if (r == NULL || !is_free(r, length)) r = push_room(L, length);
+  const enum record_kind kind = put_text(r, line, length, &part, &check);
+  reason = record_refusal(r, kind, part, &check, room);
+  if (kind == RECORD_GENERATION && reason == NULL) {
+    if (r != given) become_record(L, r, RECORD_UPVALUE);
+    return 1;
+  }
+  if (given) make_empty(given);
+  return push_reason(L, kind == RECORD_INVALID && !lua_toboolean(L, 2) ? RECORD_TORN : reason);
 }
 
 static const luaL_Reg metamethods[] = { { "__index", record_index_name },

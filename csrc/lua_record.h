@@ -49,4 +49,8 @@ void record_push_metatable (lua_State *L);
    neither pinned nor busy; if it is neither, an error leaves it empty. The metatable is upvalue 1. */
 int record_lua_decode (lua_State *L);
 
+/* core.read_record(line, whole [, record]) -> record | nil, reason | nil. A line as core.lines gives it (false: too long) by the
+   rules of record_refusal; a reason there is only for what has to be told. The record given is as in core.decode. */
+int record_lua_read (lua_State *L);
+
 #endif

@@ -323,6 +323,17 @@ static int add_line (lua_State *L) {
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
+/* tally:is_counted(line) -> boolean: whether the record in it is in a group, and not another one of its id */
+static int is_counted (lua_State *L) {
+  const struct handle *h = check_resolved(L);
+  size_t length;
+  const char *line = luaL_checklstring(L, 2, &length);
+  bool counts;
+  if (!tally_line_counts(h->tally, line, length, &counts)) return luaL_error(L, "not enough memory");
+  lua_pushboolean(L, counts);
+  return 1;
+}
+
 /* tally:groups([set]) -> how many groups the set has, those without records among them, and how many come before them */
 static int count_groups (lua_State *L) {
   struct handle *h = check_resolved(L);
@@ -665,6 +676,7 @@ static const luaL_Reg functions[] = { { "tally", new_tally }, { NULL, NULL } };
 static const luaL_Reg metamethods[] = { { "__gc", handle_gc }, { NULL, NULL } };
 static const luaL_Reg methods[] = { { "add", add_record },
                                     { "add_line", add_line },
+                                    { "is_counted", is_counted },
                                     { "groups", count_groups },
                                     { "generations", group_generations },
                                     { "key", group_key },

@@ -2,6 +2,7 @@
 
 #include "sse2.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Members of the outermost object that say what the text is. */
@@ -178,6 +179,61 @@ enum record_kind record_index (struct record *r, const char **part, struct json_
   }
   return choose(r, outer, mark, part);
 }
+
+/* ---- lines of files ---------------------------------------------------------------------------------------------- */
+
+/* What has no member of a record is none, though decode takes it for an empty one; where a ledger says that it is an answer, it
+   is. */
+static bool is_generation (const struct record *r) {
+  int field = 0;
+  while (field < FIELD_COUNT && r->member[field] == 0) field++;
+  return field < FIELD_COUNT || r->text + r->answer != json_space(r->text);
+}
+
+size_t record_complaint (const struct record *r, const struct json_check *check, char *room) {
+  const size_t at = (size_t)(check->at - r->text);
+  const char *what = at >= r->length ? "the text ends too early" : check->message;
+  if (r->length == 0) what = "the text is empty";
+  snprintf(room, RECORD_REASON, "not a JSON object: %s, at byte %lu", what, (unsigned long)at + 1);
+  return at + 1;
+}
+
+static const char *some_id (const char *json) { return json && *json == '"' && json[1] != '"' ? json : NULL; }
+
+const char *record_id (const struct record *r) {
+  const char *id = some_id(record_member(r, FIELD_id)), *outer = json_space(r->text);
+  return id || r->text + r->answer == outer ? id : some_id(json_member(outer, "settled", 7));
+}
+
+const char *record_unsettled_id (const struct record *r, enum record_kind kind, const char *part) {
+  return some_id(kind == RECORD_FAILED ? json_member(json_space(r->text), "failed", 6) : part);
+}
+
+bool record_is_blank (const char *line, size_t length) {
+  while (length > 0 && memchr(" \t\r\n", line[length - 1], 4)) length--;
+  return length == 0;
+}
+
+bool record_is_closed (const struct record *r) {
+  const char *open = json_member(json_space(r->text), "open", 4);
+  return open && *open == 'f';
+}
+
+const char *record_refusal (const struct record *r, enum record_kind kind, const char *part, const struct json_check *check,
+                            char *room) {
+  switch (kind) {
+    case RECORD_GENERATION: return is_generation(r) ? NULL : "a JSON object, but no generation record";
+    case RECORD_API_ERROR: return "an API error, no record";
+    case RECORD_OPEN: case RECORD_FAILED:
+      if (kind == RECORD_OPEN && record_is_closed(r)) return NULL;
+      return record_unsettled_id(r, kind, part) ? NULL : "a ledger line without an id";
+    default:
+      record_complaint(r, check, room);
+      return room;
+  }
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 static bool is_type (enum field_type type, const char *value) {
   int64_t integer;

@@ -48,6 +48,30 @@ enum record_kind {
 */
 enum record_kind record_index (struct record *record, const char **part, struct json_check *check);
 
+/*
+** A line of a file may be anything. Why there is nothing in it that could be used, or NULL: there is a generation record, an id
+** that has none, or nothing, as in a line of a journal that is closed. `room` is for RECORD_REASON bytes.
+*/
+#define RECORD_REASON 200
+#define RECORD_TOO_LONG "longer than 64 MiB"
+#define RECORD_TORN "torn: the file ends within this line"  /* for one that is RECORD_INVALID, and has no line end */
+const char *record_refusal (const struct record *record, enum record_kind kind, const char *part, const struct json_check *check,
+                            char *room);
+
+/* What a RECORD_INVALID text is called; the byte it went wrong at, from 1, comes back. */
+size_t record_complaint (const struct record *record, const struct json_check *check, char *room);
+
+/* A generation's id as JSON: a string with something in it; that of the ledger line where the record does not say one. Or NULL. */
+const char *record_id (const struct record *record);
+
+/* The id that a RECORD_OPEN or RECORD_FAILED line says, as JSON: a string with something in it, or NULL. */
+const char *record_unsettled_id (const struct record *record, enum record_kind kind, const char *part);
+
+bool record_is_blank (const char *line, size_t length);
+
+/* Whether a RECORD_OPEN line is one of a journal whose id has come to its end elsewhere. */
+bool record_is_closed (const struct record *record);
+
 enum value_state { VALUE_PRESENT, VALUE_NULL, VALUE_ABSENT, VALUE_MISMATCH };
 
 /* Whether the value (NULL: absent) is what the schema says. An integer may be spelt 10.0; a number must fit a double. */

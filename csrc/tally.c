@@ -361,13 +361,6 @@ static const char *read_id (struct tally *t, const char *json, size_t *length) {
   return t->text.bytes;
 }
 
-/* Where the record does not say its id, the ledger line around it does. */
-static const char *id_value (const struct record *r) {
-  const char *id = record_member(r, FIELD_id), *outer = json_space(r->text);
-  if (id && *id == '"' && id[1] != '"') return id;
-  return r->text + r->answer == outer ? NULL : json_member(outer, "settled", 7);
-}
-
 static uint64_t second_hash (const struct tally *t, const char *id, size_t length) {
   const uint64_t secret[2] = { t->secret[1] ^ UINT64_C(0x9e3779b97f4a7c15), t->secret[0] };
   return hash_bytes(secret, id, length);
@@ -449,7 +442,7 @@ static bool read_identity (struct tally *t, struct facts *f, const char *id_json
 bool facts_read (struct tally *t, struct facts *f, const struct record *r, uint64_t place, uint64_t *hash, const char **why) {
   *why = tally_no_memory;
   f->state = STATE_SETTLED;
-  return read_identity(t, f, id_value(r), r->at ? r->text + r->at : NULL, unique_of(t, place), hash)
+  return read_identity(t, f, record_id(r), r->at ? r->text + r->at : NULL, unique_of(t, place), hash)
     && hash_text(t, r, &f->text) && read_part(t, r, unique_of(t, place), &f->part, why);
 }
 
@@ -539,8 +532,8 @@ static bool read_record (struct tally *t, const struct record *r, uint64_t place
   *why = tally_no_memory;
   f->state = STATE_SETTLED;
   if (place != TALLY_KEEP) {
-    if (!read_hashes(t, id_value(r), place, hash, NULL)) return false;
-  } else if (!read_identity(t, f, id_value(r), at, unique_of(t, place), hash) || !hash_text(t, r, &f->text)) {
+    if (!read_hashes(t, record_id(r), place, hash, NULL)) return false;
+  } else if (!read_identity(t, f, record_id(r), at, unique_of(t, place), hash) || !hash_text(t, r, &f->text)) {
     return false;
   }
   return read_part(t, r, unique_of(t, place), &f->part, why);
@@ -571,60 +564,27 @@ bool tally_add (struct tally *t, const struct record *r, const char **why) { ret
 
 /* ---- lines ------------------------------------------------------------------------------------------------------- */
 
-static bool is_blank (const char *line, size_t length) {
-  while (length > 0 && memchr(" \t\r\n", line[length - 1], 4)) length--;
-  return length == 0;
-}
-
 static enum tally_line refuse (const char **why, const char *reason) {
   *why = reason;
   return TALLY_REFUSED;
 }
 
-static enum tally_line malformed (struct tally *t, const struct record *r, const struct json_check *error,
-                                  const char **why) {
-  size_t at = (size_t)(error->at - r->text);
-  const char *what = at >= r->length ? "the text ends too early" : error->message;
-  snprintf(t->reason, sizeof t->reason, "not a JSON object: %s, at byte %lu", what, (unsigned long)at + 1);
-  *why = t->reason;
-  return TALLY_MALFORMED;
-}
-
-/* A file may hold any JSON. What has no member of a record is none, though decode would take it for an empty one; where
-   a ledger says that it is an answer, it is. */
-static bool is_generation (const struct record *r) {
-  int field = 0;
-  while (field < FIELD_COUNT && r->member[field] == 0) field++;
-  return field < FIELD_COUNT || r->text + r->answer != json_space(r->text);
-}
-
 static enum tally_line add_generation (struct tally *t, const struct record *r, uint64_t place, const char **why) {
-  if (!is_generation(r)) return refuse(why, "a JSON object, but no generation record");
   if (add_record(t, r, place, why)) return TALLY_GENERATION;
   return *why == tally_full ? TALLY_FULL : TALLY_REFUSED;
 }
 
 static enum tally_line add_unsettled (struct tally *t, const struct record *r, const char *id_json, enum state state,
                                       uint64_t place, const char **why) {
-  size_t length;
   uint64_t hash;
-  const char *id = read_id(t, id_json, &length);
-  *why = id || length ? tally_no_memory : "a ledger line without an id";
-  if (id == NULL || !facts_read_open(t, t->now, r, id_json, state, &hash, why)) return TALLY_REFUSED;
+  if (!facts_read_open(t, t->now, r, id_json, state, &hash, why)) return TALLY_REFUSED;
   if (!sightings_reserve(&t->seen, 1) || (place == TALLY_KEEP && !keep(t, t->now, NULL))) return refuse(why, tally_no_memory);
   see(t, hash, place, state);
   return state == STATE_FAILED ? TALLY_FAILED : TALLY_OPEN;
 }
 
-/* A line of a journal whose id has come to its end elsewhere says nothing any more. */
-static bool is_closed (const struct record *r) {
-  const char *open = member_of(json_space(r->text), "open");
-  return open && *open == 'f';
-}
-
-/* Index a line in t->line. NULL: no memory. */
-static struct record *index_line (struct tally *t, const char *line, size_t length, const char **part, struct json_check *error,
-                                  enum record_kind *kind) {
+struct record *tally_index (struct tally *t, const char *line, size_t length, const char **part, struct json_check *error,
+                            enum record_kind *kind) {
   if (!buffer_reserve(&t->line, sizeof (struct record) + length)) return NULL;
   struct record *r = (struct record *)(void *)t->line.bytes;
   r->length = (uint32_t)length;
@@ -638,20 +598,16 @@ enum tally_line tally_add_line (struct tally *t, const char *line, size_t length
   struct json_check error;
   enum record_kind kind;
   const char *part = NULL;
-  if (is_blank(line, length)) return TALLY_BLANK;
-  if (length > RECORD_MAX_TEXT) return refuse(why, "longer than 64 MiB");
-  struct record *r = index_line(t, line, length, &part, &error, &kind);
+  if (record_is_blank(line, length)) return TALLY_BLANK;
+  if (length > RECORD_MAX_TEXT) return refuse(why, RECORD_TOO_LONG);
+  const struct record *r = tally_index(t, line, length, &part, &error, &kind);
   if (r == NULL) return refuse(why, tally_no_memory);
-  switch (kind) {
-    case RECORD_GENERATION: return add_generation(t, r, place, why);
-    case RECORD_FAILED:
-      return add_unsettled(t, r, json_member(json_space(r->text), "failed", 6), STATE_FAILED, place, why);
-    case RECORD_OPEN:
-      if (is_closed(r)) return TALLY_BLANK;
-      return add_unsettled(t, r, part, STATE_OPEN, place, why);
-    case RECORD_API_ERROR: return refuse(why, "an API error, no record");
-    default: return malformed(t, r, &error, why);
-  }
+  *why = record_refusal(r, kind, part, &error, t->reason);
+  if (*why != NULL) return kind == RECORD_INVALID ? TALLY_MALFORMED : TALLY_REFUSED;
+  if (kind == RECORD_GENERATION) return add_generation(t, r, place, why);
+  if (kind == RECORD_OPEN && record_is_closed(r)) return TALLY_BLANK;
+  const char *id = record_unsettled_id(r, kind, part);
+  return add_unsettled(t, r, id, kind == RECORD_FAILED ? STATE_FAILED : STATE_OPEN, place, why);
 }
 
 /* ---- reading a line again ---------------------------------------------------------------------------------------- */
@@ -682,7 +638,7 @@ enum reading tally_read_again (struct tally *t, uint64_t place, struct record **
   const enum reading what = read_line(t, t->source[source], place & TALLY_MAX_OFFSET, &length);
   if (what != READ) return what;
   const size_t bom = json_bom(t->text.bytes, length);
-  *r = index_line(t, t->text.bytes + bom, length - bom, part, &error, kind);
+  *r = tally_index(t, t->text.bytes + bom, length - bom, part, &error, kind);
   return *r ? READ : NO_MEMORY;
 }
 

@@ -63,12 +63,12 @@ static void note (struct worker *w, uint64_t chunk, uint64_t line, const char *r
 }
 
 static void add_line (struct worker *w, enum file_line kind, const char *line, size_t length, uint64_t place, uint64_t chunk) {
-  const char *why = "longer than 64 MiB";
+  const char *why = RECORD_TOO_LONG;
   enum tally_line what = TALLY_REFUSED;
   if (kind != FILE_TOO_LONG) what = tally_add_line(w->tally, line, length, place, &why);
   if (what == TALLY_GENERATION) w->records++;
   if (what == TALLY_FULL) w->trouble = NO_ROOM;
-  if (what == TALLY_MALFORMED && kind == FILE_LAST_LINE) why = "torn: the file ends within this line";
+  if (what == TALLY_MALFORMED && kind == FILE_LAST_LINE) why = RECORD_TORN;
   if (what == TALLY_MALFORMED || what == TALLY_REFUSED) note(w, chunk, w->reader.number, why);
 }
 

@@ -157,7 +157,7 @@ struct tally {
   struct attempt *other_attempt;  /* … of the other one, where two are looked at */
   size_t other_attempt_room;
   struct buffer line, key, text, shown;
-  char reason[200];
+  char reason[RECORD_REASON];
 };
 
 /* Room for that many bytes; what was in it is lost when it grows. False: no memory. */
@@ -245,6 +245,10 @@ bool facts_read_open (struct tally *t, struct facts *f, const struct record *r, 
 
 /* Add what the record adds, or take it back. False and the reason: nothing was changed. */
 bool part_count (struct tally *t, const struct part *part, bool adding, const char **why);
+
+/* A line, indexed in t->line. NULL: no memory. */
+struct record *tally_index (struct tally *t, const char *line, size_t length, const char **part, struct json_check *error,
+                            enum record_kind *kind);
 
 /* The line at a place, indexed in t->line. CHANGED: it cannot be read any more. */
 enum reading { READ, CHANGED, NO_MEMORY };

@@ -22,7 +22,7 @@ static enum reading look (struct tally *t, const struct sighting *s, struct fact
   if (what != READ) return what;
   const enum state state = kind == RECORD_GENERATION ? STATE_SETTLED : kind == RECORD_FAILED ? STATE_FAILED : STATE_OPEN;
   if (kind == RECORD_INVALID || kind == RECORD_API_ERROR || state != WHERE_STATE(where)) return CHANGED;
-  if (state == STATE_FAILED) part = json_member(json_space(r->text), "failed", 6);
+  if (state != STATE_SETTLED) part = record_unsettled_id(r, kind, part);
   const bool fine = state == STATE_SETTLED ? facts_read(t, into, r, WHERE_PLACE(where), &hash, &why)
                                            : facts_read_open(t, into, r, part, state, &hash, &why);
   return !fine ? NO_MEMORY : hash == s->hash ? READ : CHANGED;
@@ -231,6 +231,48 @@ static bool find_extremes (struct tally *t) {
   }
   t->stale = false;
   return true;
+}
+
+/* ---- whether a line is what counts -------------------------------------------------------------------------------- */
+
+static size_t first_sighting (const struct sightings *seen, uint64_t hash) {
+  size_t low = 0, high = seen->count;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (seen->list[middle].hash < hash) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/* Whether none of the sightings with the hash is one of the same id that counts rather than t->now. */
+static bool is_best (struct tally *t, uint64_t hash, bool *best) {
+  const struct sightings *seen = &t->seen;
+  const struct facts *f;
+  *best = false;
+  keep_attempts(t);
+  for (size_t i = first_sighting(seen, hash); i < seen->count && seen->list[i].hash == hash; i++) {
+    const enum reading what = look(t, &seen->list[i], t->other, &f);
+    if (what == NO_MEMORY) return false;
+    if (what == READ && f->id == t->now->id) *best = f->state == STATE_SETTLED && !is_better(t->now, f);
+  }
+  return true;
+}
+
+bool tally_line_counts (struct tally *t, const char *line, size_t length, bool *counts) {
+  struct json_check check;
+  enum record_kind kind;
+  const char *part = NULL, *why;
+  uint64_t hash;
+  *counts = false;
+  if (length > RECORD_MAX_TEXT) return true;
+  const struct record *r = tally_index(t, line, length, &part, &check, &kind);
+  if (r == NULL) return false;
+  if (kind != RECORD_GENERATION || record_refusal(r, kind, part, &check, t->reason) != NULL) return true;
+  const bool has_id = record_id(r) != NULL;
+  if (!facts_read(t, t->now, r, TALLY_KEEP, &hash, &why)) return why == tally_full;  /* it is in no group */
+  *counts = t->now->part.fate == FATE_COUNTED;
+  return !*counts || !has_id || is_best(t, hash, counts);
 }
 
 /* ---- distinct requests ------------------------------------------------------------------------------------------- */

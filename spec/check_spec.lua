@@ -1,5 +1,6 @@
 local check = require "openrouter.check"
 local cjson = require "cjson"
+local report = require "openrouter.report"
 local shell = require "spec.support.shell"
 
 local all = table.unpack or unpack
@@ -124,6 +125,25 @@ describe("check", function()
       local a, b = file("a", "", bad), file("b", settled("1", 7, ',"usage":null'))
       local result = assert(check.ledgers({ b, a }))
       assert.same({ 1, b, 1 }, { result.unpriced.count, result.unpriced.examples[1].file, result.unpriced.examples[1].line })
+    end)
+
+    it("looks at the record that a report counts, where several of an id were settled at the same time", function()
+      for id = 1, 8 do
+        local path = file("a", settled(id, 0, ',"total_cost":1', '{"cost":1}'), settled(id, 0, ',"total_cost":2', '{"cost":1}'))
+        local r = report.new { by = "", measures = "spend" }
+        r:add_file(path)
+        local counts = r:total().exact.spend
+        assert.equal(counts == "2" and 1 or 0, ledgers(path).drift.count, id)
+      end
+      -- and once, where they are the same
+      local path = file("a", settled("1", 0, ""), settled("1", 0, ""))
+      assert.same({ 1, 1 }, { ledgers(path).unpriced.count, ledgers(path).unpriced.examples[1].line })
+      -- by the id of the line, where the record has none
+      local nameless = '{"settled":"1","at":"2026-11-01T10:00:00.000Z","answer":{"data":{"model":"m"}}}'
+      path = file("a", nameless, nameless)
+      for _, options in ipairs { {}, { where = { model = "m" } } } do
+        assert.same({ 1, { "1" } }, { ledgers(path, options).unpriced.count, ids(ledgers(path, options).unpriced) })
+      end
     end)
 
     it("finds hours that cost more than the limit, exactly, in a zone", function()

@@ -13,7 +13,7 @@ describe("records", function()
   -- "id file:line" of each
   local function walk(paths)
     local all, places = assert(openrouter.records(paths)), {}
-    for gen, path, line in all do places[#places + 1] = ("%s %s:%d"):format(gen.id, path:match "[^/]*$", line) end
+    for gen, path, line in all do places[#places + 1] = ("%s %s:%d"):format(gen.id or "?", path:match "[^/]*$", line) end
     return places, all
   end
 
@@ -26,6 +26,18 @@ describe("records", function()
     assert.is_nil(all.err)
     assert.same({ "gen-1 b:1" }, (walk(b))) -- a path alone, too
     assert.same({}, (walk {}))
+  end)
+
+  it("are passed over in the same lines, and for the same reasons, as by a report", function()
+    local path = file("a", table.concat({ settled("gen-1"):sub(1, -2),
+      '{"at":"t","failed":"gen-2","error":{"code":404,"message":"m"}}', '{"error":{"code":404,"message":"m"}}', "{}",
+      '{"pending":5}', '{"open":false ,"pending":"gen-3"}', " \t\r", "[]", '{"a":}',
+      '{"answer":{},"settled":"gen-4"}', '{"settled":"gen-5"}', "x" }, "\n"))
+    local r = require("openrouter.report").new {}
+    local count = assert(r:add_file(path))
+    local places, all = walk(path)
+    assert.same({ count, r:omitted().skipped, r:omitted().lines }, { #places, all.skipped, all.lines })
+    assert.same({ 2, 7 }, { count, all.skipped })
   end)
 
   it("have the text they are of", function()

@@ -244,6 +244,30 @@ describe("report", function()
     assert.same({ 4, 1 }, { r:omitted().duplicates, r:omitted().conflicts })
   end)
 
+  it("says which lines it counts", function()
+    local function settled(id, second, model)
+      return ('{"settled":"%s","at":"2026-11-20T10:00:0%d.000Z","answer":{"data":{"id":"%s","model":"%s"}}}'):format(id, second,
+        id, model)
+    end
+    local lines = { settled("a", 1, "m"), settled("a", 2, "m"), settled("b", 1, "m"), settled("b", 2, "other"), '{"model":"m"}',
+      '{"model":"other"}', '{"failed":"c","error":{}}', settled("c", 1, "m"), '{"pending":"d","open":true }', "x", "" }
+    local counted = {}
+    for _, add in ipairs {
+      function(r) assert(r:add_file(file_of(unpack(lines)))) end,
+      -- where it keeps no more than the places of lines
+      function(r) assert(r:add_file(file_of(table.concat(lines, "\n"), (" "):rep(1e5)))) end,
+      function(r) for _, line in ipairs(lines) do r:add(openrouter.decode(line) or record "{}") end end,
+    } do
+      local r = report.new { by = "model", where = { model = "m" } }
+      add(r)
+      counted[#counted + 1] = {}
+      for i, line in ipairs(lines) do if r:is_counted(line) then table.insert(counted[#counted], i) end end
+    end
+    local which = { 2, 5, 8 } -- of b the one that counts is of another model
+    assert.same({ which, which, which }, counted)
+    assert.is_false(report.new():is_counted(settled("a", 1, "m"))) -- it was not added
+  end)
+
   it("reads what a ledger and other files hold, and names what it skips", function()
     local path = file_of('{"settled":"a","at":"2026-11-20T10:00:00.000Z","answer":{"data":{"id":"a","usage":1}}}', "",
       '{"data":{"id":"b","usage":2}}\r', '{"id":"c"}', '{"failed":"d","at":"2026-11-20T10:00:00.000Z","error":{"kind":"server"}}',
@@ -635,6 +659,7 @@ describe("report", function()
     wrong("add: a generation record expected, got a file", "add", io.stdout)
     wrong("add: a generation record expected, got a userdata", "add", r.tally)
     wrong("add: a generation record expected, got a nil", "add")
+    wrong("is_counted: line must be a string, not a nil", "is_counted", nil)
     for _, method in ipairs { "add_file", "add_directory" } do
       wrong(method .. ": path must be a string, not a nil", method, nil)
       wrong(method .. ": path must be a string, not a table", method, {})

@@ -96,77 +96,34 @@ local function line_reader()
   end
 end
 
-local function settled_at(line)
-  local at = line and generation.exact(line, "at")
-  return at and core.parse_time(at:sub(2, -2)) or -math.huge
-end
-
 local function id_of(gen, line)
   local id = gen.id or line and line.settled
   return type(id) == "string" and id ~= "" and id or nil
 end
 
-local function has_filters(filters)
-  return filters.since or filters["until"] or next(filters.where or {}) ~= nil
-end
-
-local MANY = 64 -- records that a report is used for, as making it takes longer than looking at one of them
-
--- Whether a record passes, which a report knows. It counts an id once, so that one which comes again wants another report.
-local function filter_of(filters)
-  if not has_filters(filters) then return function() return true end end
-  local options = { measures = "generations", tz = filters.tz, since = filters.since, ["until"] = filters["until"],
-    where = filters.where }
-  local r, seen, added, passed = nil, {}, MANY, 0
-  return function(gen)
-    local id = gen.id or added
-    if added == MANY or seen[id] then r, seen, added, passed = report.new(options), {}, 0, 0 end
-    r:add(gen)
-    seen[id], added = true, added + 1
-    local before = passed
-    passed = r:total().generations
-    return passed > before
-  end
-end
-
 local EVERY = 100 -- records between two calls of `progress`
 
--- The findings of each generation, as { id, file, line, order, findings by kind }, and which could have a drift. Of an id the
--- record settled last counts; of several at the same time, the first. Nil and an error.
-local function find_all(paths, filters, most, progress)
+-- The findings of each generation that the report counts, as { id, file, line, findings by kind }, and how many could have a
+-- drift. Nil and an error.
+local function find_all(r, paths, most, progress)
   local all, err = records(paths)
   if not all then return nil, err end
-  local settled, found, compared, order, read_line = {}, {}, {}, 0, line_reader()
-  local passes = filter_of(filters)
+  local found, seen, looked, compared, read_line = {}, {}, 0, 0, line_reader()
   for gen, file, number, text in all do
-    local line = read_line(text)
-    local at, id = settled_at(line), id_of(gen, line)
-    order = order + 1
-    if order % EVERY == 0 then progress(order) end
-    local key = id or order -- those without an id count each for itself
-    if not settled[key] or at > settled[key] then
-      if id then settled[key] = at end
+    looked = looked + 1
+    if looked % EVERY == 0 then progress(looked) end
+    if r:is_counted(text) then
+      local line = read_line(text)
+      local id = id_of(gen, line)
       local kinds, comparable = judge(gen, line, most)
-      local counts = (kinds or comparable) and passes(gen)
-      found[key] = kinds and counts and { id = id, file = file, line = number, order = order, kinds = kinds } or nil
-      compared[key] = comparable and counts or nil
+      local is_first = not (id and seen[id]) -- of those that say the same
+      if id then seen[id] = true end
+      if is_first and kinds then found[#found + 1] = { id = id, file = file, line = number, kinds = kinds } end
+      if is_first and comparable then compared = compared + 1 end
     end
   end
   if all.err then return nil, all.err end
   return found, compared
-end
-
-local function count(set)
-  local n = 0
-  for _ in pairs(set) do n = n + 1 end
-  return n
-end
-
-local function in_order(found)
-  local list = {}
-  for _, of in pairs(found) do list[#list + 1] = of end
-  table.sort(list, function(a, b) return a.order < b.order end)
-  return list
 end
 
 local function pick(list, kind)
@@ -284,11 +241,10 @@ function check.ledgers(paths, options)
   if not total then return nil, err end
   local function look(done) progress(done, total, "records") end
   look(0)
-  local found, compared = find_all(paths, filters, options.max_drift or 0, look)
+  local found, compared = find_all(r, paths, options.max_drift or 0, look)
   if not found then return nil, compared end
-  local list = in_order(found)
-  local result = { omitted = r:omitted(), generations = r:total().generations, compared = count(compared) }
-  for _, kind in ipairs { "unpriced", "drift", "byok" } do result[kind] = pick(list, kind) end
+  local result = { omitted = r:omitted(), generations = r:total().generations, compared = compared }
+  for _, kind in ipairs { "unpriced", "drift", "byok" } do result[kind] = pick(found, kind) end
   result.hours, result.no_hour = find_hours(r, options.max_per_hour)
   result.tripped = result.no_hour ~= nil and result.no_hour.over
   for _, kind in ipairs { "unpriced", "drift", "byok", "hours" } do result.tripped = result.tripped or result[kind].count > 0 end

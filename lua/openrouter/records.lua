@@ -2,7 +2,6 @@
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local files = require "openrouter.files"
-local generation = require "openrouter.generation"
 
 local MAX_NOTES = 10 -- skipped lines that are told one by one; all are counted
 
@@ -59,44 +58,16 @@ end
 
 -- ---- which lines ----------------------------------------------------------------------------------------------------
 
--- A file may hold any JSON. What has no member of a record is none, though decode takes it for an empty one; where a ledger
--- says that it is an answer, it is.
-local function is_record(gen, text)
-  for _, field in ipairs(core.fields) do
-    if generation.state(gen, field.name) ~= "absent" then return true end
-  end
-  local outer = core.decode('{"data":' .. text .. "}")
-  return outer ~= nil and generation.state(outer, "settled") ~= "absent"
-    and (generation.exact(outer, "answer") or ""):sub(1, 1) == "{"
-end
-
--- Lines of ids that have no record, and empty ones, are as they should be.
-local function says_nothing(text, err)
-  return err.kind == "unresolved" or text:find '^%s*{%s*"failed"%s*:' or not text:find "%S"
-end
-
--- Why there is no record in the line; nil where there need be none.
-local function reason_of(text, err, whole)
-  if says_nothing(text, err) then return nil end
-  if not err.byte then return "an API error, no record" end -- what is JSON
-  return whole and err.message or "torn: the file ends within this line"
-end
-
-local function read_line(self, text, number, whole)
-  if not text then return skip(self, "longer than 64 MiB", self.file, number) end
-  local gen, err = core.decode(text, self.gen)
-  self.gen = gen or self.gen
-  if gen and is_record(gen, text) then return gen end
-  local reason = gen and "a JSON object, but no generation record" or err and reason_of(text, err, whole)
-  if reason then skip(self, reason, self.file, number) end
-end
-
 function Records:__call()
   while true do
     local text, number, whole, last = self.read()
     if text ~= nil then
-      local gen = read_line(self, text, number, whole)
-      if gen then return gen, self.file, number, text end
+      local gen, reason = core.read_record(text, whole, self.gen)
+      if gen then
+        self.gen = gen
+        return gen, self.file, number, text
+      end
+      if reason then skip(self, reason, self.file, number) end
     elseif whole == "damaged" then -- of what was compressed, what could be unpacked counts, as in a report
       skip(self, number:sub(#self.file + 3), self.file, last)
     elseif number then -- what went wrong

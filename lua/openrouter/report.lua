@@ -580,6 +580,15 @@ function Report:add_directory(path, options)
   return records
 end
 
+--- Whether the record of a line that was added is in the figures: it passes `since`, `until` and `where`, and no other line of
+--- its id counts instead. Lines that say the same of an id are all counted, as one; one without an id is, for itself.
+---@param line string
+---@return boolean
+function Report:is_counted(line)
+  if type(line) ~= "string" then error(("is_counted: line must be a string, not a %s"):format(type(line)), 2) end
+  return self.tally:is_counted(line)
+end
+
 --- One row for each group, in an order that depends on nothing but the rows: by dimensions where one of them is a time,
 --- else by falling spend (unknown last), then by dimensions. Numbers come before booleans and those before strings.
 ---@return openrouter.Row[]

@@ -175,6 +175,19 @@ static void fill (struct tally *t, FILE *file) {
   if (file) merge(t, part[0]);
 }
 
+/* How many of the lines are what counts. */
+static int count_lines (struct tally *t) {
+  char line[4000];
+  int count = 0;
+  for (int i = 0; i < 2 * IDS; i++) {
+    const size_t length = (size_t)make_line(line, sizeof line, i);
+    bool counts = false;
+    while (!tally_line_counts(t, line, length, &counts)) {}
+    count += counts;
+  }
+  return count;
+}
+
 /* Fill a tally, trying again what was refused; returns whether an allocation failed. */
 static int run (long failing, FILE *file, char *out, size_t size) {
   countdown = failing;
@@ -183,9 +196,11 @@ static int run (long failing, FILE *file, char *out, size_t size) {
   if (t == NULL) t = start();
   fill(t, file);
   while (!tally_resolve(t)) {}
-  const int failed = countdown < 0;
+  const int lines = count_lines(t), failed = countdown < 0;
   countdown = -1;
   print_tally(t, out, size);
+  const size_t length = strlen(out);
+  snprintf(out + length, size - length, "%d lines count\n", lines);
   tally_free(t);
   return failed;
 }

@@ -345,11 +345,15 @@ local function check_two(text, other)
   end
   assert(why == last_why)
   if one:add_line(other) then must_be_same(dump(one), dump(two), "in another order") end
+  if one:counts().duplicates == 1 then assert(one:is_counted(text) ~= one:is_counted(other)) end
 end
 
 local function check_tally(text, gen, err)
   local tally = core.tally(DECLARATION)
   local what, why, malformed = tally:add_line(text)
+  local read, reason = core.read_record(text, true, core.decode "{}")
+  assert((what == "generation") == (read ~= nil) and reason == why)
+  assert(what ~= "generation" or tally:is_counted(text))
   if gen then
     check_generation_line(tally, text, gen, what, why)
   elseif err.byte then

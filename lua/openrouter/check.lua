@@ -2,9 +2,8 @@
 --- keys whose bill is unknown, hours that cost too much.
 local core = require "openrouter.core"
 local decimal = require "openrouter.decimal"
-local errors = require "openrouter.errors"
 local generation = require "openrouter.generation"
-local nearest = require "openrouter.nearest"
+local option = require "openrouter.options"
 local records = require "openrouter.records"
 local report = require "openrouter.report"
 
@@ -163,21 +162,14 @@ end
 
 -- ---- the whole ------------------------------------------------------------------------------------------------------
 
-local NAMES = { "since", "until", "tz", "where", "max_drift", "max_per_hour", "progress" }
-
-local function unknown_option(name)
-  local near = nearest(name, NAMES)
-  return ("unknown option '%s'%s"):format(errors.printable(name), near and ("; did you mean '%s'?"):format(near) or "")
-end
+local OPTIONS = { since = true, ["until"] = true, tz = true, where = true, max_drift = true, max_per_hour = true,
+  progress = true }
 
 -- The options of the report that is made; nil and what is wrong.
 local function read_options(options)
   if type(options) ~= "table" then return nil, ("options must be a table, not a %s"):format(type(options)) end
-  local known = {}
-  for _, name in ipairs(NAMES) do known[name] = true end
-  for name in pairs(options) do
-    if not known[name] then return nil, unknown_option(tostring(name)) end
-  end
+  local unknown = option.unknown(options, OPTIONS)
+  if unknown then return nil, unknown end
   local drift, limit = options.max_drift, options.max_per_hour
   if drift ~= nil and not (type(drift) == "number" and drift >= 0 and drift < math.huge) then
     return nil, "max_drift must be a number of percent, and not negative"

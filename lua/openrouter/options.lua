@@ -58,12 +58,20 @@ local LIMITS = { concurrency = { 1, 10000 }, consumers = { 1, 200 }, window = { 
 local WHOLE = { threads = true, width = true }
 local LONGEST_TIME = 1e12
 
-local function unknown_option(name, types)
-  local names = {}
-  for known in pairs(types) do names[#names + 1] = known end
-  table.sort(names)
-  local near = nearest(tostring(name), names)
-  return ("unknown option '%s'%s"):format(errors.printable(name), near and ("; did you mean '%s'?"):format(near) or "")
+--- What to say of an option that does not exist; nil where all of them do.
+---@param given table
+---@param known table<string, any> those there are
+---@return string?
+function options.unknown(given, known)
+  for name in pairs(given) do
+    if known[name] == nil then
+      local names = {}
+      for one in pairs(known) do names[#names + 1] = one end
+      table.sort(names)
+      local near = nearest(tostring(name), names)
+      return ("unknown option '%s'%s"):format(errors.printable(name), near and ("; did you mean '%s'?"):format(near) or "")
+    end
+  end
 end
 
 local function check_number(name, value, what, level)
@@ -97,9 +105,10 @@ end
 ---@param level integer
 function options.check(given, types, what, level)
   if type(given) ~= "table" then error(what .. ": options must be a table, not a " .. type(given), level + 1) end
+  local unknown = options.unknown(given, types)
+  if unknown then error(what .. ": " .. unknown, level + 1) end
   for name, value in pairs(given) do
     local wanted = types[name]
-    if not wanted then error(what .. ": " .. unknown_option(name, types), level + 1) end
     if type(value) ~= wanted and not (name == "retry" and value == false) then
       error(("%s: option '%s' must be a %s, not a %s"):format(what, name, wanted, type(value)), level + 1)
     end

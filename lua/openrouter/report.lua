@@ -16,7 +16,7 @@ local report = {}
 local PERCENTS = { 50, 90, 95, 99 }
 local MAX_DIMENSIONS, MAX_CONDITIONS, MAX_VALUES = 16, 16, 1000 -- csrc/tally.h
 local FORMATS = { "text", "markdown", "csv", "json", "html" }
-local OPTIONS = { "by", "measures", "tz", "since", "until", "where", "page" }
+local OPTIONS = { by = true, measures = true, tz = true, since = true, ["until"] = true, where = true, page = true }
 local DEFAULT_MEASURES = {
   "generations", "spend", "native_tokens_prompt", "native_tokens_completion", "latency_p50", "latency_p95", "cancelled",
   "failed_attempts", "unpriced",
@@ -300,11 +300,8 @@ local function read_options(options)
     return nil, ("options must be a table, not a %s"):format(type(options))
   end
   options = options or {}
-  local known = {}
-  for _, name in ipairs(OPTIONS) do known[name] = true end
-  for name in pairs(options) do
-    if not known[name] then return nil, unknown("option", tostring(name), OPTIONS) end
-  end
+  local unknown_option = option.unknown(options, OPTIONS)
+  if unknown_option then return nil, unknown_option end
   if options.page ~= nil and type(options.page) ~= "boolean" then
     return nil, ("page must be a boolean, not a %s"):format(type(options.page))
   end

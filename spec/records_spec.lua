@@ -137,6 +137,17 @@ describe("records", function()
     end
   end)
 
+  it("are not looked for in a directory that openrouter.nginx has not made", function()
+    assert.equal(0, (shell.run("mkdir " .. directory .. "/other")))
+    file("other/costs.jsonl", settled "gen-1")
+    local places, all = walk(directory .. "/other")
+    assert.same({}, places)
+    assert.equal("io", all.err.kind)
+    assert.matches("/other: there is neither ledger.jsonl nor pending/ in it", all.err.message)
+    assert.equal(0, (shell.run("mkdir " .. directory .. "/other/pending"))) -- where nothing was settled yet
+    assert.is_nil(select(2, walk(directory .. "/other")).err)
+  end)
+
   it("of a directory are all there when the ledger is rotated meanwhile", function()
     file("ledger.jsonl", settled "gen-1")
     file("ledger.jsonl.1", settled "gen-2")

@@ -36,6 +36,15 @@ function files.fresh_names(directory, is_one, seen)
   return fresh
 end
 
+--- What to say of a directory without a ledger that openrouter.nginx has not made; nil of one that it has.
+---@param directory string
+---@return openrouter.Error? err kind "io"
+function files.complaint(directory)
+  if core.file_status(directory .. "/pending") then return nil end
+  return errors.new("io", directory .. ": there is neither ledger.jsonl nor pending/ in it, as openrouter.nginx makes them; "
+    .. "other ledgers are to be named one by one")
+end
+
 --- What went wrong with a file, and where nobody else may do this, who may.
 ---@param path string
 ---@param why string

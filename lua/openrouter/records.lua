@@ -21,12 +21,14 @@ end
 
 -- Ledgers may be rotated meanwhile, so what is gone comes up under another name.
 local function directory_paths(self, directory)
-  local seen, names, err = {}
+  local seen, count = {}, 0
+  local names, err
   repeat
     names, err = files.fresh_names(directory, files.is_ledger, seen)
     for _, name in ipairs(names or {}) do coroutine.yield(directory .. "/" .. name, true) end
+    count = count + #(names or {})
   until not names or #names == 0
-  self.err = err
+  self.err = err or count == 0 and files.complaint(directory) or nil
 end
 
 -- An iterator of paths, each with whether it may be missing.

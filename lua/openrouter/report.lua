@@ -570,10 +570,8 @@ function Report:add_directory(path, options)
   if not open then return nil, journals end
   local records, ledgers = add_files(self, path, files.is_ledger, add_whole_file, options)
   if not records then return nil, ledgers end
-  if journals + ledgers == 0 and not core.file_status(path .. "/pending") then
-    return nil, errors.new("io", path .. ": there is neither ledger.jsonl nor pending/ in it, as openrouter.nginx makes them; "
-      .. "other ledgers are to be named one by one")
-  end
+  local err = journals + ledgers == 0 and files.complaint(path)
+  if err then return nil, err end
   return records
 end
 

@@ -6,9 +6,9 @@ local files = require "openrouter.files"
 local ledger = require "openrouter.ledger"
 local nearest = require "openrouter.nearest"
 local openrouter = require "openrouter"
+local printable = require "openrouter.printable"
 local progress = require "openrouter.progress"
 local terminal = require "openrouter.terminal"
-local words = require "openrouter.format.words"
 
 local tools = { OK = 0, FAILURE = 1, USAGE = 2, INCOMPLETE = 3, KEY_TROUBLE = 4, TRIPPED = 8, INTERRUPTED = 130 }
 
@@ -38,7 +38,7 @@ end
 function tools.say(format, ...)
   if bar then bar:clear() end
   local text = select("#", ...) > 0 and format:format(...) or format
-  io.stderr:write("openrouter-cost: ", words.printable(text), "\n") -- in it may be names that somebody else gave to files
+  io.stderr:write("openrouter-cost: ", printable.line(text), "\n") -- in it may be names that somebody else gave to files
 end
 
 --- Messages, as they are.

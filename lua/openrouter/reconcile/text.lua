@@ -1,8 +1,9 @@
 --- What `openrouter-cost reconcile` found, for people: what differs first, then a sentence for each run of days, then what was
 --- not compared, and the ids.
+local layout = require "openrouter.format.layout"
 local words = require "openrouter.format.words"
 
-local count, plural, printable = words.count, words.plural, words.printable
+local count, plural, printable = words.count, words.plural, require("openrouter.printable").line
 local unpack = table.unpack or unpack
 
 local LONGEST, SHORTEST = 80, 12 -- columns of a model's name, at most and in a narrow terminal
@@ -14,25 +15,25 @@ local function day_name(day)
 end
 
 local function model_name(text)
-  return words.shorten(words.name(text), LONGEST)
+  return layout.shorten(words.name(text), LONGEST)
 end
 
 -- A line for each of them, or several where they are wider than the terminal.
 local function wrapped(texts, most)
   local lines = {}
-  for _, text in ipairs(texts) do words.add_wrapped(lines, text, most, text:match "^ *" .. "  ") end
+  for _, text in ipairs(texts) do layout.add_wrapped(lines, text, most, text:match "^ *" .. "  ") end
   return table.concat(lines, "\n") .. "\n"
 end
 
 -- In columns, of which the first `left` are set to the left and number `name` may be narrower; nil where they do not fit.
 local function aligned(lines, left, name, most)
-  local columns, total, text = words.columns(lines, left), -2, {}
+  local columns, total, text = layout.columns(lines, left), -2, {}
   for _, column in ipairs(columns) do total = total + column.width + 2 end
   local least = math.min(columns[name].width, SHORTEST)
   columns[name].width = math.max(columns[name].width - math.max(total - most, 0), least)
   for i, line in ipairs(lines) do
-    text[i] = words.line(line, columns)
-    if words.width(text[i]) > most then return nil end
+    text[i] = layout.line(line, columns)
+    if layout.width(text[i]) > most then return nil end
   end
   return table.concat(text, "\n") .. "\n"
 end

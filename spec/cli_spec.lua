@@ -533,7 +533,7 @@ describe("openrouter-cost", function()
         said("--by model day " .. one))
       local bad = file("bad", '{"pending":"gen-2"}\n{"failed":"gen-3","error":{}}\n{"failed":"gen-4","error":{}}\n{\n')
       local page = directory .. "/page.html"
-      assert.same({ 3, page .. " is not complete: 1 id is open, 2 ids have no record, 1 line was skipped" },
+      assert.same({ 3, page .. " is not complete: 1 id is open, 2 ids failed, 1 line was skipped" },
         said(("%s %s --format html -o %s"):format(one, bad, page)))
       assert.same({ 3, "" }, said(one .. " " .. bad .. " -o -"))
     end)

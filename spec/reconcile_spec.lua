@@ -288,7 +288,7 @@ describe("reconcile", function()
       assert.matches("0 of 1 missing records fetched", err)
       assert.matches("1 forbidden, such as " .. lost:gsub("%-", "%%-"), err)
       assert.matches("The ledger lacks 1 id:\n" .. lost:gsub("%-", "%%-"), out)
-      assert.matches("Not compared: 1 id that failed in the ledger%.", out)
+      assert.matches("\nINCOMPLETE: in the ledger 1 id failed%.\n", out)
       assert.equal(3, (run(path .. " --since " .. day_of(now - 4 * DAY)))) -- it still says that an id failed
       status, out, err = run(path .. since .. " --fetch --ledger " .. path,
         "OPENROUTER_API_KEY=sk-or-sandbox-bad OPENROUTER_MANAGEMENT_KEY=k")
@@ -399,9 +399,11 @@ describe("reconcile", function()
       local status, out = run(file("more.jsonl", text))
       assert.equal(3, status)
       assert.matches("\nNot compared: 1 generation of the ledger, which is of another day%.\n"
-        .. "Not compared: 1 generation of the ledger without a time%.\nNot compared: 1 id that is open in the ledger%.\n"
-        .. "Not compared: 1 line that cannot be read%.\n  [^\n]+more%.jsonl:123: not a JSON", out)
+        .. "Not compared: 1 generation of the ledger without a time%.\n", out)
+      assert.matches("\nINCOMPLETE: in the ledger 1 id is open and 1 line was skipped:\n"
+        .. "  [^\n]+more%.jsonl:123: not a JSON[^\n]+\n\n", out)
       assert.not_matches("\27", out)
+      assert.same({ 1, 1 }, { select(2, out:gsub(" open", "")), select(2, out:gsub("skipped", "")) }) -- each is said once
       local _, json = run(file("more.jsonl", text) .. " --format json")
       local omitted = cjson.decode(json).omitted
       assert.same({ 1, 1, 1, 0, 1 }, { omitted.filtered, omitted.undated, omitted.pending, omitted.failed, omitted.skipped })
@@ -410,14 +412,15 @@ describe("reconcile", function()
     it("is not complete where ids are open or failed, or lines skipped, and says why", function()
       local open = '{"pending":"gen-1-open","at":"2026-11-03T00:00:00.000Z"}\n'
       local failed = '{"failed":"gen-1-f%d","at":"2026-11-03T00:00:00.000Z","error":{"kind":"forbidden"}}\n'
-      for text, why in pairs { [open] = "1 id is open", [failed:format(1)] = "1 id failed", ["x\n"] = "1 line cannot be read",
+      for text, why in pairs { [open] = "1 id is open.", [failed:format(1)] = "1 id failed.", ["x\n"] = "1 line was skipped:",
         ["x\ny\n" .. open .. failed:format(1) .. failed:format(2)]
-          = "1 id is open, 2 ids failed and 2 lines cannot be read" } do
+          = "1 id is open, 2 ids failed and 2 lines were skipped:", [("x\n"):rep(12)] = "12 lines were skipped:" } do
         local path = file("more.jsonl", whole .. text)
         local status, out, err = run(path)
         assert.same({ 3, "" }, { status, err })
         assert.is_truthy(out:find(("%%d: the ledger has the 120 generations that /activity and /analytics tell of%%.\n"
-          .. "INCOMPLETE: in the ledger %s%%.\n"):format(why)), out)
+          .. "INCOMPLETE: in the ledger %s\n"):format((why:gsub("%.", "%%.")))), out)
+        assert.equal(why:find "^12" ~= nil, out:find "\n  and 2 more\n" ~= nil)
         assert.not_matches("complete", out)
         local json
         status, json = run(path .. " --format json")

@@ -56,6 +56,20 @@ end
 ---@type string[]
 scope.omitted_counts = { "pending", "failed", "unpriced", "skipped", "duplicates", "conflicts", "filtered", "undated", "changed" }
 
+--- Why what was read is not all there is: "3 ids are open", "1 id failed", "2 lines were skipped". Empty where it is all.
+---@param omitted openrouter.Omitted
+---@return string[]
+function scope.incomplete(omitted)
+  local parts = {}
+  local function part(n, one, many)
+    if n > 0 then parts[#parts + 1] = words.plural(n, one, many) end
+  end
+  part(omitted.pending, "id is open", "ids are open")
+  part(omitted.failed, "id failed", "ids failed")
+  part(omitted.skipped, "line was skipped", "lines were skipped")
+  return parts
+end
+
 --- What is not in the figures: sentences, of which there is always one; and the first of the skipped lines, which belong
 --- to the last sentence.
 ---@param omitted openrouter.Omitted

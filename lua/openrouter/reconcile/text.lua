@@ -1,9 +1,10 @@
 --- What `openrouter-cost reconcile` found, for people: what differs first, then a sentence for each run of days, then what was
 --- not compared, and the ids.
 local layout = require "openrouter.format.layout"
+local scope = require "openrouter.format.scope"
 local words = require "openrouter.format.words"
 
-local count, plural, printable = words.count, words.plural, require("openrouter.printable").line
+local count, plural = words.count, words.plural
 local unpack = table.unpack or unpack
 
 local LONGEST, SHORTEST = 80, 12 -- columns of a model's name, at most and in a narrow terminal
@@ -153,22 +154,19 @@ local function sentence(first, last, run, complete)
     plural(run.ours, "generation", "generations"), run.tell, count(run.theirs))
 end
 
--- Why the ledger is not complete whatever its figures are; nil where nothing speaks against it.
-local function incomplete_text(omitted)
-  local parts = {}
-  local function part(n, one, many)
-    if n > 0 then parts[#parts + 1] = plural(n, one, many) end
-  end
-  part(omitted.pending, "id is open", "ids are open")
-  part(omitted.failed, "id failed", "ids failed")
-  part(omitted.skipped, "line cannot be read", "lines cannot be read")
-  if #parts == 0 then return nil end
-  return ("INCOMPLETE: in the ledger %s."):format((table.concat(parts, ", "):gsub(", ([^,]*)$", " and %1")))
+-- Why the ledger is not complete whatever its figures are, and the first of the lines that were skipped.
+local function add_incomplete(list, omitted)
+  local parts, _, notes = scope.incomplete(omitted), scope.omitted(omitted)
+  if #parts == 0 then return end
+  local text = table.concat(parts, ", "):gsub(", ([^,]*)$", " and %1")
+  list[#list + 1] = ("INCOMPLETE: in the ledger %s%s"):format(text, #notes > 0 and ":" or ".")
+  for _, note in ipairs(notes) do list[#list + 1] = "  " .. note end
 end
 
 -- One for each run of days that are alike, and one for what the ledger lacks of any day.
 local function sentences(view)
-  local list, start, run, incomplete = {}, nil, nil, incomplete_text(view.omitted)
+  local list, start, run = {}, nil, nil
+  local complete = #scope.incomplete(view.omitted) == 0
   view.by_day = {}
   for n, source in ipairs(view.sources) do
     view.by_day[n] = {}
@@ -182,12 +180,12 @@ local function sentences(view)
     if run and run.agrees == next_day.agrees and run.tell == next_day.tell then
       run.ours, run.theirs = run.ours + next_day.ours, run.theirs + next_day.theirs
     else
-      if run then list[#list + 1] = sentence(start, day_name(day - 1), run, not incomplete) end
+      if run then list[#list + 1] = sentence(start, day_name(day - 1), run, complete) end
       start, run = day_name(day), next_day
     end
   end
-  list[#list + 1] = sentence(start, day_name(view.period.last), run, not incomplete)
-  list[#list + 1] = incomplete
+  list[#list + 1] = sentence(start, day_name(view.period.last), run, complete)
+  add_incomplete(list, view.omitted)
   return list
 end
 
@@ -229,12 +227,6 @@ local function add_omitted(notes, view)
   note(omitted.filtered, "generation of the ledger, which is of another day.",
     "generations of the ledger, which are of other days.")
   note(omitted.undated, "generation of the ledger without a time.", "generations of the ledger without a time.")
-  note(omitted.pending, "id that is open in the ledger.", "ids that are open in the ledger.")
-  note(omitted.failed, "id that failed in the ledger.", "ids that failed in the ledger.")
-  note(omitted.skipped, "line that cannot be read.", "lines that cannot be read.")
-  for _, line in ipairs(omitted.lines) do
-    notes[#notes + 1] = ("  %s:%s: %s"):format(printable(line.file or "?"), line.line or "?", printable(line.reason))
-  end
   if unpriced > 0 then
     notes[#notes + 1] = ("The ledger does not know in full what %s cost."):format(plural(unpriced, "generation", "generations"))
   end

@@ -63,6 +63,19 @@ describe("reconcile", function()
       assert.equal("differs", compare({ ours { requests = 1e10 } }, { usage { requests = 1e10 + 1 } }).status)
     end)
 
+    it("says whether two sources find the same, but for rounding", function()
+      local function alike(a, b)
+        return reconcile.alike(compare({ ours() }, { usage(a) }), (compare({ ours() }, { usage(b) })))
+      end
+      assert.is_true(alike({ usage = "0.7", requests = 7 }, { usage = "0.7000000000000001", requests = 7 }))
+      for field, value in pairs { requests = 8, prompt = 8, completion = 8, reasoning = 8, usage = "0.71", byok = "0.1" } do
+        local other = { usage = "0.7", requests = 7 }
+        other[field] = value
+        assert.is_false(alike({ usage = "0.7", requests = 7 }, other))
+      end
+      assert.is_false(alike({ usage = "0.3" }, { usage = "0.3000000000000001" })) -- the same, and rounding
+    end)
+
     it("tells what one side alone has", function()
       local _, rows = compare({ ours { model = "z/only-here", requests = 2 } },
         { usage { requests = 7 }, usage { day = "2026-11-02" } })
@@ -407,6 +420,7 @@ describe("reconcile", function()
       local _, json = run(file("more.jsonl", text) .. " --format json")
       local omitted = cjson.decode(json).omitted
       assert.same({ 1, 1, 1, 0, 1 }, { omitted.filtered, omitted.undated, omitted.pending, omitted.failed, omitted.skipped })
+      assert.same({ directory .. "/more.jsonl", 123 }, { omitted.lines[1].file, omitted.lines[1].line })
     end)
 
     it("is not complete where ids are open or failed, or lines skipped, and says why", function()

@@ -105,7 +105,7 @@ local function run(arguments)
   end
   if args.output == "-" then args.output = nil end
   tools.parser = parser
-  return command.run(args, tools)
+  return command.run(args)
 end
 
 local function on_error(message)

@@ -1,5 +1,5 @@
 --- What the commands of openrouter-cost share: exit statuses, and ways to speak. stdout is data, stderr is messages. Each command
---- is a table with add(parser), which declares it, and run(args, tools), which returns its exit status.
+--- is a table with add(parser), which declares it, and run(args), which returns its exit status.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local files = require "openrouter.files"
@@ -65,7 +65,7 @@ end
 ---@param trouble openrouter.Error
 ---@return integer status
 function tools.fail(trouble)
-  local why = tostring(trouble.message)
+  local why = tostring(trouble.attempts and trouble or trouble.message) -- of what was asked, also what was tried
   local path = trouble.kind == "io" and why:match "^(.*): Permission denied$"
   tools.say("%s", path and files.with_owner(path, why) or why)
   return tools.is_key_trouble(trouble) and tools.KEY_TROUBLE or tools.FAILURE

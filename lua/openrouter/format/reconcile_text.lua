@@ -1,19 +1,16 @@
 --- What `openrouter-cost reconcile` found, for people: what differs first, then a sentence for each run of days, then what was
 --- not compared, and the ids.
 local layout = require "openrouter.format.layout"
+local period = require "openrouter.period"
+local reconcile = require "openrouter.reconcile"
 local scope = require "openrouter.format.scope"
+local witness = require "openrouter.witness"
 local words = require "openrouter.format.words"
 
-local count, plural = words.count, words.plural
+local count, plural, day_name = words.count, words.plural, period.day_text
 local unpack = table.unpack or unpack
 
 local LONGEST, SHORTEST = 80, 12 -- columns of a model's name, at most and in a narrow terminal
-
-local DAY = 86400
-
-local function day_name(day)
-  return os.date("!%Y-%m-%d", day * DAY)
-end
 
 local function model_name(text)
   return layout.shorten(words.name(text), LONGEST)
@@ -41,10 +38,8 @@ end
 
 -- ---- the table ------------------------------------------------------------------------------------------------------
 
-local FIELDS = {
-  { "requests", "generations" }, { "usage", "charged, USD" }, { "byok", "own keys, USD" }, { "prompt", "prompt tokens" },
-  { "completion", "completion tokens" }, { "reasoning", "reasoning tokens" },
-}
+local CALLED = { requests = "generations", usage = "charged, USD", byok = "own keys, USD", prompt = "prompt tokens",
+  completion = "completion tokens", reasoning = "reasoning tokens" }
 local HEAD = { "day", "model", "says", "", "", "ledger", "OpenRouter", "difference" }
 local LEFT, MODEL = 5, 2 -- how many of the columns are set to the left, and which is the name
 
@@ -61,11 +56,11 @@ end
 local function add_lines(lines, row, source)
   local whole = row.status == "missing" or row.status == "extra"
   local first = true
-  for i, field in ipairs(FIELDS) do
-    local compared = row[field[1]]
+  for i, field in ipairs(reconcile.figures) do
+    local compared = row[field]
     if compared.status == "differs" and (not whole or i <= 3) then
       lines[#lines + 1] = { first and row.day or "", first and model_name(row.model) or "", first and source or "",
-        first and row.status or "", field[2], shown(compared.ledger), shown(compared.theirs), signed(compared.difference) }
+        first and row.status or "", CALLED[field], shown(compared.ledger), shown(compared.theirs), signed(compared.difference) }
       first = false
     end
   end
@@ -82,15 +77,6 @@ local function listed(lines, most)
   return wrapped(texts, most)
 end
 
--- Whether two sources say the same of a day and model, but for rounding.
-local function say_the_same(a, b)
-  for _, field in ipairs(FIELDS) do
-    local x, y = tonumber(a[field[1]].theirs), tonumber(b[field[1]].theirs)
-    if a[field[1]].status ~= b[field[1]].status or math.abs(x - y) > 1e-9 * math.abs(x) then return false end
-  end
-  return true
-end
-
 -- The differing rows with who says so, in the order of days and models: { row =, says = }.
 local function differing_rows(view)
   local list, place = {}, {}
@@ -98,8 +84,8 @@ local function differing_rows(view)
     for _, row in ipairs(source.rows) do
       local key = row.day .. row.model
       local entry = place[key]
-      if row.status ~= "same" and row.status ~= "rounding" then
-        if entry and say_the_same(entry.row, row) then
+      if not reconcile.is_fine(row) then
+        if entry and reconcile.alike(entry.row, row) then
           entry.says = "both"
         else
           place[key] = { row = row, says = source.name, order = #list }
@@ -131,7 +117,7 @@ local function judge_day(view, name)
     if name >= day_name(source.first) and name <= day_name(source.last) then
       day.names[#day.names + 1] = "/" .. source.name
       for _, row in ipairs(view.by_day[n][name] or {}) do
-        day.agrees = day.agrees and (row.status == "same" or row.status == "rounding")
+        day.agrees = day.agrees and reconcile.is_fine(row)
         if #day.names == 1 then
           day.ours, day.theirs = day.ours + row.requests.ledger, day.theirs + row.requests.theirs
         end
@@ -193,7 +179,7 @@ local function add_rounding(notes, view)
   local most, sums = 0, 0
   for _, source in ipairs(view.sources) do
     for _, row in ipairs(source.rows) do
-      for _, field in ipairs { "usage", "byok" } do
+      for _, field in ipairs(witness.amounts) do
         if row[field].status == "rounding" then
           sums, most = sums + 1, math.max(most, math.abs(tonumber(row[field].difference)))
         end
@@ -233,14 +219,14 @@ local function add_omitted(notes, view)
 end
 
 local function notes_of(view)
-  local notes, period = {}, view.period
+  local notes, days = {}, view.period
   add_hints(notes, view)
   add_rounding(notes, view)
-  notes[#notes + 1] = ("Not compared: %s, which is not over (UTC)."):format(day_name(period.today))
+  notes[#notes + 1] = ("Not compared: %s, which is not over (UTC)."):format(day_name(days.today))
   for _, source in ipairs(view.sources) do
-    if source.first > period.first then
+    if source.first > days.first then
       notes[#notes + 1] = ("Not compared with /%s, which has the last 30 days: %s to %s."):format(
-        source.name, day_name(period.first), day_name(source.first - 1))
+        source.name, day_name(days.first), day_name(source.first - 1))
     end
   end
   add_omitted(notes, view)
@@ -257,7 +243,7 @@ local TITLES = {
 -- What else there is to say of an amount: its difference, and what was charged to the caller's own key.
 local function own_keys(row)
   local parts = {}
-  for _, field in ipairs { "usage", "byok" } do
+  for _, field in ipairs(witness.amounts) do
     local figure = row[field]
     if field == "byok" and figure.status == "differs" then
       parts[#parts + 1] = ("own key: %s here, %s there"):format(figure.ledger, figure.theirs)

@@ -159,9 +159,9 @@ describe("text format", function()
     end
     local a = '{"model":"a","created_at":"2026-11-01T00:00:00Z","usage":1}'
     local b, c = '{"model":"b","usage":1}', '{"model":"a","usage":1}'
-    assert.equal("2 generations are not of those asked for (since, until, where).\n", said({ where = { model = "a" } }, a, b, b))
-    assert.equal("1 generation is not of those asked for (since, until, where).\n"
-      .. "1 generation has no time of creation, and may be outside of since and until: not counted.\n",
+    assert.equal("2 generations are excluded by since, until or where.\n", said({ where = { model = "a" } }, a, b, b))
+    assert.equal("1 generation is excluded by since, until or where.\n"
+      .. "1 generation has no created_at, so since and until could not be applied: not counted.\n",
       said({ where = { model = "a" }, since = "2026-11-01" }, a, b, c))
     local text = filled({ where = { model = "a" }, since = "2026-11-01" }, a, b, c):render "json"
     assert.matches('"filtered":1,"undated":1,"changed":0', text, 1, true)

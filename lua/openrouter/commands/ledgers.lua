@@ -23,7 +23,7 @@ end
 ---@param command table of argparse
 ---@param with_period boolean
 function ledgers.add_options(command, with_period)
-  command:option("--tz", "Whose hours, days, weeks and months: a zone such as Europe/Berlin.", "UTC")
+  command:option("--tz", "Time zone of hours, days, weeks and months, such as Europe/Berlin.", "UTC")
   if with_period then
     command:option("--since", "Only what was made then or later: 2026-11-01, 2026-11 (or 2026-W44, 2026), 2026-11-01T14:00, or "
       .. "7d for a week ago.")

@@ -62,10 +62,10 @@ local function read_days(args, today)
       day_name(first), day_name(asked), day_name(today))
   end
   if first < today - ANALYTICS_DAYS then
-    return nil, ("--since: OpenRouter tells of %d days, the first of which is %s"):format(
+    return nil, ("--since: OpenRouter reports %d days, the first of which is %s"):format(
       ANALYTICS_DAYS, day_name(today - ANALYTICS_DAYS))
   end
-  if args.with == "activity" and first < today - ACTIVITY_DAYS then -- days that nobody tells of must not pass for complete
+  if args.with == "activity" and first < today - ACTIVITY_DAYS then -- days that nobody reports must not pass for complete
     return nil, ("/activity has %d days, the first of which is %s; --with analytics goes back further"):format(
       ACTIVITY_DAYS, day_name(today - ACTIVITY_DAYS))
   end

@@ -198,7 +198,7 @@ tools.ABOUT = "What requests through OpenRouter cost is told by their generation
 
 tools.STATUSES = {
   { tools.OK, "Done." },
-  { tools.FAILURE, "Something failed, and has been told." },
+  { tools.FAILURE, "Failed; standard error says why." },
   { tools.USAGE, "The command line is wrong." },
   { tools.INCOMPLETE, "Done, but ids have no record, lines were skipped, or figures differ." },
   { tools.KEY_TROUBLE, "The key is missing or refused, or its account is out of credits." },

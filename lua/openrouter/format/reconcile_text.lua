@@ -110,7 +110,7 @@ end
 
 -- ---- sentences ------------------------------------------------------------------------------------------------------
 
--- What the sources say of a day: { agrees =, ours =, theirs =, names = }, generations of the first that tells of it.
+-- What the sources say of a day: { agrees =, ours =, theirs =, names = }, generations of the first that reports it.
 local function judge_day(view, name)
   local day = { agrees = true, ours = 0, theirs = 0, names = {} }
   for n, source in ipairs(view.sources) do
@@ -124,20 +124,20 @@ local function judge_day(view, name)
       end
     end
   end
-  day.tell = table.concat(day.names, " and ") .. (#day.names == 1 and " tells" or " tell")
+  day.say = table.concat(day.names, " and ") .. (#day.names == 1 and " reports" or " report")
   return day
 end
 
 -- Where something of the ledger could not be compared, days are not called complete.
 local function sentence(first, last, run, complete)
   local days = first == last and first or ("%s to %s"):format(first, last)
-  if run.agrees and run.theirs == 0 then return ("%s: the ledger has nothing, and %s of nothing."):format(days, run.tell) end
+  if run.agrees and run.theirs == 0 then return ("%s: the ledger has nothing, and %s nothing."):format(days, run.say) end
   if run.agrees then
-    return ("%s: %sthe ledger has the %s that %s of."):format(days, complete and "complete, " or "",
-      plural(run.theirs, "generation", "generations"), run.tell)
+    return ("%s: %sthe ledger has the %s that %s."):format(days, complete and "complete, " or "",
+      plural(run.theirs, "generation", "generations"), run.say)
   end
-  return ("%s: %s, the ledger has %s and %s of %s."):format(days, run.ours < run.theirs and "INCOMPLETE" or "DIFFERENT",
-    plural(run.ours, "generation", "generations"), run.tell, count(run.theirs))
+  return ("%s: %s, the ledger has %s and %s %s."):format(days, run.ours < run.theirs and "INCOMPLETE" or "DIFFERENT",
+    plural(run.ours, "generation", "generations"), run.say, count(run.theirs))
 end
 
 -- Why the ledger is not complete whatever its figures are, and the first of the lines that were skipped.
@@ -163,7 +163,7 @@ local function sentences(view)
   end
   for day = view.period.first, view.period.last do
     local next_day = judge_day(view, day_name(day))
-    if run and run.agrees == next_day.agrees and run.tell == next_day.tell then
+    if run and run.agrees == next_day.agrees and run.say == next_day.say then
       run.ours, run.theirs = run.ours + next_day.ours, run.theirs + next_day.theirs
     else
       if run then list[#list + 1] = sentence(start, day_name(day - 1), run, complete) end
@@ -235,10 +235,7 @@ end
 
 -- ---- ids ------------------------------------------------------------------------------------------------------------
 
-local TITLES = {
-  missing = "The ledger lacks", extra = "The ledger has, and OpenRouter does not tell of",
-  differs = "The ledger has another amount for",
-}
+local TITLES = { missing = "The ledger lacks", extra = "Only the ledger has", differs = "The ledger has another amount for" }
 
 -- What else there is to say of an amount: its difference, and what was charged to the caller's own key.
 local function own_keys(row)
@@ -280,7 +277,7 @@ local function ids_of(view, most)
   if not view.agrees and view.ids and #view.ids == 0 then
     parts[1] = wrapped({ "No id is missing on these days: it is names of models, or tokens, that differ." }, most)
   elseif not view.agrees and not view.ids then
-    parts[1] = wrapped({ "Which ids these are, /analytics would tell." }, most)
+    parts[1] = wrapped({ "/analytics would tell which ids these are." }, most)
   end
   return parts
 end

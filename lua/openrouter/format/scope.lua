@@ -85,12 +85,11 @@ function scope.omitted(omitted)
     .. " no known price: counted, but in no sum of spend.")
   say(omitted.duplicates, plural(omitted.duplicates, "repeated record is", "repeated records are") .. " not counted again"
     .. conflict_text(omitted.conflicts))
-  say(omitted.filtered, plural(omitted.filtered, "generation is", "generations are")
-    .. " not of those asked for (since, until, where).")
+  say(omitted.filtered, plural(omitted.filtered, "generation is", "generations are") .. " excluded by since, until or where.")
   say(omitted.changed or 0, plural(omitted.changed or 0, "record", "records")
     .. " may count twice, as a file was changed while it was read.")
   say(omitted.undated, plural(omitted.undated, "generation has", "generations have")
-    .. " no time of creation, and may be outside of since and until: not counted.")
+    .. " no created_at, so since and until could not be applied: not counted.")
   say(omitted.skipped, plural(omitted.skipped, "line or record was", "lines or records were") .. " skipped:")
   if #lines == 0 then lines[1] = "Nothing is left out." end
   for i, note in ipairs(omitted.lines) do

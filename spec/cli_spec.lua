@@ -132,13 +132,13 @@ describe("openrouter-cost", function()
     local function refuses(arguments, command, name)
       local status, out, err = run(arguments)
       assert.same({ 2, "" }, { status, out })
-      assert.equal(("openrouter-cost: '' is no value for %s (openrouter-cost %s --help)\n"):format(name, command), err)
+      assert.equal(("openrouter-cost: %s must not be empty (openrouter-cost %s --help)\n"):format(name, command), err)
     end
     for _, name in ipairs { "--by", "--measures", "--format", "--output", "--since", "--until", "--tz", "--where" } do
       refuses(("report %s '' %s"):format(name, path), "report", name)
     end
     refuses(("report -o '' %s"):format(path), "report", "--output")
-    assert.matches("' ' is no value for %-%-measures ", (select(3, run("report --measures ' ' " .. path))))
+    assert.matches("%-%-measures must not be empty ", (select(3, run("report --measures ' ' " .. path))))
     refuses(("diff 2026-10 2026-11 --by '' %s"):format(path), "diff", "--by")
     refuses("check --max-per-hour= " .. path, "check", "--max-per-hour")
     refuses("fetch --ledger '' " .. path, "fetch", "--ledger")
@@ -533,7 +533,7 @@ describe("openrouter-cost", function()
         said("--by model day " .. one))
       local bad = file("bad", '{"pending":"gen-2"}\n{"failed":"gen-3","error":{}}\n{"failed":"gen-4","error":{}}\n{\n')
       local page = directory .. "/page.html"
-      assert.same({ 3, page .. " is not complete: 1 id is open, 2 ids have no record, 1 line was skipped" },
+      assert.same({ 3, page .. " is not complete: 1 id is open, 2 ids failed, 1 line was skipped" },
         said(("%s %s --format html -o %s"):format(one, bad, page)))
       assert.same({ 3, "" }, said(one .. " " .. bad .. " -o -"))
     end)

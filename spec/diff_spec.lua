@@ -245,12 +245,12 @@ total  generations          3        3       =
 
 2026-10:
   Period: since 2026-10-01, until 2026-10-31, records from 2026-10-01T10:00:00Z to 2026-10-31T23:30:00Z, zone UTC.
-  3 generations are not of those asked for (since, until, where).
+  3 generations are excluded by since, until or where.
 
 2026-11:
   Period: since 2026-11-01, until 2026-11-30, records from 2026-11-01T10:00:00Z to 2026-11-30T10:00:00Z, zone UTC.
   1 generation has no known price: counted, but in no sum of spend.
-  3 generations are not of those asked for (since, until, where).
+  3 generations are excluded by since, until or where.
 ]], out:match "\n\n2026%-10:.*$":sub(2))
     local view = json("2026-10 2026-11 " .. ledger)
     assert.same({ "2026-10-01", "2026-10-31T23:30:00Z" }, { view.a.period.since, view.a.period.last })

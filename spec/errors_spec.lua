@@ -71,12 +71,6 @@ describe("errors", function()
         tostring(errors.new("bad_id", "a\r\nb\27[31m\0", { id = "x\n" })))
     end)
 
-    it("show no control character in any coding", function()
-      assert.equal("a\\xC2\\x9B31m\\xE2\\x80\\xA8\\xE2\\x80\\xA9\\xC2\\x85\\x7F",
-        errors.printable "a\194\15531m\226\128\168\226\128\169\194\133\127")
-      assert.equal("Ä…日本\194\160", errors.printable "Ä…日本\194\160")
-    end)
-
     it("are cut between characters", function()
       assert.equal(("x"):rep(300), errors.printable(("x"):rep(300)))
       assert.equal(("x"):rep(300) .. "…", errors.printable(("x"):rep(301)))

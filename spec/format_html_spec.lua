@@ -1,9 +1,10 @@
 local cjson = require "cjson"
-local html = require "openrouter.format.html"
-local openrouter = require "openrouter"
 local day_series = require "openrouter.format.html.days"
 local figures = require "openrouter.format.html.figures"
+local html = require "openrouter.format.html"
+local openrouter = require "openrouter"
 local report = require "openrouter.report"
+local scope = require "openrouter.format.scope"
 local shell = require "spec.support.shell"
 local style = require "openrouter.format.html.style"
 local tables = require "openrouter.format.html.tables"
@@ -440,7 +441,7 @@ describe("HTML format", function()
   it("ends with what is omitted", function()
     local view = full()
     local text, items = html(view), read(page_of(view)).items
-    local sentences, notes = words.omitted(view.omitted)
+    local sentences, notes = scope.omitted(view.omitted)
     local last = {}
     for i = #items - #sentences - #notes + 1, #items do last[#last + 1] = items[i] end
     for _, note in ipairs(notes) do sentences[#sentences + 1] = note end

@@ -1,7 +1,9 @@
 local cjson = require "cjson"
 local json_format = require "openrouter.format.json"
+local layout = require "openrouter.format.layout"
 local openrouter = require "openrouter"
 local report = require "openrouter.report"
+local scope = require "openrouter.format.scope"
 local shell = require "spec.support.shell"
 local text_format = require "openrouter.format.text"
 local views = require "spec.support.views"
@@ -157,9 +159,9 @@ describe("text format", function()
     end
     local a = '{"model":"a","created_at":"2026-11-01T00:00:00Z","usage":1}'
     local b, c = '{"model":"b","usage":1}', '{"model":"a","usage":1}'
-    assert.equal("2 generations are not of those asked for (since, until, where).\n", said({ where = { model = "a" } }, a, b, b))
-    assert.equal("1 generation is not of those asked for (since, until, where).\n"
-      .. "1 generation has no time of creation, and may be outside of since and until: not counted.\n",
+    assert.equal("2 generations are excluded by since, until or where.\n", said({ where = { model = "a" } }, a, b, b))
+    assert.equal("1 generation is excluded by since, until or where.\n"
+      .. "1 generation has no created_at, so since and until could not be applied: not counted.\n",
       said({ where = { model = "a" }, since = "2026-11-01" }, a, b, c))
     local text = filled({ where = { model = "a" }, since = "2026-11-01" }, a, b, c):render "json"
     assert.matches('"filtered":1,"undated":1,"changed":0', text, 1, true)
@@ -213,8 +215,8 @@ describe("text format for a terminal", function()
         view.dimensions = dimensions
         if most % 2 == 0 then view.measures = { measures[2], measures[1] } end
         for _, line in ipairs(lines_of(text_format(view, { width = most }))) do
-          if words.width(line) > most then
-            assert.equal(most, words.width(line), ("%d columns, by %s: %s"):format(most, table.concat(dimensions, ","), line))
+          if layout.width(line) > most then
+            assert.equal(most, layout.width(line), ("%d columns, by %s: %s"):format(most, table.concat(dimensions, ","), line))
           end
         end
       end
@@ -322,7 +324,7 @@ describe("what is omitted", function()
     local all = {}
     for name, value in pairs(views.NOTHING) do all[name] = value end
     for name, value in pairs(omitted) do all[name] = value end
-    return words.omitted(all)[1]
+    return scope.omitted(all)[1]
   end
 
   it("says what open generations cost, as far as that is known", function()
@@ -343,13 +345,6 @@ describe("what is omitted", function()
 end)
 
 describe("words of formats", function()
-  it("spell out bytes that are not UTF-8, and no others", function()
-    assert.equal("é日本\240\159\152\128", words.printable "é日本\240\159\152\128")
-    assert.equal("\\xFFa\\xC3", words.printable "\255a\195")
-    assert.equal("\\xC0\\x80 \\xED\\xA0\\x80 \\xF4\\x90\\x80\\x80", words.printable "\192\128 \237\160\128 \244\144\128\128")
-    assert.equal("\\x80é", words.printable "\128é")
-  end)
-
   it("show names of which nothing would be seen, and where they begin and end", function()
     for name, shown in pairs { [""] = '""', ["  "] = '"  "', ["\194\160"] = '"\\u{A0}"', ["\227\128\128 "] = '"\\u{3000} "',
       ["\226\128\139"] = '"\\u{200B}"', ["\239\184\143"] = '"\\u{FE0F}"', ["\243\160\129\129"] = '"\\u{E0041}"',
@@ -367,20 +362,20 @@ describe("words of formats", function()
   end)
 
   it("know how wide text is, and cut it to that", function()
-    assert.same({ 1, 4, 1, 2, 0 }, { words.width "é", words.width "日本", words.width "e\204\129",
-      words.width "\240\159\152\128", words.width "" })
+    assert.same({ 1, 4, 1, 2, 0 }, { layout.width "é", layout.width "日本", layout.width "e\204\129",
+      layout.width "\240\159\152\128", layout.width "" })
     -- as wcwidth of the C library has it
     for text, width in pairs { ["हिन्दी"] = 5, ["ไทยที่"] = 4, ["\227\129\139\227\130\153"] = 2, ["⚡✅"] = 4, ["❤✈"] = 2,
       ["\240\159\135\169\240\159\135\170"] = 2, ["\240\159\140\161"] = 1, ["\226\128\139"] = 0, ["한국어"] = 6, ["ｗ"] = 2,
       ["\225\132\146\225\133\161"] = 2, ["\243\160\129\129"] = 0, ["\240\160\128\128"] = 2, ["\244\128\128\128"] = 1 } do
-      assert.equal(width, words.width(text), text)
+      assert.equal(width, layout.width(text), text)
     end
-    assert.same({ "ab", "cd" }, { words.split("abcd", 2) })
-    assert.same({ "日", "本" }, { words.split("日本", 3) })
-    assert.equal("abc…gh", words.shorten("abcdefgh", 6))
-    assert.equal("日…本", words.shorten("日日日本", 6))
-    assert.equal("abcdefgh", words.shorten("abcdefgh", 8))
-    for most = 2, 12 do assert.is_true(words.width(words.shorten("日本語日本語日本語", most)) <= most) end
+    assert.same({ "ab", "cd" }, { layout.split("abcd", 2) })
+    assert.same({ "日", "本" }, { layout.split("日本", 3) })
+    assert.equal("abc…gh", layout.shorten("abcdefgh", 6))
+    assert.equal("日…本", layout.shorten("日日日本", 6))
+    assert.equal("abcdefgh", layout.shorten("abcdefgh", 8))
+    for most = 2, 12 do assert.is_true(layout.width(layout.shorten("日本語日本語日本語", most)) <= most) end
   end)
 
   it("add amounts exactly", function()

@@ -63,6 +63,19 @@ describe("reconcile", function()
       assert.equal("differs", compare({ ours { requests = 1e10 } }, { usage { requests = 1e10 + 1 } }).status)
     end)
 
+    it("says whether two sources find the same, but for rounding", function()
+      local function alike(a, b)
+        return reconcile.alike(compare({ ours() }, { usage(a) }), (compare({ ours() }, { usage(b) })))
+      end
+      assert.is_true(alike({ usage = "0.7", requests = 7 }, { usage = "0.7000000000000001", requests = 7 }))
+      for field, value in pairs { requests = 8, prompt = 8, completion = 8, reasoning = 8, usage = "0.71", byok = "0.1" } do
+        local other = { usage = "0.7", requests = 7 }
+        other[field] = value
+        assert.is_false(alike({ usage = "0.7", requests = 7 }, other))
+      end
+      assert.is_false(alike({ usage = "0.3" }, { usage = "0.3000000000000001" })) -- the same, and rounding
+    end)
+
     it("tells what one side alone has", function()
       local _, rows = compare({ ours { model = "z/only-here", requests = 2 } },
         { usage { requests = 7 }, usage { day = "2026-11-02" } })
@@ -222,7 +235,7 @@ describe("reconcile", function()
     it("says that a complete ledger is", function()
       local status, out, err = run(file("whole.jsonl", whole))
       assert.same({ 0, "" }, { status, err })
-      assert.matches("complete, the ledger has the 120 generations that /activity and /analytics tell of%.\n", out)
+      assert.matches("complete, the ledger has the 120 generations that /activity and /analytics report%.\n", out)
       assert.not_matches("INCOMPLETE", out)
       assert.matches("\nNot compared: %d%d%d%d%-%d%d%-%d%d, which is not over %(UTC%)%.\n", out)
     end)
@@ -249,7 +262,7 @@ describe("reconcile", function()
       local status, out, err = run(path)
       assert.same({ 3, "" }, { status, err })
       assert.matches("^day +model +says", out)
-      assert.matches("INCOMPLETE, the ledger has %d+ generations and /activity and /analytics tell of %d+%.", out)
+      assert.matches("INCOMPLETE, the ledger has %d+ generations and /activity and /analytics report %d+%.", out)
       assert.matches(": complete, the ledger has the %d+ generations that ", out) -- on other days
       local named, count = out:match "The ledger lacks (3 ids:\n.-\n)\n", 0
       for id in named:gmatch "gen%-[%w-]+" do
@@ -288,7 +301,7 @@ describe("reconcile", function()
       assert.matches("0 of 1 missing records fetched", err)
       assert.matches("1 forbidden, such as " .. lost:gsub("%-", "%%-"), err)
       assert.matches("The ledger lacks 1 id:\n" .. lost:gsub("%-", "%%-"), out)
-      assert.matches("Not compared: 1 id that failed in the ledger%.", out)
+      assert.matches("\nINCOMPLETE: in the ledger 1 id failed%.\n", out)
       assert.equal(3, (run(path .. " --since " .. day_of(now - 4 * DAY)))) -- it still says that an id failed
       status, out, err = run(path .. since .. " --fetch --ledger " .. path,
         "OPENROUTER_API_KEY=sk-or-sandbox-bad OPENROUTER_MANAGEMENT_KEY=k")
@@ -307,7 +320,7 @@ describe("reconcile", function()
       end)
       local status, out = run(file("other.jsonl", text) .. " --since " .. day_of(now - 4 * DAY))
       assert.equal(3, status)
-      assert.matches("DIFFERENT, the ledger has (%d+) generations and /activity and /analytics tell of %1%.", out)
+      assert.matches("DIFFERENT, the ledger has (%d+) generations and /activity and /analytics report %1%.", out)
       assert.matches("The ledger has another amount for 1 id:\n" .. id:gsub("%-", "%%-") .. " ", out)
       assert.is_truthy(out:find(("9%s in the ledger"):format(cost), 1, true))
     end)
@@ -384,7 +397,7 @@ describe("reconcile", function()
       local status, out = run(file("more.jsonl", text))
       assert.equal(3, status)
       assert.matches("\\x1B%[2J\\u{202E}evil <script>\\x0A +both +extra +generations +1 +0 +%+1\n", out)
-      assert.matches("The ledger has, and OpenRouter does not tell of 1 id:\ngen%-1%-strange", out)
+      assert.matches("Only the ledger has 1 id:\ngen%-1%-strange", out)
       assert.not_matches("\27", out)
       status, out = run(file("more.jsonl", text) .. " --format json")
       assert.equal(3, status)
@@ -399,25 +412,29 @@ describe("reconcile", function()
       local status, out = run(file("more.jsonl", text))
       assert.equal(3, status)
       assert.matches("\nNot compared: 1 generation of the ledger, which is of another day%.\n"
-        .. "Not compared: 1 generation of the ledger without a time%.\nNot compared: 1 id that is open in the ledger%.\n"
-        .. "Not compared: 1 line that cannot be read%.\n  [^\n]+more%.jsonl:123: not a JSON", out)
+        .. "Not compared: 1 generation of the ledger without a time%.\n", out)
+      assert.matches("\nINCOMPLETE: in the ledger 1 id is open and 1 line was skipped:\n"
+        .. "  [^\n]+more%.jsonl:123: not a JSON[^\n]+\n\n", out)
       assert.not_matches("\27", out)
+      assert.same({ 1, 1 }, { select(2, out:gsub(" open", "")), select(2, out:gsub("skipped", "")) }) -- each is said once
       local _, json = run(file("more.jsonl", text) .. " --format json")
       local omitted = cjson.decode(json).omitted
       assert.same({ 1, 1, 1, 0, 1 }, { omitted.filtered, omitted.undated, omitted.pending, omitted.failed, omitted.skipped })
+      assert.same({ directory .. "/more.jsonl", 123 }, { omitted.lines[1].file, omitted.lines[1].line })
     end)
 
     it("is not complete where ids are open or failed, or lines skipped, and says why", function()
       local open = '{"pending":"gen-1-open","at":"2026-11-03T00:00:00.000Z"}\n'
       local failed = '{"failed":"gen-1-f%d","at":"2026-11-03T00:00:00.000Z","error":{"kind":"forbidden"}}\n'
-      for text, why in pairs { [open] = "1 id is open", [failed:format(1)] = "1 id failed", ["x\n"] = "1 line cannot be read",
+      for text, why in pairs { [open] = "1 id is open.", [failed:format(1)] = "1 id failed.", ["x\n"] = "1 line was skipped:",
         ["x\ny\n" .. open .. failed:format(1) .. failed:format(2)]
-          = "1 id is open, 2 ids failed and 2 lines cannot be read" } do
+          = "1 id is open, 2 ids failed and 2 lines were skipped:", [("x\n"):rep(12)] = "12 lines were skipped:" } do
         local path = file("more.jsonl", whole .. text)
         local status, out, err = run(path)
         assert.same({ 3, "" }, { status, err })
-        assert.is_truthy(out:find(("%%d: the ledger has the 120 generations that /activity and /analytics tell of%%.\n"
-          .. "INCOMPLETE: in the ledger %s%%.\n"):format(why)), out)
+        assert.is_truthy(out:find(("%%d: the ledger has the 120 generations that /activity and /analytics report%%.\n"
+          .. "INCOMPLETE: in the ledger %s\n"):format((why:gsub("%.", "%%.")))), out)
+        assert.equal(why:find "^12" ~= nil, out:find "\n  and 2 more\n" ~= nil)
         assert.not_matches("complete", out)
         local json
         status, json = run(path .. " --format json")
@@ -451,7 +468,7 @@ describe("reconcile", function()
       local path = part("part.jsonl", function(n) return n ~= 3 end)
       local status, out = run(path .. " --with activity")
       assert.equal(3, status)
-      assert.matches("Which ids these are, /analytics would tell%.", out)
+      assert.matches("/analytics would tell which ids these are%.", out)
       status, out = run(path .. " --with analytics")
       assert.equal(3, status)
       assert.matches("The ledger lacks 1 id", out)
@@ -464,13 +481,13 @@ describe("reconcile", function()
       local path = file("whole.jsonl", whole)
       local status, out = run(path .. " --since " .. day_of(now - 41 * DAY))
       assert.equal(3, status)
-      assert.matches("INCOMPLETE, the ledger has 0 generations and /analytics tells of 1%.", out)
+      assert.matches("INCOMPLETE, the ledger has 0 generations and /analytics reports 1%.", out)
       assert.matches("The ledger lacks 1 id:\n" .. old:gsub("%-", "%%-"), out)
       assert.matches("Not compared with /activity, which has the last 30 days: ", out)
       local before = ("--since %s --until %s"):format(day_of(now - 42 * DAY), day_of(now - 41 * DAY))
       status, out = run(path .. " " .. before)
       assert.equal(0, status)
-      assert.matches("the ledger has nothing, and /analytics tells of nothing%.", out)
+      assert.matches("the ledger has nothing, and /analytics reports nothing%.", out)
       assert.equal(2, (run(path .. " --with activity " .. before)))
       assert.equal(2, (run(path .. " --with activity --since " .. day_of(now - 32 * DAY))))
     end)
@@ -559,11 +576,11 @@ describe("reconcile", function()
       ["- <spec/reconcile_spec.lua"] = "reconcile reads its ledgers twice", [path .. " --fetch"] = "wants %-%-ledger",
       [path .. " --ledger x"] = "without %-%-fetch",
       [path .. " --since yesterday"] = "takes UTC days", [path .. " --until 2026-13-01"] = "takes UTC days",
-      [path .. " --until 2026-13"] = "takes UTC days", [path .. " --since 2024-02"] = "OpenRouter tells of 365 days",
-      [path .. " --until 1999"] = "OpenRouter tells of 365 days",
+      [path .. " --until 2026-13"] = "takes UTC days", [path .. " --since 2024-02"] = "OpenRouter reports 365 days",
+      [path .. " --until 1999"] = "OpenRouter reports 365 days",
       [path .. " --since 2026-W12 --until 2026-02"] = "since '2026%-W12' is not before until '2026%-02'",
       [path .. " --since yesterday --until 2026-02"] = "a month, week or year %(2026%-11, 2026%-W44, 2026%), not",
-      [path .. " --since " .. tomorrow] = "is over", [path .. " --since 2020-01-01"] = "OpenRouter tells of 365 days",
+      [path .. " --since " .. tomorrow] = "is over", [path .. " --since 2020-01-01"] = "OpenRouter reports 365 days",
       [path .. " --key-hash sk-or-v1-x"] = "never the key itself",
       [path .. " --with both-of-them"] = "there are activity, analytics, both",
     } do

@@ -30,7 +30,7 @@ end
 local function refuse_empty(element, label)
   local convert = element._convert
   element:convert(function(text)
-    if not text:find "%S" then return nil, ("'%s' is no value for %s"):format(errors.printable(text), label) end
+    if not text:find "%S" then return nil, label .. " must not be empty" end
     if convert then return convert(text) end
     return text
   end)
@@ -105,7 +105,7 @@ local function run(arguments)
   end
   if args.output == "-" then args.output = nil end
   tools.parser = parser
-  return command.run(args, tools)
+  return command.run(args)
 end
 
 local function on_error(message)

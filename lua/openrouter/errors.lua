@@ -1,5 +1,6 @@
 --- What can go wrong in the world, as values: functions return `nil, err`. Misuse (a wrong type, an unknown option) raises.
 local core = require "openrouter.core"
+local printable = require "openrouter.printable"
 
 ---@class openrouter.Error
 ---@field kind string what happened; see docs/errors.md for all of them
@@ -32,22 +33,19 @@ local function shortened(text)
   return text:sub(1, last) .. "…"
 end
 
-local function spelt_out(characters)
-  return (characters:gsub(".", function(c) return ("\\x%02X"):format(c:byte()) end))
-end
-
--- One line, whatever the text: control characters, also those of ISO 6429 in UTF-8, and Unicode's line ends are spelt out.
-local function printable(text)
-  return (shortened(tostring(text)):gsub("%c", spelt_out):gsub("\194[\128-\159]", spelt_out)
-    :gsub("\226\128[\168\169]", spelt_out))
+--- One printable line of any text, cut to a length that fits one.
+---@param text any
+---@return string
+function errors.printable(text)
+  return printable.line(shortened(tostring(text)))
 end
 
 function core.error_metatable.__tostring(err)
   local parts = {}
-  if err.id then parts[1] = printable(err.id) .. ": " end
+  if err.id then parts[1] = errors.printable(err.id) .. ": " end
   parts[#parts + 1] = err.kind
   if err.status then parts[#parts + 1] = (" (HTTP %.0f)"):format(err.status) end
-  parts[#parts + 1] = ": " .. printable(err.message)
+  parts[#parts + 1] = ": " .. errors.printable(err.message)
   if (err.attempts or 0) > 1 then
     parts[#parts + 1] = (" (%.0f attempts in %.1f s)"):format(err.attempts, err.elapsed or 0)
   end
@@ -77,9 +75,5 @@ function errors.explain(err)
     err.message = err.message .. "; the answer is not one of the API's: is the base URL right, which ends in /api/v1?"
   end
 end
-
---- One printable line of any text, cut to a length that fits one.
----@type fun(text: any): string
-errors.printable = printable
 
 return errors

@@ -25,7 +25,10 @@ local function read_day(text)
   return seconds and seconds / 86400
 end
 
-local function day_text(day)
+--- "2026-11-01"
+---@param day number days since 1970
+---@return string
+function period.day_text(day)
   return core.timestamp(day * 86400):sub(1, 10)
 end
 
@@ -49,7 +52,7 @@ local function read_week(text)
   local fourth = year and read_day(year .. "-01-04")
   if not fourth then return nil end
   local monday = fourth - (fourth + 3) % 7 + (tonumber(week) - 1) * 7 -- 1970-01-01 was a Thursday
-  if monday < 0 or day_text(monday + 3):sub(1, 4) ~= year then return nil end
+  if monday < 0 or period.day_text(monday + 3):sub(1, 4) ~= year then return nil end
   return monday, monday + 6
 end
 
@@ -129,7 +132,7 @@ function period.span(text)
   if from then return from ~= "" and from or nil, to ~= "" and to or nil end
   if read_day(text) then return text, text end
   local first, last = period.days(text)
-  if first then return day_text(first), day_text(math.min(last, LAST_DAY)) end
+  if first then return period.day_text(first), period.day_text(math.min(last, LAST_DAY)) end
 end
 
 return period

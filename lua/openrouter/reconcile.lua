@@ -2,8 +2,13 @@
 --- digit. Nothing here talks to a server: docs/reconcile.md says what is compared with what.
 local decimal = require "openrouter.decimal"
 local report = require "openrouter.report"
+local witness = require "openrouter.witness"
 
 local reconcile = {}
+
+--- The figures that are compared, in the order in which they are shown: members of openrouter.ReconciledRow.
+---@type string[]
+reconcile.figures = { "requests", "usage", "byok", "prompt", "completion", "reasoning" }
 
 -- ---- exact amounts --------------------------------------------------------------------------------------------------
 
@@ -17,7 +22,7 @@ end
 
 -- ---- the ledger's side ----------------------------------------------------------------------------------------------
 
-local COUNTS, AMOUNTS = { "requests", "prompt", "completion", "reasoning" }, { "usage", "byok" }
+local COUNTS, AMOUNTS = witness.counts, witness.amounts
 local MEASURES = { "generations", "unpriced", "spend", "total_cost", "upstream_inference_cost", "tokens_prompt",
   "tokens_completion", "native_tokens_prompt", "native_tokens_completion", "native_tokens_reasoning" }
 
@@ -129,12 +134,17 @@ local function compare_counts(ours, theirs)
   return { ledger = ours, theirs = theirs, difference = ours - theirs, status = ours == theirs and "same" or "differs" }
 end
 
+-- Whether that is all that two amounts differ by.
+local function is_rounding(difference, amount)
+  return math.abs(tonumber(difference)) <= ROUNDING * math.abs(tonumber(amount))
+end
+
 local function compare_amounts(ours, theirs)
   local difference = minus(ours, theirs)
   local status = "differs"
   if difference == ZERO then
     status = "same"
-  elseif math.abs(tonumber(difference)) <= ROUNDING * math.abs(tonumber(theirs)) then
+  elseif is_rounding(difference, theirs) then
     status = "rounding"
   end
   return { ledger = ours, theirs = theirs, difference = difference, status = status }
@@ -144,7 +154,7 @@ end
 -- there are as many tokens as well.
 local function same_figures(missing, extra)
   local cost_nothing = true
-  for _, field in ipairs { "usage", "byok" } do
+  for _, field in ipairs(AMOUNTS) do
     local compared = compare_amounts(extra[field].ledger, missing[field].theirs)
     if compared.status == "differs" then return false end
     cost_nothing = cost_nothing and compared.theirs == ZERO
@@ -203,10 +213,8 @@ local function compare_row(day, name, ours, theirs)
   left = choose_tokens(left, right)
   for _, field in ipairs(COUNTS) do row[field] = compare_counts(left[field], right[field]) end
   for _, field in ipairs(AMOUNTS) do row[field] = compare_amounts(left[field], right[field]) end
-  for _, list in ipairs { COUNTS, AMOUNTS } do
-    for _, field in ipairs(list) do
-      if RANK[row[field].status] > RANK[worst] then worst = row[field].status end
-    end
+  for _, field in ipairs(reconcile.figures) do
+    if RANK[row[field].status] > RANK[worst] then worst = row[field].status end
   end
   row.status = worst == "differs" and (not ours and "missing" or not theirs and "extra") or worst
   return row
@@ -236,12 +244,31 @@ function reconcile.compare(ledger, theirs)
   return rows
 end
 
---- Whether the sides agree, but for rounding.
+--- Whether the sides agree about a day and model, but for rounding.
+---@param row openrouter.ReconciledRow
+---@return boolean
+function reconcile.is_fine(row)
+  return row.status == "same" or row.status == "rounding"
+end
+
+--- Whether they agree about all.
 ---@param rows openrouter.ReconciledRow[]
 ---@return boolean
 function reconcile.agrees(rows)
   for _, row in ipairs(rows) do
-    if row.status ~= "same" and row.status ~= "rounding" then return false end
+    if not reconcile.is_fine(row) then return false end
+  end
+  return true
+end
+
+--- Whether two rows of the same day and model, each compared with another source, find the same, but for rounding.
+---@param a openrouter.ReconciledRow
+---@param b openrouter.ReconciledRow
+---@return boolean
+function reconcile.alike(a, b)
+  for _, field in ipairs(reconcile.figures) do
+    local theirs, other = tonumber(a[field].theirs), tonumber(b[field].theirs)
+    if a[field].status ~= b[field].status or not is_rounding(theirs - other, theirs) then return false end
   end
   return true
 end

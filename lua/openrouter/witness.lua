@@ -17,7 +17,14 @@ local witness = {}
 ---@field reasoning integer tokens
 ---@field alias? string another name of the model
 
-local COUNTS, AMOUNTS = { "requests", "prompt", "completion", "reasoning" }, { "usage", "byok" }
+--- Which of these are counts.
+---@type string[]
+witness.counts = { "requests", "prompt", "completion", "reasoning" }
+
+--- And which are amounts.
+---@type string[]
+witness.amounts = { "usage", "byok" }
+
 local ACTIVITY = { requests = "requests", usage = "usage", byok = "byok_usage_inference", prompt = "prompt_tokens",
   completion = "completion_tokens", reasoning = "reasoning_tokens" }
 local ANALYTICS = { requests = "request_count", usage = "credits_usage", byok = "byok_usage", prompt = "tokens_prompt",
@@ -82,10 +89,10 @@ end
 -- Row i with its sums; nil and an error. `exactly` gives the JSON text of a member.
 local function read_row(what, i, names, exactly, unused)
   local usage = {}
-  for _, field in ipairs(COUNTS) do
+  for _, field in ipairs(witness.counts) do
     usage[field] = read_count(exactly(names[field]))
   end
-  for _, field in ipairs(AMOUNTS) do
+  for _, field in ipairs(witness.amounts) do
     local text = exactly(names[field])
     usage[field] = read_amount(text == "null" and unused or text)
   end
@@ -138,10 +145,13 @@ local QUERY = '{"metrics":["request_count","credits_usage","byok_usage","tokens_
 
 local FILTER = '"filters":[{"field":"api_key_id","operator":"eq","value":%s}],'
 
+local function time_text(seconds)
+  return os.date("!%Y-%m-%dT%H:%M:%SZ", seconds)
+end
+
 local function query_of(dimensions, from, to, key_hash, limit)
   local filter = key_hash and FILTER:format(core.quote(key_hash)) or ""
-  local function time(seconds) return os.date("!%Y-%m-%dT%H:%M:%SZ", seconds) end
-  return QUERY:format(dimensions, time(from), time(to), filter, limit)
+  return QUERY:format(dimensions, time_text(from), time_text(to), filter, limit)
 end
 
 -- The list of rows and whether it is only a part; nil and an error.
@@ -178,10 +188,12 @@ local function analytics_row(what, i, row, exactly)
   return usage
 end
 
+local DAY, SECOND = 86400, 1
+
 -- All rows between two times, in seconds, by halving the time where there are too many for one answer; `least` is the shortest.
 -- What is of the day `to`, where that day is not asked for, is left out: whether `end` is in the range is not documented.
 local function ask(client, query, read, from, to, least, rows)
-  local what = ("/analytics/query from %s"):format(os.date("!%Y-%m-%dT%H:%M:%SZ", from))
+  local what = ("/analytics/query from %s"):format(time_text(from))
   local gen, err = client:analytics(query(from, to))
   if not gen then return nil, err end
   local list, truncated = read_answer(gen, what)
@@ -193,18 +205,17 @@ local function ask(client, query, read, from, to, least, rows)
     if not ok then return nil, why end
     return ask(client, query, read, middle, to, least, rows)
   end
-  local first, beyond = os.date("!%Y-%m-%d", from), os.date("!%Y-%m-%d", to)
+  local first, beyond = time_text(from):sub(1, 10), time_text(to):sub(1, 10)
   for i = 1, #list do
     local row, trouble = read(what, gen, i, list[i])
     if not row then return nil, trouble end
     local outside = row.day < first or row.day > beyond
     if outside then return not_understood(what, "row %d is of the day %s", i, row.day) end
-    if to % 86400 ~= 0 or row.day ~= beyond then rows[#rows + 1] = row end
+    if to % DAY ~= 0 or row.day ~= beyond then rows[#rows + 1] = row end
   end
   return rows
 end
 
-local DAY, SECOND = 86400, 1
 local ROWS, MOST_ROWS = 2000, 10000 -- in one answer; the API has 10,000 at most
 
 --- What /analytics/query says of some UTC days, by model.

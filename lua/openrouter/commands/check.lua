@@ -24,7 +24,7 @@ function command.add(parser)
     .. "the response said, bills of own provider keys that are unknown, hours that cost too much.")
     :summary "Find what somebody should look at, for jobs: exit status 8."
   of_check:argument("file", "Ledgers, or directories of openrouter.nginx."):args "+"
-  of_check:option("--max-per-hour", "The limit of what an hour may cost."):argname "<usd>":convert(amount)
+  of_check:option("--max-per-hour", "Most that one hour may cost, in USD."):argname "<usd>":convert(amount)
   of_check:option("--max-drift", "By how much the cost may differ from what the response said (0).")
     :argname "<percent>":convert(percent)
   ledgers.add_options(of_check, true)

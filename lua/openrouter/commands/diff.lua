@@ -15,7 +15,7 @@ function command.add(parser)
   of_diff:argument("a", "A day 2026-11-01, month 2026-11, week 2026-W44, year 2026, or FROM..TO as --since and "
     .. "--until of report take them; or, without files, a ledger.")
   of_diff:argument("b", "The other one.")
-  of_diff:argument("file", "The ledgers that both periods are of."):args "*"
+  of_diff:argument("file", "Ledgers to read both periods from."):args "*"
   ledgers.add_columns(of_diff, "Dimensions whose values are compared, such as model or external_user.",
     "What is compared, such as spend,latency_p95. By default generations, spend, native tokens and latency_p50.")
     :default("generations,spend,native_tokens_prompt,native_tokens_completion,latency_p50"):show_default(false)

@@ -16,7 +16,8 @@ end
 local function shown_response(gen, i, response)
   local status = generation.exact(gen, "provider_responses", i, "status") or "no status"
   local latency = generation.exact(gen, "provider_responses", i, "latency")
-  return ("%d. %s %s%s"):format(i, response.provider_name or "?", status, latency and (" after %s ms"):format(latency) or "")
+  return errors.printable(("%d. %s %s%s"):format(i, response.provider_name or "?", status,
+    latency and (" after %s ms"):format(latency) or ""))
 end
 
 -- What a member reads like: strings without quotes, numbers as the server spelt them.

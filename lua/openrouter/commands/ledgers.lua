@@ -2,10 +2,8 @@
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local report = require "openrouter.report"
+local scope = require "openrouter.format.scope"
 local tools = require "openrouter.commands.tools"
-local words = require "openrouter.format.words"
-
-local unpack = table.unpack or unpack -- luacheck: ignore 113 143
 
 local ledgers = {}
 
@@ -25,7 +23,7 @@ end
 ---@param command table of argparse
 ---@param with_period boolean
 function ledgers.add_options(command, with_period)
-  command:option("--tz", "Whose hours, days, weeks and months: a zone such as Europe/Berlin.", "UTC")
+  command:option("--tz", "Time zone of hours, days, weeks and months, such as Europe/Berlin.", "UTC")
   if with_period then
     command:option("--since", "Only what was made then or later: 2026-11-01, 2026-11 (or 2026-W44, 2026), 2026-11-01T14:00, or "
       .. "7d for a week ago.")
@@ -118,15 +116,7 @@ end
 ---@param omitted openrouter.Omitted
 ---@param output string
 function ledgers.tell_incomplete(omitted, output)
-  local parts = {}
-  for _, part in ipairs {
-    { omitted.pending, "id is open", "ids are open" },
-    { omitted.failed, "id has no record", "ids have no record" },
-    { omitted.skipped, "line was skipped", "lines were skipped" },
-  } do
-    if part[1] > 0 then parts[#parts + 1] = words.plural(unpack(part)) end
-  end
-  tools.say("%s is not complete: %s", output, table.concat(parts, ", "))
+  tools.say("%s is not complete: %s", output, table.concat(scope.incomplete(omitted), ", "))
 end
 
 --- Add files and directories to a report, with a bar where they are long.
@@ -162,7 +152,7 @@ end
 ---@param omitted openrouter.Omitted
 ---@return boolean
 function ledgers.is_incomplete(omitted)
-  return omitted.skipped + omitted.failed + omitted.pending > 0
+  return #scope.incomplete(omitted) > 0
 end
 
 -- Whether nothing comes out of it, as of /dev/null.

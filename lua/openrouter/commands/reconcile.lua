@@ -5,24 +5,19 @@ local errors = require "openrouter.errors"
 local ledger = require "openrouter.ledger"
 local ledgers = require "openrouter.commands.ledgers"
 local openrouter = require "openrouter"
-local periods = require "openrouter.period"
+local period = require "openrouter.period"
 local reconcile = require "openrouter.reconcile"
 local tools = require "openrouter.commands.tools"
 local witness = require "openrouter.witness"
 
 local command = {}
 
-local days_of = periods.days -- of what --since and --until take
-
-local OK, FAILURE, USAGE, INCOMPLETE, KEY_TROUBLE = 0, 1, 2, 3, 4
-local KEY_KINDS = { auth = true, payment = true, no_key = true, forbidden = true }
+local day_name, days_of = period.day_text, period.days
 
 local DAY = 86400
 local ACTIVITY_DAYS, ANALYTICS_DAYS = 30, 365 -- how far back they go
 local LARGEST_ANSWER = 32 * 1024 * 1024 -- bytes
 
---- Declare it.
----@param parser table of argparse
 function command.add(parser)
   local it = parser:command("reconcile", "Compare ledgers with what OpenRouter says was used, per UTC day and model.")
   it:argument("file", "Ledgers, or the directory of openrouter.nginx."):args "+"
@@ -48,12 +43,8 @@ end
 
 -- ---- which days -----------------------------------------------------------------------------------------------------
 
-local function day_name(day)
-  return os.date("!%Y-%m-%d", day * DAY)
-end
-
 -- Nil and what is wrong with the options.
-local function read_period(args, today)
+local function read_days(args, today)
   local first, last = today - ACTIVITY_DAYS, today - 1
   for _, name in ipairs { "since", "until" } do
     if args[name] and not days_of(args[name]) then
@@ -61,7 +52,7 @@ local function read_period(args, today)
         .. "not '%s'"):format(name, errors.printable(args[name]))
     end
   end
-  local _, why = periods.read(args.since, args["until"], false, 0)
+  local _, why = period.read(args.since, args["until"], false, 0)
   if why then return nil, why end
   local asked = args["until"] and select(2, days_of(args["until"])) or last
   last = math.min(last, asked)
@@ -71,10 +62,10 @@ local function read_period(args, today)
       day_name(first), day_name(asked), day_name(today))
   end
   if first < today - ANALYTICS_DAYS then
-    return nil, ("--since: OpenRouter tells of %d days, the first of which is %s"):format(
+    return nil, ("--since: OpenRouter reports %d days, the first of which is %s"):format(
       ANALYTICS_DAYS, day_name(today - ANALYTICS_DAYS))
   end
-  if args.with == "activity" and first < today - ACTIVITY_DAYS then -- days that nobody tells of must not pass for complete
+  if args.with == "activity" and first < today - ACTIVITY_DAYS then -- days that nobody reports must not pass for complete
     return nil, ("/activity has %d days, the first of which is %s; --with analytics goes back further"):format(
       ACTIVITY_DAYS, day_name(today - ACTIVITY_DAYS))
   end
@@ -92,9 +83,9 @@ end
 
 -- ---- the two sides --------------------------------------------------------------------------------------------------
 
-local function management_client(on_event)
+local function management_client()
   local key = os.getenv "OPENROUTER_MANAGEMENT_KEY"
-  return openrouter.client { api_key = key ~= "" and key or nil, max_body = LARGEST_ANSWER, on_event = on_event }
+  return openrouter.client { api_key = key ~= "" and key or nil, max_body = LARGEST_ANSWER, on_event = tools.on_usage_event }
 end
 
 -- Rows of /activity, which is asked day by day: so that an answer stays small, and a day that is missing in it is noticed.
@@ -109,18 +100,18 @@ local function ask_activity(client, first, last, key_hash)
 end
 
 -- What each source says, and of which days: a list of { name =, first =, last =, usage = }.
-local function ask_sources(client, period, args)
+local function ask_sources(client, days, args)
   local sources = {}
-  local first = math.max(period.first, period.today - ACTIVITY_DAYS)
-  if args.with ~= "analytics" and first <= period.last then
-    local usage, err = ask_activity(client, first, period.last, args.key_hash)
+  local first = math.max(days.first, days.today - ACTIVITY_DAYS)
+  if args.with ~= "analytics" and first <= days.last then
+    local usage, err = ask_activity(client, first, days.last, args.key_hash)
     if not usage then return nil, err end
-    sources[1] = { name = "activity", first = first, last = period.last, usage = usage }
+    sources[1] = { name = "activity", first = first, last = days.last, usage = usage }
   end
   if args.with ~= "activity" then
-    local usage, err = witness.analytics(client, period.first * DAY, (period.last + 1) * DAY, args.key_hash)
+    local usage, err = witness.analytics(client, days.first * DAY, (days.last + 1) * DAY, args.key_hash)
     if not usage then return nil, err end
-    sources[#sources + 1] = { name = "analytics", first = period.first, last = period.last, usage = usage }
+    sources[#sources + 1] = { name = "analytics", first = days.first, last = days.last, usage = usage }
   end
   return sources
 end
@@ -136,18 +127,14 @@ local function within(usage, first, last)
 end
 
 -- Adds `rows` to each source, and returns what the ledger's report leaves out, or nil and an error.
-local function compare(sources, period, paths)
-  local r, err = ledgers.read(reconcile.report(day_name(period.first), day_name(period.last)), paths)
+local function compare(sources, days, paths)
+  local r, err = ledgers.read(reconcile.report(day_name(days.first), day_name(days.last)), paths)
   if not r then return nil, err end
   local ours = reconcile.ledger(r)
   for _, source in ipairs(sources) do
     source.rows = reconcile.compare(within(ours, source.first, source.last), source.usage)
   end
   return r:omitted()
-end
-
-local function is_fine(row)
-  return row.status == "same" or row.status == "rounding"
 end
 
 local function agree(sources)
@@ -162,7 +149,7 @@ local function differing_days(sources)
   local days, seen = {}, {}
   for _, source in ipairs(sources) do
     for _, row in ipairs(source.rows) do
-      if not is_fine(row) and not seen[row.day] then
+      if not reconcile.is_fine(row) and not seen[row.day] then
         seen[row.day] = true
         days[#days + 1] = row.day
       end
@@ -182,7 +169,7 @@ local function ask_generations(client, days, key_hash)
   return all
 end
 
-local function count_status(ids, status)
+local function with_status(ids, status)
   local list = {}
   for _, row in ipairs(ids or {}) do
     if row.status == status then list[#list + 1] = row end
@@ -192,15 +179,14 @@ end
 
 -- ---- fetching what is missing ---------------------------------------------------------------------------------------
 
-local function record_client(on_event)
-  local key = os.getenv "OPENROUTER_API_KEY"
-  if key and key ~= "" then return openrouter.client { on_event = on_event } end
-  return openrouter.client { api_key = os.getenv "OPENROUTER_MANAGEMENT_KEY", on_event = on_event }
+local function record_client()
+  local key = tools.is_set "OPENROUTER_API_KEY" and "OPENROUTER_API_KEY" or "OPENROUTER_MANAGEMENT_KEY"
+  return openrouter.client { api_key = os.getenv(key), on_event = tools.on_event }
 end
 
 -- Fetch these ids into a ledger: the outcome, or nil and an error.
-local function fetch(ids, path, on_event)
-  local client, err = record_client(on_event)
+local function fetch(ids, path)
+  local client, err = record_client()
   if not client then return nil, err end
   local writer, trouble = ledger.open(path)
   if not writer then return nil, trouble end
@@ -211,16 +197,16 @@ local function fetch(ids, path, on_event)
   return outcome
 end
 
-local function fetch_missing(view, args, out)
+local function fetch_missing(view, args)
   local ids = {}
-  for _, row in ipairs(count_status(view.ids, "missing")) do
+  for _, row in ipairs(with_status(view.ids, "missing")) do
     if core.id_valid(row.id) then ids[#ids + 1] = row.id end
   end
   if #ids == 0 then return true end
-  local outcome, err = fetch(ids, args.ledger, out.on_event)
+  local outcome, err = fetch(ids, args.ledger)
   if not outcome then return nil, err end
-  out.say("%d of %d missing records fetched, now in %s", outcome.settled, #ids, args.ledger)
-  for kind, first in pairs(outcome.errors) do out.say("%d %s, such as %s", outcome.kinds[kind], kind, tostring(first)) end
+  tools.say("%d of %d missing records fetched, now in %s", outcome.settled, #ids, args.ledger)
+  for kind, first in pairs(outcome.errors) do tools.say("%d %s, such as %s", outcome.kinds[kind], kind, tostring(first)) end
   view.refused = outcome.errors.auth or outcome.errors.payment
   return true
 end
@@ -271,15 +257,15 @@ local function check_files(paths)
 end
 
 -- What there is to tell; nil and an error.
-local function find_out(args, period, client, out)
-  local sources, err = ask_sources(client, period, args)
+local function find_out(args, days, client)
+  local sources, err = ask_sources(client, days, args)
   if not sources then return nil, err end
-  local view = { period = period, sources = sources }
+  local view = { period = days, sources = sources }
   local ok
   ok, err = look(view, client, args, args.file)
   if not ok then return nil, err end
-  if args.fetch and #count_status(view.ids, "missing") > 0 then
-    ok, err = fetch_missing(view, args, out)
+  if args.fetch and #with_status(view.ids, "missing") > 0 then
+    ok, err = fetch_missing(view, args)
     if not ok then return nil, err end
     ok, err = look(view, client, args, with_ledger(args.file, args.ledger))
     if not ok then return nil, err end
@@ -287,49 +273,45 @@ local function find_out(args, period, client, out)
   return view
 end
 
-local KEYS_PAGE = "https://openrouter.ai/settings/management-keys"
+local GET_KEY = "set OPENROUTER_MANAGEMENT_KEY to one of https://openrouter.ai/settings/management-keys"
 
-local function say_error(err, out)
+-- Say why nothing was found out, and what may help.
+local function fail(err)
   if err.kind == "no_key" and not (tools.is_set "OPENROUTER_MANAGEMENT_KEY" or tools.is_set "OPENROUTER_API_KEY") then
-    out.say("no management key: set OPENROUTER_MANAGEMENT_KEY to one of %s", KEYS_PAGE)
-    return KEY_TROUBLE
+    tools.say("no management key: %s", GET_KEY)
+    return tools.KEY_TROUBLE
   end
-  out.say("%s", err.kind == "io" and err.message or tostring(err))
+  local status = tools.fail(err)
   if err.kind == "forbidden" then
-    out.say("a management key is needed: set OPENROUTER_MANAGEMENT_KEY to one of %s", KEYS_PAGE)
+    tools.say("a management key is needed: %s", GET_KEY)
+    return tools.KEY_TROUBLE
   elseif err.kind == "auth" then
-    out.say "is the key in OPENROUTER_MANAGEMENT_KEY, or without one in OPENROUTER_API_KEY, a valid one?"
+    tools.say "is the key in OPENROUTER_MANAGEMENT_KEY, or without one in OPENROUTER_API_KEY, a valid one?"
   end
-  return KEY_KINDS[err.kind] and KEY_TROUBLE or FAILURE
+  return status
 end
 
---- Run it.
----@param args table as argparse has it
----@param out { say: fun(format: string, ...), write: (fun(path: string?, text: string, inputs: string[]): boolean?),
----  on_event: fun(event: openrouter.Event)?, on_usage_event: fun(event: openrouter.Event)?,
----  look: fun(path: string?): openrouter.TextOptions }
----@return integer status
-function command.run(args, out)
+function command.run(args)
   local fine, why = check(args)
-  local period
-  if fine then period, why = read_period(args, math.floor(core.unix_time() / DAY)) end
-  if not period then
-    out.say("%s", why)
-    return USAGE
+  local days
+  if fine then days, why = read_days(args, math.floor(core.unix_time() / DAY)) end
+  if not days then
+    tools.say("%s", why)
+    return tools.USAGE
   end
   args.file = ledgers.rereadable(args.file, "reconcile")
-  if not args.file then return USAGE end
+  if not args.file then return tools.USAGE end
   local there, err = check_files(args.file)
   local client
-  if there then client, err = management_client(out.on_usage_event) end
-  if not client then return say_error(err, out) end
-  local view, trouble = find_out(args, period, client, out)
+  if there then client, err = management_client() end
+  if not client then return fail(err) end
+  local view, trouble = find_out(args, days, client)
   client:close()
-  if not view then return say_error(trouble, out) end
-  local text = require("openrouter.reconcile." .. args.format)(view, out.look(args.output))
-  if not out.write(args.output, text, args.file) then return FAILURE end
-  if view.refused then return KEY_TROUBLE end
-  return view.complete and OK or INCOMPLETE
+  if not view then return fail(trouble) end
+  local text = require("openrouter.format.reconcile_" .. args.format)(view, tools.look(args.output))
+  if not tools.write(args.output, text, args.file) then return tools.FAILURE end
+  if view.refused then return tools.KEY_TROUBLE end
+  return view.complete and tools.OK or tools.INCOMPLETE
 end
 
 return command

@@ -128,7 +128,7 @@ end
 
 function command.add(parser)
   local of_settle = parser:command("settle", "Fetch what nginx's workers left open.")
-  of_settle:argument("dir", "What openrouter.nginx has as `dir`.")
+  of_settle:argument("dir", "The directory given to openrouter.nginx as `dir`.")
   of_settle:flag("--retry-failed", "Ask once more for what failed.")
   of_settle:option("--keys", "Directory of files with a key each, of mode 0600 (DIR/keys).")
     :argname "<directory>"

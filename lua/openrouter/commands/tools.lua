@@ -1,14 +1,14 @@
 --- What the commands of openrouter-cost share: exit statuses, and ways to speak. stdout is data, stderr is messages. Each command
---- is a table with add(parser), which declares it, and run(args, tools), which returns its exit status.
+--- is a table with add(parser), which declares it, and run(args), which returns its exit status.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local files = require "openrouter.files"
 local ledger = require "openrouter.ledger"
 local nearest = require "openrouter.nearest"
 local openrouter = require "openrouter"
+local printable = require "openrouter.printable"
 local progress = require "openrouter.progress"
 local terminal = require "openrouter.terminal"
-local words = require "openrouter.format.words"
 
 local tools = { OK = 0, FAILURE = 1, USAGE = 2, INCOMPLETE = 3, KEY_TROUBLE = 4, TRIPPED = 8, INTERRUPTED = 130 }
 
@@ -38,7 +38,7 @@ end
 function tools.say(format, ...)
   if bar then bar:clear() end
   local text = select("#", ...) > 0 and format:format(...) or format
-  io.stderr:write("openrouter-cost: ", words.printable(text), "\n") -- in it may be names that somebody else gave to files
+  io.stderr:write("openrouter-cost: ", printable.line(text), "\n") -- in it may be names that somebody else gave to files
 end
 
 --- Messages, as they are.
@@ -65,7 +65,7 @@ end
 ---@param trouble openrouter.Error
 ---@return integer status
 function tools.fail(trouble)
-  local why = tostring(trouble.message)
+  local why = tostring(trouble.attempts and trouble or trouble.message) -- of what was asked, also what was tried
   local path = trouble.kind == "io" and why:match "^(.*): Permission denied$"
   tools.say("%s", path and files.with_owner(path, why) or why)
   return tools.is_key_trouble(trouble) and tools.KEY_TROUBLE or tools.FAILURE
@@ -198,7 +198,7 @@ tools.ABOUT = "What requests through OpenRouter cost is told by their generation
 
 tools.STATUSES = {
   { tools.OK, "Done." },
-  { tools.FAILURE, "Something failed, and has been told." },
+  { tools.FAILURE, "Failed; standard error says why." },
   { tools.USAGE, "The command line is wrong." },
   { tools.INCOMPLETE, "Done, but ids have no record, lines were skipped, or figures differ." },
   { tools.KEY_TROUBLE, "The key is missing or refused, or its account is out of credits." },

@@ -1,11 +1,14 @@
 --- What a check found, for people.
+local layout = require "openrouter.format.layout"
+local printable = require "openrouter.printable"
+local scope = require "openrouter.format.scope"
 local words = require "openrouter.format.words"
 
 local plural = words.plural
 
 local function place(finding)
-  local id = finding.id and words.printable(finding.id) or "a record without an id"
-  return ("%s:%d: %s"):format(words.printable(finding.file), finding.line, id)
+  local id = finding.id and printable.line(finding.id) or "a record without an id"
+  return ("%s:%d: %s"):format(printable.line(finding.file), finding.line, id)
 end
 
 local function drift_text(finding)
@@ -18,7 +21,7 @@ end
 -- What there is of a kind, and a line for each of them.
 local KINDS = {
   { "unpriced", function(n) return plural(n, "generation has", "generations have") .. " no known price:" end,
-    function(finding) return place(finding) .. ": " .. words.printable(finding.why) end },
+    function(finding) return place(finding) .. ": " .. printable.line(finding.why) end },
   { "drift", function(n) return plural(n, "generation", "generations") .. " did not cost what the response said:" end,
     drift_text },
   { "byok", function(n)
@@ -48,7 +51,7 @@ end
 ---@return string
 return function(result, options)
   local lines, most = {}, options and options.width or math.huge
-  local function say(text, indent) words.add_wrapped(lines, (indent or "") .. text, most, indent and indent .. "  ") end
+  local function say(text, indent) layout.add_wrapped(lines, (indent or "") .. text, most, indent and indent .. "  ") end
   for _, kind in ipairs(KINDS) do
     local name, heading, text_of = kind[1], kind[2], kind[3]
     local count, examples = result[name].count, result[name].examples
@@ -57,7 +60,7 @@ return function(result, options)
     if count > #examples then say(("and %s more"):format(words.count(count - #examples)), "  ") end
   end
   if result.no_hour then say(no_hour_text(result.no_hour)) end
-  local sentences, notes = words.omitted(result.omitted)
+  local sentences, notes = scope.omitted(result.omitted)
   say(plural(result.generations, "generation", "generations") .. " checked"
     .. (result.tripped and "." or "; there is nothing to look at."))
   if result.generations > 0 then say(compared_text(result)) end

@@ -1,14 +1,15 @@
 --- A report as CSV (RFC 4180) for programs and spreadsheets. The first cell says what a line is: "group", "total", "period"
 --- or "omitted"; the last two are the name and value of the latter two.
 local core = require "openrouter.core"
-local words = require "openrouter.format.words"
+local printable = require "openrouter.printable"
+local scope = require "openrouter.format.scope"
 
 -- Spreadsheets take text that begins so for a formula; an apostrophe before it keeps it text, and those of the text apart
 -- from it. The last ones are = + - @ in full width.
 local FORMULA = { "^[=+%-@']", "^\239\188[\157\139\141\160]" }
 
 local function text_cell(text)
-  text = words.printable(text)
+  text = printable.line(text)
   for _, pattern in ipairs(FORMULA) do
     if text:find(pattern) then text = "'" .. text break end
   end
@@ -61,7 +62,7 @@ end
 
 local function add_omitted(lines, view)
   local omitted, add = view.omitted, adder(lines, "omitted", view)
-  for _, name in ipairs(words.omitted_counts) do add(name, cell(omitted[name])) end
+  for _, name in ipairs(scope.omitted_counts) do add(name, cell(omitted[name])) end
   add("instant_cost", omitted.exact and omitted.exact.instant_cost)
   if omitted.instant_unknown then add("instant_unknown", cell(omitted.instant_unknown)) end
   for _, note in ipairs(omitted.lines) do

@@ -1,6 +1,9 @@
 --- Two reports side by side as a table for people: a line for each measure of a row.
 local decimal = require "openrouter.decimal"
+local layout = require "openrouter.format.layout"
 local option = require "openrouter.options"
+local printable = require "openrouter.printable"
+local scope = require "openrouter.format.scope"
 local words = require "openrouter.format.words"
 
 local LONGEST, SHORTEST = 60, 12 -- columns of a name that are shown, at most and in a narrow terminal
@@ -60,15 +63,15 @@ end
 
 local function names_of(row, dimensions)
   local names = {}
-  for i, name in ipairs(dimensions) do names[i] = words.shorten(words.name(row.key[name]), LONGEST) end
+  for i, name in ipairs(dimensions) do names[i] = layout.shorten(words.name(row.key[name]), LONGEST) end
   return names
 end
 
 local function heads(view)
   local head = {}
-  for i, name in ipairs(view.dimensions) do head[i] = words.printable(name) end
+  for i, name in ipairs(view.dimensions) do head[i] = printable.line(name) end
   head[#head + 1] = ""
-  for _, side in ipairs { view.a, view.b } do head[#head + 1] = words.shorten(words.printable(side.name), 24) end
+  for _, side in ipairs { view.a, view.b } do head[#head + 1] = layout.shorten(printable.line(side.name), 24) end
   head[#head + 1] = "change"
   head[#head + 1] = ""
   return head
@@ -95,7 +98,7 @@ end
 local function fitted_columns(lines, dimensions, most)
   local cells, total = {}, -2
   for _, line in ipairs(lines) do cells[#cells + 1] = type(line) == "table" and line or nil end
-  local columns = words.columns(cells, dimensions + 1)
+  local columns = layout.columns(cells, dimensions + 1)
   for _, column in ipairs(columns) do total = total + column.width + 2 end
   for i = 1, dimensions do
     local less = math.max(math.min(total - most, columns[i].width - SHORTEST), 0)
@@ -106,20 +109,20 @@ end
 
 local function line_text(line, columns)
   if line == "" then return "" end
-  if line ~= "-" then return words.line(line, columns) end
+  if line ~= "-" then return layout.line(line, columns) end
   local rules = {}
   for i, column in ipairs(columns) do rules[i] = ("-"):rep(column.width) end
-  return words.line(rules, columns)
+  return layout.line(rules, columns)
 end
 
 local function add_side(lines, side, most)
-  local sentences, notes = words.omitted(side.omitted)
-  local period = words.period(side.period) -- nil where no record says when it was made
+  local sentences, notes = scope.omitted(side.omitted)
+  local period = scope.period(side.period) -- nil where no record says when it was made
   lines[#lines + 1] = ""
-  lines[#lines + 1] = words.printable(side.name) .. ":"
-  if period then words.add_wrapped(lines, "  " .. period, most, "    ") end
-  for _, text in ipairs(sentences) do words.add_wrapped(lines, "  " .. text, most, "    ") end
-  for _, text in ipairs(notes) do words.add_wrapped(lines, "    " .. text, most, "      ") end
+  lines[#lines + 1] = printable.line(side.name) .. ":"
+  if period then layout.add_wrapped(lines, "  " .. period, most, "    ") end
+  for _, text in ipairs(sentences) do layout.add_wrapped(lines, "  " .. text, most, "    ") end
+  for _, text in ipairs(notes) do layout.add_wrapped(lines, "    " .. text, most, "      ") end
 end
 
 ---@class openrouter.DiffSide

@@ -1,6 +1,6 @@
 --- JSON text, from values and from other JSON text, with members in the order given.
 local core = require "openrouter.core"
-local words = require "openrouter.format.words"
+local scope = require "openrouter.format.scope"
 
 local encode = {}
 
@@ -66,7 +66,7 @@ end
 ---@return string
 function encode.omitted(omitted)
   local members = {}
-  for i, name in ipairs(words.omitted_counts) do members[i] = { name, encode.scalar(omitted[name]) } end
+  for i, name in ipairs(scope.omitted_counts) do members[i] = { name, encode.scalar(omitted[name]) } end
   if omitted.instant_unknown then
     members[#members + 1] = { "instant_cost", encode.scalar(omitted.instant_cost) }
     members[#members + 1] = { "instant_unknown", encode.scalar(omitted.instant_unknown) }

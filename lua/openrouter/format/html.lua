@@ -2,6 +2,7 @@
 local figures = require "openrouter.format.html.figures"
 local markup = require "openrouter.format.html.markup"
 local partial = require "openrouter.format.partial"
+local scope = require "openrouter.format.scope"
 local sections = require "openrouter.format.html.sections"
 local style = require "openrouter.format.html.style"
 local tables = require "openrouter.format.html.tables"
@@ -172,7 +173,7 @@ local function list(items)
 end
 
 local function omitted_section(omitted)
-  local sentences, notes = words.omitted(omitted)
+  local sentences, notes = scope.omitted(omitted)
   if #notes > 0 then sentences[#sentences] = { sentences[#sentences], list(notes) } end
   return section("omitted", "Not in these figures", list(sentences))
 end
@@ -197,7 +198,7 @@ end
 -- "2026-11-01 to 2026-11-30"; nil where no time is known.
 local function days_covered(period)
   local first, last = day_of(period and period.first), day_of(period and period.last)
-  if not first or not last then return words.covered(first, last) end
+  if not first or not last then return scope.covered(first, last) end
   return first == last and first or first .. " to " .. last
 end
 

@@ -1,5 +1,7 @@
 --- A report as a table of GitHub's Markdown, for a pull request or an issue.
 local partial = require "openrouter.format.partial"
+local printable = require "openrouter.printable"
+local scope = require "openrouter.format.scope"
 local words = require "openrouter.format.words"
 
 local UNITS = { USD = " USD", ms = " ms" }
@@ -17,7 +19,7 @@ end
 
 -- Names of measures and fields are words; others are from outside.
 local function header(name)
-  return name:find "^%l[%l%d_]*%l$" and name or name:find "^%l[%l%d_]*%d$" and name or code(words.printable(name))
+  return name:find "^%l[%l%d_]*%l$" and name or name:find "^%l[%l%d_]*%d$" and name or code(printable.line(name))
 end
 
 local function figure(text)
@@ -56,7 +58,7 @@ local function add_table(lines, view, star)
 end
 
 local function add_omitted(lines, omitted)
-  local sentences, notes = words.omitted(omitted)
+  local sentences, notes = scope.omitted(omitted)
   for _, text in ipairs(sentences) do lines[#lines + 1] = "- " .. text:gsub("[<>]", { ["<"] = "&lt;", [">"] = "&gt;" }) end
   for _, text in ipairs(notes) do lines[#lines + 1] = "  - " .. (text:find "^and [%d,]+ more$" and text or code(text)) end
 end
@@ -70,7 +72,7 @@ return function(view)
     lines[#lines + 1] = "\\" .. in_part
     lines[#lines + 1] = ""
   end
-  local period = words.period(view.period)
+  local period = scope.period(view.period)
   if period then
     lines[#lines + 1] = code(period)
     lines[#lines + 1] = ""

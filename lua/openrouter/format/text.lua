@@ -1,15 +1,18 @@
 --- A report as a table for people, fitted to their terminal, and what it leaves out in plain sentences.
+local layout = require "openrouter.format.layout"
 local partial = require "openrouter.format.partial"
+local printable = require "openrouter.printable"
+local scope = require "openrouter.format.scope"
 local words = require "openrouter.format.words"
 
-local width = words.width
+local width = layout.width
 
 -- ---- columns --------------------------------------------------------------------------------------------------------
 
 local LONGEST = 80      -- columns of a name that are shown
 local SHORT, LEAST = 24, 8 -- and how narrow names may get: before measures go, and after
 local HEADER = 11       -- characters of a header's line
-local GAP = 2           -- which words.line leaves between columns
+local GAP = 2           -- which layout.line leaves between columns
 local NARROWEST = 20    -- terminals are taken to be that wide
 local UNITS = { USD = "USD", ms = "ms" }
 
@@ -42,7 +45,7 @@ local function measure_column(measure, rows)
 end
 
 local function dimension_column(name, rows, star, first)
-  local column = { header = { words.printable(name) }, left = true, fixed = partial.times[name] } -- a cut time says nothing
+  local column = { header = { printable.line(name) }, left = true, fixed = partial.times[name] } -- a cut time says nothing
   for i = 1, #rows - 1 do column[i] = words.name(rows[i][name]) .. star(name, rows[i]) end
   column[#rows] = first and "total" or ""
   set_width(column)
@@ -150,7 +153,7 @@ end
 local function line(columns, cell_of)
   local cells = {}
   for i, column in ipairs(columns) do cells[i] = cell_of(column) end
-  return words.line(cells, columns)
+  return layout.line(cells, columns)
 end
 
 -- The headers' lines, the last one next to the figures.
@@ -182,12 +185,12 @@ end
 
 local function add_listed(lines, view, row, star, cells_of, most)
   for _, name in ipairs(row == view.total and {} or view.dimensions) do
-    local value = words.shorten(words.name(row[name]), LONGEST) .. star(name, row)
-    words.add_wrapped(lines, words.printable(name) .. ": " .. value, most, "  ")
+    local value = layout.shorten(words.name(row[name]), LONGEST) .. star(name, row)
+    layout.add_wrapped(lines, printable.line(name) .. ": " .. value, most, "  ")
   end
   for i, measure in ipairs(view.measures) do
     local unit = UNITS[measure.unit] and " " .. UNITS[measure.unit] or ""
-    words.add_wrapped(lines, ("%s: %s%s"):format(measure.name, cells_of[i](row), unit), most, "  ")
+    layout.add_wrapped(lines, ("%s: %s%s"):format(measure.name, cells_of[i](row), unit), most, "  ")
   end
 end
 
@@ -204,16 +207,16 @@ local function listed_lines(view, rows, star, most)
 end
 
 local function closing_lines(lines, view, in_part, left_out, most)
-  local period = words.period(view.period)
-  if in_part then words.add_wrapped(lines, in_part, most, "  ") end
-  if period then words.add_wrapped(lines, period, most) end
+  local period = scope.period(view.period)
+  if in_part then layout.add_wrapped(lines, in_part, most, "  ") end
+  if period then layout.add_wrapped(lines, period, most) end
   if #left_out > 0 then
-    words.add_wrapped(lines, ("Not shown for want of room: %s (a wider terminal has them, and --measures chooses)."):format(
+    layout.add_wrapped(lines, ("Not shown for want of room: %s (a wider terminal has them, and --measures chooses)."):format(
       table.concat(left_out, ", ")), most)
   end
-  local sentences, notes = words.omitted(view.omitted)
-  for _, text in ipairs(sentences) do words.add_wrapped(lines, text, most) end
-  for _, text in ipairs(notes) do words.add_wrapped(lines, "  " .. text, most, "    ") end
+  local sentences, notes = scope.omitted(view.omitted)
+  for _, text in ipairs(sentences) do layout.add_wrapped(lines, text, most) end
+  for _, text in ipairs(notes) do layout.add_wrapped(lines, "  " .. text, most, "    ") end
 end
 
 -- ---- the whole ------------------------------------------------------------------------------------------------------

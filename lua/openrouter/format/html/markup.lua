@@ -1,5 +1,5 @@
 --- HTML as values: what is no element is text and is escaped, so nothing from outside can be markup.
-local words = require "openrouter.format.words"
+local printable = require "openrouter.printable"
 
 local markup = {}
 
@@ -7,7 +7,7 @@ local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&qu
 local VOID = { meta = true, wbr = true }
 
 local function escape(value)
-  return (words.printable(tostring(value)):gsub("[&<>\"']", ENTITIES))
+  return (printable.line(tostring(value)):gsub("[&<>\"']", ENTITIES))
 end
 
 local function attributes_text(attributes)

@@ -1,6 +1,7 @@
 --- Tables of the HTML page: the ranking of a dimension by spend, and any other.
 local chart = require "openrouter.format.html.chart"
 local figures = require "openrouter.format.html.figures"
+local layout = require "openrouter.format.layout"
 local markup = require "openrouter.format.html.markup"
 local words = require "openrouter.format.words"
 
@@ -19,7 +20,7 @@ end
 ---@param value any
 function tables.name(value)
   if value == nil then return figures.NONE end
-  return element("bdi", {}, breakable(words.shorten(words.name(value), LONGEST)))
+  return element("bdi", {}, breakable(layout.shorten(words.name(value), LONGEST)))
 end
 
 -- What the page calls the measures and dimensions that it shows itself.

@@ -1,48 +1,45 @@
 --- What `openrouter-cost reconcile` found, for people: what differs first, then a sentence for each run of days, then what was
 --- not compared, and the ids.
+local layout = require "openrouter.format.layout"
+local period = require "openrouter.period"
+local reconcile = require "openrouter.reconcile"
+local scope = require "openrouter.format.scope"
+local witness = require "openrouter.witness"
 local words = require "openrouter.format.words"
 
-local count, plural, printable = words.count, words.plural, words.printable
+local count, plural, day_name = words.count, words.plural, period.day_text
 local unpack = table.unpack or unpack
 
 local LONGEST, SHORTEST = 80, 12 -- columns of a model's name, at most and in a narrow terminal
 
-local DAY = 86400
-
-local function day_name(day)
-  return os.date("!%Y-%m-%d", day * DAY)
-end
-
 local function model_name(text)
-  return words.shorten(words.name(text), LONGEST)
+  return layout.shorten(words.name(text), LONGEST)
 end
 
 -- A line for each of them, or several where they are wider than the terminal.
 local function wrapped(texts, most)
   local lines = {}
-  for _, text in ipairs(texts) do words.add_wrapped(lines, text, most, text:match "^ *" .. "  ") end
+  for _, text in ipairs(texts) do layout.add_wrapped(lines, text, most, text:match "^ *" .. "  ") end
   return table.concat(lines, "\n") .. "\n"
 end
 
 -- In columns, of which the first `left` are set to the left and number `name` may be narrower; nil where they do not fit.
 local function aligned(lines, left, name, most)
-  local columns, total, text = words.columns(lines, left), -2, {}
+  local columns, total, text = layout.columns(lines, left), -2, {}
   for _, column in ipairs(columns) do total = total + column.width + 2 end
   local least = math.min(columns[name].width, SHORTEST)
   columns[name].width = math.max(columns[name].width - math.max(total - most, 0), least)
   for i, line in ipairs(lines) do
-    text[i] = words.line(line, columns)
-    if words.width(text[i]) > most then return nil end
+    text[i] = layout.line(line, columns)
+    if layout.width(text[i]) > most then return nil end
   end
   return table.concat(text, "\n") .. "\n"
 end
 
 -- ---- the table ------------------------------------------------------------------------------------------------------
 
-local FIELDS = {
-  { "requests", "generations" }, { "usage", "charged, USD" }, { "byok", "own keys, USD" }, { "prompt", "prompt tokens" },
-  { "completion", "completion tokens" }, { "reasoning", "reasoning tokens" },
-}
+local CALLED = { requests = "generations", usage = "charged, USD", byok = "own keys, USD", prompt = "prompt tokens",
+  completion = "completion tokens", reasoning = "reasoning tokens" }
 local HEAD = { "day", "model", "says", "", "", "ledger", "OpenRouter", "difference" }
 local LEFT, MODEL = 5, 2 -- how many of the columns are set to the left, and which is the name
 
@@ -59,11 +56,11 @@ end
 local function add_lines(lines, row, source)
   local whole = row.status == "missing" or row.status == "extra"
   local first = true
-  for i, field in ipairs(FIELDS) do
-    local compared = row[field[1]]
+  for i, field in ipairs(reconcile.figures) do
+    local compared = row[field]
     if compared.status == "differs" and (not whole or i <= 3) then
       lines[#lines + 1] = { first and row.day or "", first and model_name(row.model) or "", first and source or "",
-        first and row.status or "", field[2], shown(compared.ledger), shown(compared.theirs), signed(compared.difference) }
+        first and row.status or "", CALLED[field], shown(compared.ledger), shown(compared.theirs), signed(compared.difference) }
       first = false
     end
   end
@@ -80,15 +77,6 @@ local function listed(lines, most)
   return wrapped(texts, most)
 end
 
--- Whether two sources say the same of a day and model, but for rounding.
-local function say_the_same(a, b)
-  for _, field in ipairs(FIELDS) do
-    local x, y = tonumber(a[field[1]].theirs), tonumber(b[field[1]].theirs)
-    if a[field[1]].status ~= b[field[1]].status or math.abs(x - y) > 1e-9 * math.abs(x) then return false end
-  end
-  return true
-end
-
 -- The differing rows with who says so, in the order of days and models: { row =, says = }.
 local function differing_rows(view)
   local list, place = {}, {}
@@ -96,8 +84,8 @@ local function differing_rows(view)
     for _, row in ipairs(source.rows) do
       local key = row.day .. row.model
       local entry = place[key]
-      if row.status ~= "same" and row.status ~= "rounding" then
-        if entry and say_the_same(entry.row, row) then
+      if not reconcile.is_fine(row) then
+        if entry and reconcile.alike(entry.row, row) then
           entry.says = "both"
         else
           place[key] = { row = row, says = source.name, order = #list }
@@ -122,52 +110,49 @@ end
 
 -- ---- sentences ------------------------------------------------------------------------------------------------------
 
--- What the sources say of a day: { agrees =, ours =, theirs =, names = }, generations of the first that tells of it.
+-- What the sources say of a day: { agrees =, ours =, theirs =, names = }, generations of the first that reports it.
 local function judge_day(view, name)
   local day = { agrees = true, ours = 0, theirs = 0, names = {} }
   for n, source in ipairs(view.sources) do
     if name >= day_name(source.first) and name <= day_name(source.last) then
       day.names[#day.names + 1] = "/" .. source.name
       for _, row in ipairs(view.by_day[n][name] or {}) do
-        day.agrees = day.agrees and (row.status == "same" or row.status == "rounding")
+        day.agrees = day.agrees and reconcile.is_fine(row)
         if #day.names == 1 then
           day.ours, day.theirs = day.ours + row.requests.ledger, day.theirs + row.requests.theirs
         end
       end
     end
   end
-  day.tell = table.concat(day.names, " and ") .. (#day.names == 1 and " tells" or " tell")
+  day.say = table.concat(day.names, " and ") .. (#day.names == 1 and " reports" or " report")
   return day
 end
 
 -- Where something of the ledger could not be compared, days are not called complete.
 local function sentence(first, last, run, complete)
   local days = first == last and first or ("%s to %s"):format(first, last)
-  if run.agrees and run.theirs == 0 then return ("%s: the ledger has nothing, and %s of nothing."):format(days, run.tell) end
+  if run.agrees and run.theirs == 0 then return ("%s: the ledger has nothing, and %s nothing."):format(days, run.say) end
   if run.agrees then
-    return ("%s: %sthe ledger has the %s that %s of."):format(days, complete and "complete, " or "",
-      plural(run.theirs, "generation", "generations"), run.tell)
+    return ("%s: %sthe ledger has the %s that %s."):format(days, complete and "complete, " or "",
+      plural(run.theirs, "generation", "generations"), run.say)
   end
-  return ("%s: %s, the ledger has %s and %s of %s."):format(days, run.ours < run.theirs and "INCOMPLETE" or "DIFFERENT",
-    plural(run.ours, "generation", "generations"), run.tell, count(run.theirs))
+  return ("%s: %s, the ledger has %s and %s %s."):format(days, run.ours < run.theirs and "INCOMPLETE" or "DIFFERENT",
+    plural(run.ours, "generation", "generations"), run.say, count(run.theirs))
 end
 
--- Why the ledger is not complete whatever its figures are; nil where nothing speaks against it.
-local function incomplete_text(omitted)
-  local parts = {}
-  local function part(n, one, many)
-    if n > 0 then parts[#parts + 1] = plural(n, one, many) end
-  end
-  part(omitted.pending, "id is open", "ids are open")
-  part(omitted.failed, "id failed", "ids failed")
-  part(omitted.skipped, "line cannot be read", "lines cannot be read")
-  if #parts == 0 then return nil end
-  return ("INCOMPLETE: in the ledger %s."):format((table.concat(parts, ", "):gsub(", ([^,]*)$", " and %1")))
+-- Why the ledger is not complete whatever its figures are, and the first of the lines that were skipped.
+local function add_incomplete(list, omitted)
+  local parts, _, notes = scope.incomplete(omitted), scope.omitted(omitted)
+  if #parts == 0 then return end
+  local text = table.concat(parts, ", "):gsub(", ([^,]*)$", " and %1")
+  list[#list + 1] = ("INCOMPLETE: in the ledger %s%s"):format(text, #notes > 0 and ":" or ".")
+  for _, note in ipairs(notes) do list[#list + 1] = "  " .. note end
 end
 
 -- One for each run of days that are alike, and one for what the ledger lacks of any day.
 local function sentences(view)
-  local list, start, run, incomplete = {}, nil, nil, incomplete_text(view.omitted)
+  local list, start, run = {}, nil, nil
+  local complete = #scope.incomplete(view.omitted) == 0
   view.by_day = {}
   for n, source in ipairs(view.sources) do
     view.by_day[n] = {}
@@ -178,15 +163,15 @@ local function sentences(view)
   end
   for day = view.period.first, view.period.last do
     local next_day = judge_day(view, day_name(day))
-    if run and run.agrees == next_day.agrees and run.tell == next_day.tell then
+    if run and run.agrees == next_day.agrees and run.say == next_day.say then
       run.ours, run.theirs = run.ours + next_day.ours, run.theirs + next_day.theirs
     else
-      if run then list[#list + 1] = sentence(start, day_name(day - 1), run, not incomplete) end
+      if run then list[#list + 1] = sentence(start, day_name(day - 1), run, complete) end
       start, run = day_name(day), next_day
     end
   end
-  list[#list + 1] = sentence(start, day_name(view.period.last), run, not incomplete)
-  list[#list + 1] = incomplete
+  list[#list + 1] = sentence(start, day_name(view.period.last), run, complete)
+  add_incomplete(list, view.omitted)
   return list
 end
 
@@ -194,7 +179,7 @@ local function add_rounding(notes, view)
   local most, sums = 0, 0
   for _, source in ipairs(view.sources) do
     for _, row in ipairs(source.rows) do
-      for _, field in ipairs { "usage", "byok" } do
+      for _, field in ipairs(witness.amounts) do
         if row[field].status == "rounding" then
           sums, most = sums + 1, math.max(most, math.abs(tonumber(row[field].difference)))
         end
@@ -228,26 +213,20 @@ local function add_omitted(notes, view)
   note(omitted.filtered, "generation of the ledger, which is of another day.",
     "generations of the ledger, which are of other days.")
   note(omitted.undated, "generation of the ledger without a time.", "generations of the ledger without a time.")
-  note(omitted.pending, "id that is open in the ledger.", "ids that are open in the ledger.")
-  note(omitted.failed, "id that failed in the ledger.", "ids that failed in the ledger.")
-  note(omitted.skipped, "line that cannot be read.", "lines that cannot be read.")
-  for _, line in ipairs(omitted.lines) do
-    notes[#notes + 1] = ("  %s:%s: %s"):format(printable(line.file or "?"), line.line or "?", printable(line.reason))
-  end
   if unpriced > 0 then
     notes[#notes + 1] = ("The ledger does not know in full what %s cost."):format(plural(unpriced, "generation", "generations"))
   end
 end
 
 local function notes_of(view)
-  local notes, period = {}, view.period
+  local notes, days = {}, view.period
   add_hints(notes, view)
   add_rounding(notes, view)
-  notes[#notes + 1] = ("Not compared: %s, which is not over (UTC)."):format(day_name(period.today))
+  notes[#notes + 1] = ("Not compared: %s, which is not over (UTC)."):format(day_name(days.today))
   for _, source in ipairs(view.sources) do
-    if source.first > period.first then
+    if source.first > days.first then
       notes[#notes + 1] = ("Not compared with /%s, which has the last 30 days: %s to %s."):format(
-        source.name, day_name(period.first), day_name(source.first - 1))
+        source.name, day_name(days.first), day_name(source.first - 1))
     end
   end
   add_omitted(notes, view)
@@ -256,15 +235,12 @@ end
 
 -- ---- ids ------------------------------------------------------------------------------------------------------------
 
-local TITLES = {
-  missing = "The ledger lacks", extra = "The ledger has, and OpenRouter does not tell of",
-  differs = "The ledger has another amount for",
-}
+local TITLES = { missing = "The ledger lacks", extra = "Only the ledger has", differs = "The ledger has another amount for" }
 
 -- What else there is to say of an amount: its difference, and what was charged to the caller's own key.
 local function own_keys(row)
   local parts = {}
-  for _, field in ipairs { "usage", "byok" } do
+  for _, field in ipairs(witness.amounts) do
     local figure = row[field]
     if field == "byok" and figure.status == "differs" then
       parts[#parts + 1] = ("own key: %s here, %s there"):format(figure.ledger, figure.theirs)
@@ -301,7 +277,7 @@ local function ids_of(view, most)
   if not view.agrees and view.ids and #view.ids == 0 then
     parts[1] = wrapped({ "No id is missing on these days: it is names of models, or tokens, that differ." }, most)
   elseif not view.agrees and not view.ids then
-    parts[1] = wrapped({ "Which ids these are, /analytics would tell." }, most)
+    parts[1] = wrapped({ "/analytics would tell which ids these are." }, most)
   end
   return parts
 end

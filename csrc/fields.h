@@ -56,6 +56,9 @@ static inline uint64_t field_difference (const char *p, const char *q) {
 /* Whether n bytes are the same, for the length of a name: four comparisons that may overlap, without a branch that would
    depend on n. */
 static inline bool field_same (const char *p, const char *q, size_t n) {
+#ifdef OPENROUTER_NO_WORDS
+  return memcmp(p, q, n) == 0;
+#endif
   if (n < 8 || n > 32) return memcmp(p, q, n) == 0;
   const size_t last = n - 8, second = last < 8 ? last : 8, third = last < 16 ? last : 16;
   return (field_difference(p, q) | field_difference(p + second, q + second) | field_difference(p + third, q + third)

@@ -37,7 +37,9 @@ static inline uint64_t eight_bytes (const char *p) {
 static uint64_t last_bytes (const char *bytes, size_t length) {
   size_t count = length % 8;
   uint64_t word = 0;
+#ifndef OPENROUTER_NO_WORDS
   if (length > 8 && count > 0) return eight_bytes(bytes + length - 8) >> (64 - 8 * count);
+#endif
   while (count-- > 0) word = word << 8 | (unsigned char)bytes[count];
   return word;
 }

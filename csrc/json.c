@@ -637,6 +637,9 @@ static NOT_INLINE bool slow_integer (const char *p, int64_t *value) {
 }
 
 bool json_integer (const char *p, int64_t *value) {
+#ifdef OPENROUTER_NO_FAST_NUMBERS
+  return slow_integer(p, value);
+#endif
   const char *end = p + (*p == '-');
   uint64_t digits = 0;
   ptrdiff_t count = take_digits(&end, &digits);

@@ -4,8 +4,10 @@ static bool figure (const struct record *r, int field) { return record_state(r, 
 
 /* What is in the range of money is a figure, so that nearly always one look is enough. */
 static const char *base_cost (const struct record *r, struct money *cost) {
+#ifndef OPENROUTER_NO_FAST_NUMBERS
   const char *json = record_member(r, FIELD_total_cost);
   if (json && json_is_number(json) && money_parse(cost, json) != MONEY_OVERFLOW) return NULL;
+#endif
   int field = figure(r, FIELD_total_cost) ? FIELD_total_cost : FIELD_usage;
   if (!figure(r, field)) return "neither total_cost nor usage has a figure";
   if (money_parse(cost, record_member(r, field)) == MONEY_OVERFLOW) return "the cost is beyond the range of money";

@@ -94,6 +94,11 @@ describe("a hostile text", function()
 
   local ANSWER = shapes.entries[2]
 
+  it("of zeros that an exponent makes up for is the number it spells", function()
+    local gen = openrouter.decode('{"total_cost":0.' .. ("0"):rep(12e6) .. "1e12000001}")
+    assert.same({ 1, 1 }, { gen.total_cost, (generation.spend(gen)) })
+  end)
+
   it("of 10 MB, or a number of 1 MB, is read", function()
     for _, shape in ipairs(shapes.good) do
       local gen, err = openrouter.decode((shapes.text(shape, ANSWER, shape.number and MILLION or TEN_MB)))

@@ -507,6 +507,21 @@ describe("a name", function()
     assert.same({ 1, 2, 3, 4, 6 }, { gen.total_cos, gen.total_costs, gen.otal_cost, gen.Total_cost, gen["id "] })
   end)
 
+  it("that differs from a known one in any byte is unknown, where that one is expected, and where it is not", function()
+    local names = {}
+    for i, field in ipairs(fixtures.schema.generation_fields) do names[i] = field.name end
+    for i, name in ipairs(names) do
+      local before = names[i - 1] and ('"%s":null,'):format(names[i - 1]) or ""
+      for at = 1, #name do
+        local other = name:sub(1, at - 1) .. (name:sub(at, at) == "x" and "y" or "x") .. name:sub(at + 1)
+        for _, text in ipairs { '{%s"%s":7,"user":1}', '{"user":1,%s"%s":7}', '{"user":1,%s "%s" : 7}' } do
+          local gen = openrouter.decode(text:format(before, other))
+          assert.same({ other, "absent", 7 }, { other, generation.state(gen, name), gen[other] })
+        end
+      end
+    end
+  end)
+
   it("is found whatever the order of the members", function()
     local names = {}
     for _, field in ipairs(fixtures.schema.generation_fields) do names[#names + 1] = field.name end

@@ -7,7 +7,7 @@ local line = assert(io.open(arg[1])):read "*l"
 local gen = assert(openrouter.decode(line))
 local plain = require("cjson").decode(line).data
 local cost = generation.select "total_cost"
-local nothing = setmetatable({}, { __index = rawequal })  -- a function in C that does next to nothing
+local nothing = setmetatable({}, { __index = debug.getregistry })  -- a function in C that looks at nothing, and pushes one value
 local COUNT, TURNS = 200000, 40
 
 local ways = {

@@ -209,7 +209,8 @@ tools.STATUSES = {
 tools.ENVIRONMENT = {
   { "OPENROUTER_API_KEY", "The key that records are fetched with." },
   { "OPENROUTER_MANAGEMENT_KEY", "The key that reconcile asks with, if not $OPENROUTER_API_KEY." },
-  { "OPENROUTER_API_KEY_<NAME>", "The key NAME of a ledger of openrouter.nginx, for settle." },
+  { "OPENROUTER_API_KEY_<NAME>", "The key NAME of a ledger of openrouter.nginx, for settle; OPENROUTER_API_KEY_DEFAULT comes "
+    .. "before OPENROUTER_API_KEY." },
   { "OPENROUTER_BASE_URL", "Where the API is, if not at https://openrouter.ai/api/v1." },
   { "COLUMNS", "How wide the terminal is, if it is not to be asked." },
   { "NO_COLOR", "If it is not empty, there are no colors." },

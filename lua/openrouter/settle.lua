@@ -18,8 +18,6 @@ local SLICE = 1024 * 1024    -- bytes of a segment read at a time
 local MOST_SEGMENTS = 200    -- held at a time, since each takes a descriptor; the next run has the others
 local RETRY = "retry.jsonl"  -- in pending/: the ids that failed and are asked for once more
 
-local KEY_TROUBLE = { auth = true, payment = true }
-
 ---@class openrouter.SettleEntry: openrouter.OpenId In its array part: a source and an offset for each of its lines
 ---@field key? string the name of its key
 ---@field old boolean it failed for good before: whatever says so again is right
@@ -387,7 +385,7 @@ end
 local function fetch_group(self, client, group, on_progress)
   local refusal
   for id, gen, err in client:each(group.ids) do
-    if err and KEY_TROUBLE[err.kind] and not refusal then
+    if err and errors.stops[err.kind] and not refusal then
       refusal = { name = group.name, ids = 0, err = err }
       table.insert(self.outcome.refused, refusal)
     end

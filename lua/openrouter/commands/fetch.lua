@@ -47,7 +47,9 @@ local function describe_outcome(outcome, path, seconds)
 end
 
 local function fetch_status(outcome, problems)
-  if outcome.kinds.auth or outcome.kinds.payment then return tools.KEY_TROUBLE end
+  for _, err in pairs(outcome.errors) do
+    if tools.is_key_trouble(err) then return tools.KEY_TROUBLE end
+  end
   local complete = outcome.settled == outcome.total and #problems == 0
   return complete and tools.OK or tools.INCOMPLETE
 end

@@ -12,8 +12,6 @@ local words = require "openrouter.format.words"
 
 local tools = { OK = 0, FAILURE = 1, USAGE = 2, INCOMPLETE = 3, KEY_TROUBLE = 4, TRIPPED = 8, INTERRUPTED = 130 }
 
-local KEY_KINDS = { auth = true, payment = true, no_key = true }
-
 local bar -- on the terminal's last line, while something is going on
 
 --- A progress bar, which makes way for what is said.
@@ -58,7 +56,7 @@ end
 ---@param err openrouter.Error
 ---@return boolean
 function tools.is_key_trouble(err)
-  return KEY_KINDS[err.kind] == true
+  return err.kind == "no_key" or errors.stops[err.kind] == true
 end
 
 --- Say why nothing was done.

@@ -325,7 +325,7 @@ local function on_failure(self, engine, slot, id, err, delay)
   engine.conceal(err) -- what follows is written somewhere
   if delay then return advise(self, err) end
   local entry = take_out(self, engine, slot)
-  local refused = err.kind == "auth" or err.kind == "payment"
+  local refused = errors.stops[err.kind]
   if err.kind == "tls" then -- as likely as not for all ids, and a handshake is dear
     pause(engine)
     advise(self, err)

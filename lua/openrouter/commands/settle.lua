@@ -143,14 +143,12 @@ function command.run(args)
   local run, trouble = settle.adopt(args.dir)
   if not run then return tools.fail(trouble) end
   describe_adopted(run)
-  local ok, result = pcall(settle_adopted, run, args)
-  if not ok then
+  local ok = tools.guard(function() return settle_adopted(run, args) end, function()
     say("%s in %s", plural(run.outcome.settled, "record of this run is", "records of this run are"), run.ledger)
     finish_settle(run)
-    error(result, 0)
-  end
+  end)
   local left = finish_settle(run)
-  return result and settle_status(run, left) or tools.FAILURE
+  return ok and settle_status(run, left) or tools.FAILURE
 end
 
 return command

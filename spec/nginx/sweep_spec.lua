@@ -121,6 +121,19 @@ describe("the sweep", function()
     settled(p, "gen-twice")
   end)
 
+  it("asks for no id before it has read how its request ended, however long a segment takes", function()
+    local lines = { seen("gen-end", 9) }
+    for i = 1, 8 do lines[#lines + 1] = seen("gen-between-" .. i, 8) end
+    lines[#lines + 1] = note("gen-end", 7, ',"instant":{"cost":0.25}')
+    local p = start {
+      changes = { OFTEN, ROOM, { "nginx/journal", "SLICE", "200" }, { "nginx/journal", "ngx.sleep(0.001)", "ngx.sleep(0.2)" } },
+      prepare = function(dir) traffic.orphans(dir, { [ORPHAN] = table.concat(lines) }) end,
+    }
+    wait_for(function() return not traffic.exists(p.dir .. "/pending/" .. ORPHAN) end)
+    assert.equal(9, traffic.settled_once(p, { ["gen-end"] = {} }, PATIENCE))
+    assert.matches('"instant":{"cost":0.25}', traces.settled(p, "gen-end"), 1, true)
+  end)
+
   it("ends a 404 where settle does: after a day, and ten minutes after a whole answer", function()
     api:set { late = "404" }
     local over = {

@@ -54,13 +54,15 @@ static void push_fields (lua_State *L, const struct field_info *infos, int count
 }
 
 static void push_kinds (lua_State *L) {
-  static const char *const rules[] = { "always", "wait", "briefly", "never", "stop" };
+  static const char *const rules[] = { "always", "wait", "briefly", "later", "never", "stop" };
   lua_newtable(L);
   for (int i = KIND_settled + 1; i < KIND_COUNT; i++) {
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     push_string_field(L, "name", kind_name((enum kind)i));
     push_string_field(L, "meaning", kind_meaning((enum kind)i));
     push_string_field(L, "retry", rules[kind_rule((enum kind)i)]);
+    lua_pushboolean(L, kind_retryable((enum kind)i));
+    lua_setfield(L, -2, "retryable");
     lua_rawseti(L, -2, i);
   }
 }

@@ -47,8 +47,7 @@ int kind_find (const char *name) {
 
 bool kind_retryable (enum kind kind) {
   enum retry_rule rule = kind_rule(kind);
-  return rule == RETRY_ALWAYS || rule == RETRY_WAIT || rule == RETRY_BRIEFLY || kind == KIND_unresolved
-         || kind == KIND_cancelled || kind == KIND_full;
+  return rule != RETRY_NEVER && rule != RETRY_STOP;
 }
 
 enum kind kind_of_status (int status) {
@@ -87,7 +86,7 @@ double retry_delay (const struct retry_policy *policy, enum kind kind, int failu
                     const struct retry_times *t) {
   enum retry_rule rule = kind_rule(kind);
   double delay, now = t->now, limit = t->last_start;
-  if (!policy->enabled || rule == RETRY_NEVER || rule == RETRY_STOP) return -1;
+  if (!policy->enabled || rule == RETRY_LATER || !kind_retryable(kind)) return -1;
   if (rule == RETRY_BRIEFLY && failures >= BRIEF_FAILURES) return -1;
   if (rule == RETRY_WAIT) {
     delay = not_yet_delay(failures, retry_after, random, now - t->submitted);

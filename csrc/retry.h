@@ -15,7 +15,7 @@ enum kind {
   KIND_COUNT
 };
 
-enum retry_rule { RETRY_ALWAYS, RETRY_WAIT, RETRY_BRIEFLY, RETRY_NEVER, RETRY_STOP };
+enum retry_rule { RETRY_ALWAYS, RETRY_WAIT, RETRY_BRIEFLY, RETRY_LATER, RETRY_NEVER, RETRY_STOP };
 
 const char *kind_name (enum kind kind);
 const char *kind_meaning (enum kind kind);

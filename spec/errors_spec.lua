@@ -29,9 +29,12 @@ describe("errors", function()
     end)
 
     it("says which are asked again", function()
-      local words = { always = "until the deadline", wait = "while `wait` lasts", briefly = "twice at most", never = "no",
-        stop = "no, nor is any other id" }
-      for _, kind in ipairs(core.kinds) do assert.equal(words[kind.retry], rows[kind.name].again) end
+      local words = { always = "until the deadline", wait = "while `wait` lasts", briefly = "twice at most", later = "no",
+        never = "no", stop = "no, nor is any other id" }
+      for _, kind in ipairs(core.kinds) do
+        assert.equal(words[kind.retry], rows[kind.name].again)
+        assert.equal(kind.retry == "stop" or nil, errors.stops[kind.name])
+      end
     end)
 
     it("says which are retryable, as does every maker of errors", function()

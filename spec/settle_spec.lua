@@ -424,6 +424,7 @@ describe("openrouter-cost settle", function()
         { seen(MISSING, nil, 23.9 * HOUR) },
         { seen(MISSING, nil, 23.9 * HOUR), note(MISSING, '"interrupted":true', 23 * HOUR) },
         { seen(MISSING, nil, 590), note(MISSING, '"context":{"status":200}', 580) },
+        { seen(MISSING, nil, 3 * HOUR), note(MISSING, nil, 580) }, -- a long stream: its record comes at the end
         { seen(MISSING, nil, 2 * HOUR), note(MISSING, nil, 2 * HOUR):sub(1, 55) }, -- a torn note says nothing of the end
       } do
         local status, err, message = outcome(lines)
@@ -440,7 +441,7 @@ describe("openrouter-cost settle", function()
       for _, lines in ipairs {
         { seen(MISSING, '"context":{"user":"u"}', 24.1 * HOUR) },
         { seen(MISSING, '"context":{"user":"u"}', 24.1 * HOUR), note(MISSING, '"interrupted":true', 24 * HOUR) },
-        { seen(MISSING, '"context":{"user":"u"}', 610), note(MISSING, '"instant":{"cost":0.5}', 600) },
+        { seen(MISSING, '"context":{"user":"u"}', 620), note(MISSING, '"instant":{"cost":0.5}', 610) },
       } do
         local status, err, message, line = outcome(lines)
         assert.equal(0, status)
@@ -661,7 +662,8 @@ describe("openrouter-cost settle", function()
     for _, id in ipairs(ids_of(16, "slow-a")) do ids[#ids + 1] = id end
     segment(pending_lines(ids, '"context":{"user":"u"}'))
     kill_at(3)
-    local done = #lines_of "ledger.jsonl"
+    -- whole ones: the kernel may leave a line that crosses a page at that
+    local _, done = read("ledger.jsonl"):gsub("\n", "")
     assert.is_true(done < #ids)
     local status, err = settle()
     assert.equal(0, status)

@@ -145,6 +145,41 @@ describe("a message", function()
   end)
 end)
 
+describe("a bug", function()
+  after_each(shell.clean)
+
+  -- Where there is something to clean up before it is told.
+  it("is told with the place where it is, and what is done before is safe", function()
+    local directory = shell.directory()
+    local ids = shell.write(directory .. "/ids", "gen-1792120000-a")
+    shell.run(("mkdir -p %s/nginx/pending"):format(directory))
+    for command, bug in pairs {
+      [("fetch %s --ledger %s/l.jsonl"):format(ids, directory)] = 'require("openrouter.batch").fetch = culprit',
+      [("settle %s/nginx"):format(directory)] = [[
+        local settle = require "openrouter.settle"
+        local adopt = settle.adopt
+        settle.adopt = function(...)
+          local run = adopt(...)
+          run.plan = culprit
+          return run
+        end]],
+      [("report /dev/null -o %s/r.txt"):format(directory)] = "os.rename = culprit",
+    } do
+      local program = shell.write(directory .. "/program.lua", ([[local function culprit() error "out of order" end
+        %s
+        os.exit(require("openrouter.cli").main(arg))]]):format(bug))
+      local status, out, err = shell.run(("OPENROUTER_API_KEY=k %s %s %s"):format(os.getenv "LUA", program, command))
+      assert.same({ 1, "" }, { status, out })
+      assert.matches("\nopenrouter%-cost:   [^\n]*program%.lua:1: in ", err)
+      assert.equal(1, select(2, err:gsub("stack traceback", "")))
+      assert.equal(1, select(2, err:gsub("please report it", "")))
+      assert.equal(command:find "^fetch" ~= nil, err:find "0 records of this run are safe in " ~= nil)
+      assert.equal(command:find "^settle" ~= nil, err:find "0 records of this run are in " ~= nil)
+    end
+    assert.not_matches("tmp", select(2, shell.run("ls " .. directory)))
+  end)
+end)
+
 describe("a file of -o", function()
   after_each(shell.clean)
 

@@ -132,8 +132,12 @@ end
 ---@field errors table<string, openrouter.Error> the first error of each kind
 ---@field refused integer "forbidden" ones since the last record: many in a row say that the key is another account's
 
+local NOT_ASKED = { unresolved = true, closed = true, cancelled = true }
+
 -- Errors that say nothing about the id itself leave no line: the id is simply still to be fetched.
-local KEY_TROUBLE = { auth = true, payment = true, unresolved = true, closed = true, cancelled = true }
+local function is_about_id(err)
+  return not (errors.stops[err.kind] or NOT_ASKED[err.kind])
+end
 
 local function note_error(outcome, err)
   outcome.kinds[err.kind] = (outcome.kinds[err.kind] or 0) + 1
@@ -155,7 +159,7 @@ function batch.fetch(client, ids, writer, on_progress)
     if gen then
       ok, trouble = writer:settled(id, gen)
       count, outcome.refused = "settled", 0
-    elseif not KEY_TROUBLE[err.kind] then
+    elseif is_about_id(err) then
       ok, trouble = writer:failed(id, err)
       count = "failed"
     end

@@ -108,16 +108,11 @@ local function run(arguments)
   return command.run(args)
 end
 
-local function on_error(message)
-  if tostring(message):find "interrupted!$" then return { interrupted = true } end
-  return { trace = debug.traceback(tostring(message), 2) }
-end
-
 --- Run the command.
 ---@param arguments string[]
 ---@return integer status for os.exit
 function cli.main(arguments)
-  local ok, result = xpcall(run, on_error, arguments)
+  local ok, result = xpcall(run, tools.on_error, arguments)
   local flushed, why = io.stdout:flush()
   local trouble = tools.output_trouble or not flushed and why
   if trouble then

@@ -414,12 +414,12 @@ end
 local function why_stopped(err)
   if not err then return nil end
   if err.kind == "unresolved" then return err.message end
-  if err.kind == "auth" or err.kind == "payment" then return "not asked, because of: " .. err.message end
+  if errors.stops[err.kind] then return "not asked, because of: " .. err.message end
 end
 
 --- Fetch many: `for id, gen, err, context in client:each(ids)`. Results come as they complete, one for
 --- each id given.
---- After an error of kind auth or payment the rest comes back as "unresolved", without being asked.
+--- After an error of kind auth or payment (errors.stops) the rest comes back as "unresolved", without being asked.
 ---@param ids string[]|fun(): string?, any an array of ids, or an iterator of id [, context]; it may be endless
 ---@param state? any of a three-part iterator
 ---@param control? any

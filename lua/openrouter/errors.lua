@@ -17,10 +17,15 @@ local printable = require "openrouter.printable"
 
 local errors = {}
 
-local retryable = {}
+--- The kinds after which no other id is asked for with the same key.
+---@type table<string, boolean>
+errors.stops = {}
+
+local retryable, unwritten = {}, nil
 for _, kind in ipairs(core.kinds) do
-  local again = kind.retry == "always" or kind.retry == "wait" or kind.retry == "briefly"
-  retryable[kind.name] = again or kind.name == "unresolved" or kind.name == "cancelled" or kind.name == "full"
+  retryable[kind.name] = kind.retryable
+  if kind.retry == "stop" then errors.stops[kind.name] = true end
+  if kind.name == "not_found" then unwritten = kind.meaning end
 end
 
 local LONGEST = 300 -- bytes of a server's words that are shown
@@ -63,15 +68,10 @@ function errors.new(kind, message, fields)
   return setmetatable(err, core.error_metatable)
 end
 
-local UNWRITTEN
-for _, kind in ipairs(core.kinds) do
-  if kind.name == "not_found" then UNWRITTEN = kind.meaning end
-end
-
 --- Say of a 404 that it may come from elsewhere: it has none of the words that the API's own have.
 ---@param err openrouter.Error
 function errors.explain(err)
-  if err.status == 404 and err.message == UNWRITTEN and not err.code then
+  if err.status == 404 and err.message == unwritten and not err.code then
     err.message = err.message .. "; the answer is not one of the API's: is the base URL right, which ends in /api/v1?"
   end
 end

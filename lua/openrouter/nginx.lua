@@ -215,7 +215,7 @@ end
 -- With all members it will ever have: a table that grows by one at a time is made anew four times on the way.
 local function new_request(context, scanner)
   return { context = context, scanner = scanner, id = false, key_name = false, key = false, since = 0, source = false,
-    pending = -1, note = -1, scanned = false, whole = false, logged = false, interrupted = false }
+    pending = -1, note = -1, scanned = false, whole = false, logged = false, ended = false, interrupted = false }
 end
 
 local FROM_CACHE = { HIT = true, STALE = true, UPDATING = true, REVALIDATED = true }
@@ -256,6 +256,7 @@ function log_request(context)
   if cost then set_variable("openrouter_cost", cost) end
   if request.id and not request.logged then
     request.interrupted = request.scanned and not request.whole or ngx.status == 499
+    request.ended = core.unix_time()
     local _, problem = pcall(w.journal.note, w.journal, request.id, request, request.interrupted, checked(context),
       scanner or nil)
     sweep.hand_over(w, request) -- whatever happens

@@ -18,13 +18,8 @@ local SLICE = 1024 * 1024    -- bytes of a segment read at a time
 local MOST_SEGMENTS = 200    -- held at a time, since each takes a descriptor; the next run has the others
 local RETRY = "retry.jsonl"  -- in pending/: the ids that failed and are asked for once more
 
-local KEY_TROUBLE = { auth = true, payment = true }
-
----@class openrouter.SettleEntry an open id. In its array part: a source and an offset for each of its lines
+---@class openrouter.SettleEntry: openrouter.OpenId In its array part: a source and an offset for each of its lines
 ---@field key? string the name of its key
----@field since? number Unix time at which it was seen
----@field noted boolean the request's end is known …
----@field interrupted boolean … and the answer was cut short
 ---@field old boolean it failed for good before: whatever says so again is right
 
 ---@class openrouter.SettleSource a segment that this process has the lock of
@@ -86,15 +81,13 @@ local function add_line(self, source, offset, text)
   if not kind then return end
   local entry = self.entries[id]
   if not entry then
-    entry = { noted = false, interrupted = false, old = false }
+    entry = { old = false }
     self.entries[id] = entry
     self.ids[#self.ids + 1] = id
   end
   entry.key = entry.key or key
-  entry.since = math.min(entry.since or math.huge, at or source.modified or core.unix_time())
   entry.old = entry.old or source.is_retry
-  entry.interrupted = entry.interrupted or interrupted
-  if kind == "note" and at then entry.noted = true end -- a torn one has no time, and does not say how the request ended
+  unsettled.learn(entry, kind, at, interrupted, source.modified or core.unix_time())
   entry[#entry + 1] = source
   entry[#entry + 1] = offset
 end
@@ -321,9 +314,7 @@ end
 -- ---- results ------------------------------------------------------------------------------------------------------------
 
 local function is_final(entry, kind)
-  local age = core.unix_time() - entry.since
-  if unsettled.is_final(kind, entry.old and math.huge or age) then return true end
-  return kind == "not_found" and entry.noted and not entry.interrupted and age > unsettled.WHOLE_AGE
+  return unsettled.is_final(kind, entry, entry.old and math.huge or core.unix_time())
 end
 
 -- Context and instant of an id, from its lines, so that they need not be in memory.
@@ -394,7 +385,7 @@ end
 local function fetch_group(self, client, group, on_progress)
   local refusal
   for id, gen, err in client:each(group.ids) do
-    if err and KEY_TROUBLE[err.kind] and not refusal then
+    if err and errors.stops[err.kind] and not refusal then
       refusal = { name = group.name, ids = 0, err = err }
       table.insert(self.outcome.refused, refusal)
     end

@@ -5,20 +5,49 @@ local errors = require "openrouter.errors"
 
 local unsettled = {}
 
-unsettled.WHOLE_AGE = 600     -- seconds: how long a 404 means "not written yet" where the answer came whole
-unsettled.MAX_AGE = 24 * 3600 -- … where it was cut short, or nobody knows
+local WHOLE_AGE = 600     -- seconds: how long a 404 means "not written yet" from the end of an answer that came whole
+local MAX_AGE = 24 * 3600 -- … and from when the id was seen, where the answer was cut short, or nobody knows
 
 -- Failures after which there is nothing to wait for; WHEN_OLD: where the id is old, for they may be a gateway's nonsense of
 -- today. All others leave it open.
 local FINAL = { forbidden = true, bad_request = true, bad_id = true, no_key = true }
-local WHEN_OLD = { not_found = true, bad_answer = true, wrong_id = true, too_large = true }
+local WHEN_OLD = { bad_answer = true, wrong_id = true, too_large = true }
 
---- Whether a failure ends an id that was seen so long ago.
+---@class openrouter.OpenId what is known about the request of an id
+---@field since number Unix time at which the id was seen
+---@field ended? number|false … and at which the request ended, where somebody saw it
+---@field interrupted? boolean the answer was cut short
+
+--- Add what one more open line says of an id, as core.open_line has it.
+---@param entry openrouter.OpenId of which all may be missing
+---@param kind "pending"|"note"
+---@param at? number nil: the line is damaged, and does not say how the request ended
+---@param interrupted boolean
+---@param last number Unix time before which the id was seen in any case
+function unsettled.learn(entry, kind, at, interrupted, last)
+  entry.since = math.min(entry.since or math.huge, at or last)
+  if kind ~= "note" or not at then return end
+  entry.ended = math.max(entry.ended or at, at)
+  entry.interrupted = entry.interrupted or interrupted
+end
+
+--- How long a 404 still means "not written yet".
+---@param entry openrouter.OpenId
+---@param now number Unix time
+---@return number seconds, 0 where it is final
+function unsettled.wait_of(entry, now)
+  local is_whole = entry.ended and not entry.interrupted
+  return math.max(0, (is_whole and entry.ended + WHOLE_AGE or entry.since + MAX_AGE) - now)
+end
+
+--- Whether a failure ends an id for good.
 ---@param kind string
----@param age number seconds
+---@param entry openrouter.OpenId
+---@param now number Unix time
 ---@return boolean
-function unsettled.is_final(kind, age)
-  return FINAL[kind] or WHEN_OLD[kind] and age > unsettled.MAX_AGE or false
+function unsettled.is_final(kind, entry, now)
+  if kind == "not_found" then return unsettled.wait_of(entry, now) == 0 end
+  return FINAL[kind] or WHEN_OLD[kind] and now - entry.since > MAX_AGE or false
 end
 
 --- What an id ends with whose key came with its request.

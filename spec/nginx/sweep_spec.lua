@@ -100,6 +100,67 @@ describe("the sweep", function()
     wait_for(function() return not traffic.exists(p.dir .. "/pending/" .. ORPHAN) end)
   end)
 
+  -- Lines of what another worker saw so many seconds ago, and heard the end of.
+  local function seen(id, age)
+    return traffic.pending_line(id, { user = "u", route = "/" }, age)
+  end
+
+  local function note(id, age, more)
+    local at = os.date("!%Y-%m-%dT%H:%M:%S.000Z", os.time() - age)
+    return ('{"note":"%s","open":true ,"at":"%s"%s}\n'):format(id, at, more or "")
+  end
+
+  local HOUR = 3600
+
+  it("settles an id once that was seen twice", function()
+    local lines = seen("gen-twice", 5) .. note("gen-twice", 4)
+    local p = start { changes = { OFTEN, ROOM }, prepare = function(dir)
+      traffic.orphans(dir, { [ORPHAN] = lines .. lines })
+    end }
+    wait_for(function() return not traffic.exists(p.dir .. "/pending/" .. ORPHAN) end)
+    settled(p, "gen-twice")
+  end)
+
+  it("asks for no id before it has read how its request ended, however long a segment takes", function()
+    local lines = { seen("gen-end", 9) }
+    for i = 1, 8 do lines[#lines + 1] = seen("gen-between-" .. i, 8) end
+    lines[#lines + 1] = note("gen-end", 7, ',"instant":{"cost":0.25}')
+    local p = start {
+      changes = { OFTEN, ROOM, { "nginx/journal", "SLICE", "200" }, { "nginx/journal", "ngx.sleep(0.001)", "ngx.sleep(0.2)" } },
+      prepare = function(dir) traffic.orphans(dir, { [ORPHAN] = table.concat(lines) }) end,
+    }
+    wait_for(function() return not traffic.exists(p.dir .. "/pending/" .. ORPHAN) end)
+    assert.equal(9, traffic.settled_once(p, { ["gen-end"] = {} }, PATIENCE))
+    assert.matches('"instant":{"cost":0.25}', traces.settled(p, "gen-end"), 1, true)
+  end)
+
+  it("ends a 404 where settle does: after a day, and ten minutes after a whole answer", function()
+    api:set { late = "404" }
+    local over = {
+      ["gen-late-whole"] = { 660, 650 }, ["gen-late-stream"] = { 3 * HOUR, HOUR },
+      ["gen-late-old"] = { 25 * HOUR }, ["gen-late-cut-old"] = { 25 * HOUR, 24 * HOUR, ',"interrupted":true' },
+    }
+    local open = {
+      ["gen-late-whole-young"] = { 500, 490 }, ["gen-late-stream-young"] = { 3 * HOUR, 500 },
+      ["gen-late-cut"] = { 23 * HOUR, 23 * HOUR, ',"interrupted":true' }, ["gen-late-unknown"] = { 23 * HOUR },
+    }
+    local lines, notes = {}, {} -- the end of each request comes long after all have begun
+    for _, cases in ipairs { over, open } do
+      for id, case in pairs(cases) do
+        lines[#lines + 1] = seen(id, case[1])
+        notes[#notes + 1] = case[2] and note(id, case[2], case[3])
+      end
+    end
+    local p = start { changes = { OFTEN, ROOM }, prepare = function(dir)
+      traffic.orphans(dir, { [ORPHAN] = table.concat(lines) .. table.concat(notes) })
+    end }
+    for id in pairs(over) do assert.matches('"error":{"kind":"not_found"', traces.settled(p, id, "failed"), 1, true) end
+    for id in pairs(open) do assert.is_nil(traffic.outcomes(p)[id]) end
+    api:set { late = "record" }
+    for id in pairs(open) do traces.settled(p, id) end
+    for id in pairs(over) do assert.is_nil(traffic.outcomes(p)[id].settled) end
+  end)
+
   it("says once that a segment cannot be opened, and goes on with the others", function()
     local p = start { changes = { OFTEN, ROOM }, prepare = function(dir)
       traffic.orphans(dir, { [ORPHAN] = traffic.pending_line("gen-locked", { user = "u", route = "/" }) })

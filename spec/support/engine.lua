@@ -226,7 +226,7 @@ end
 function Model:delays(entry, kind, failures)
   local retry, rule = self.settings.retry, self.rules[kind]
   if not retry or (entry.key:find "^feedback" and kind ~= "rate_limited") then return nil end
-  if rule == "briefly" and entry.brief >= 3 or rule == "never" or rule == "stop" then return nil end
+  if rule == "briefly" and entry.brief >= 3 or rule == "later" or rule == "never" or rule == "stop" then return nil end
   local latest = entry.deadline - math.min(1, (entry.deadline - entry.submitted) / 8)
   local least, most = 0, math.min(retry.cap, retry.base * retry.factor ^ (failures - 1))
   if rule == "wait" then

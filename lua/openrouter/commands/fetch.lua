@@ -47,7 +47,9 @@ local function describe_outcome(outcome, path, seconds)
 end
 
 local function fetch_status(outcome, problems)
-  if outcome.kinds.auth or outcome.kinds.payment then return tools.KEY_TROUBLE end
+  for _, err in pairs(outcome.errors) do
+    if tools.is_key_trouble(err) then return tools.KEY_TROUBLE end
+  end
   local complete = outcome.settled == outcome.total and #problems == 0
   return complete and tools.OK or tools.INCOMPLETE
 end
@@ -72,17 +74,18 @@ local function run_fetch(client, ids, writer, path, problems)
   local bar = tools.bar(#ids, "ids")
   local start, latest = core.now(), { settled = 0, done = 0, total = #ids }
   bar:show(0)
-  local ok, outcome, trouble = pcall(batch.fetch, client, ids, writer, function(so_far)
-    latest = so_far
-    say_refused(so_far)
-    bar:show(so_far.done, so_far.failed > 0 and count(so_far.failed) .. " failed" or nil)
+  local outcome, trouble = tools.guard(function()
+    return batch.fetch(client, ids, writer, function(so_far)
+      latest = so_far
+      say_refused(so_far)
+      bar:show(so_far.done, so_far.failed > 0 and count(so_far.failed) .. " failed" or nil)
+    end)
+  end, function()
+    writer:close()
+    say_safe(latest, path)
   end)
   bar:clear()
   local closed, close_trouble = writer:close()
-  if not ok then
-    say_safe(latest, path)
-    error(outcome, 0)
-  end
   trouble = trouble or not closed and close_trouble
   if trouble then
     say("%s", tostring(trouble.message))

@@ -64,8 +64,6 @@ local function sorted_kinds(kinds)
   return list
 end
 
-local TOLD = { auth = true, payment = true, unresolved = true } -- with the key that is refused
-
 local function describe_settled(run, seconds)
   local outcome = run.outcome
   if outcome.done > 0 then
@@ -79,7 +77,8 @@ local function describe_settled(run, seconds)
     say "is the key of the account that made these requests? With the right one, --retry-failed fetches them"
   end
   for _, of in ipairs(sorted_kinds(outcome.left)) do
-    if not TOLD[of.kind] then say("%s %s, such as %s; still open", count(of.ids), of.kind, tostring(of.err)) end
+    local is_told = of.kind == "unresolved" or errors.stops[of.kind] -- with the key that is refused
+    if not is_told then say("%s %s, such as %s; still open", count(of.ids), of.kind, tostring(of.err)) end
   end
   say_some(outcome.refused, function(key)
     return ("the key '%s' is refused, and %s open: %s"):format(
@@ -144,14 +143,12 @@ function command.run(args)
   local run, trouble = settle.adopt(args.dir)
   if not run then return tools.fail(trouble) end
   describe_adopted(run)
-  local ok, result = pcall(settle_adopted, run, args)
-  if not ok then
+  local ok = tools.guard(function() return settle_adopted(run, args) end, function()
     say("%s in %s", plural(run.outcome.settled, "record of this run is", "records of this run are"), run.ledger)
     finish_settle(run)
-    error(result, 0)
-  end
+  end)
   local left = finish_settle(run)
-  return result and settle_status(run, left) or tools.FAILURE
+  return ok and settle_status(run, left) or tools.FAILURE
 end
 
 return command

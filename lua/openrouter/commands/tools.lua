@@ -12,8 +12,6 @@ local terminal = require "openrouter.terminal"
 
 local tools = { OK = 0, FAILURE = 1, USAGE = 2, INCOMPLETE = 3, KEY_TROUBLE = 4, TRIPPED = 8, INTERRUPTED = 130 }
 
-local KEY_KINDS = { auth = true, payment = true, no_key = true }
-
 local bar -- on the terminal's last line, while something is going on
 
 --- A progress bar, which makes way for what is said.
@@ -58,7 +56,7 @@ end
 ---@param err openrouter.Error
 ---@return boolean
 function tools.is_key_trouble(err)
-  return KEY_KINDS[err.kind] == true
+  return err.kind == "no_key" or errors.stops[err.kind] == true
 end
 
 --- Say why nothing was done.
@@ -69,6 +67,28 @@ function tools.fail(trouble)
   local path = trouble.kind == "io" and why:match "^(.*): Permission denied$"
   tools.say("%s", path and files.with_owner(path, why) or why)
   return tools.is_key_trouble(trouble) and tools.KEY_TROUBLE or tools.FAILURE
+end
+
+--- For xpcall: what was raised, with the place, so that it can be told. What has been through it stays as it is.
+---@param message any
+---@return { interrupted: true? }|{ trace: string }
+function tools.on_error(message)
+  if type(message) == "table" then return message end
+  if tostring(message):find "interrupted!$" then return { interrupted = true } end
+  return { trace = debug.traceback(tostring(message), 2) }
+end
+
+--- Do something that is not left half-done, whatever it raises: an error, Ctrl-C.
+---@param work fun(): any
+---@param clean_up fun() called when `work` raises, which goes on to tools.on_error then
+---@return any ... what `work` returns
+function tools.guard(work, clean_up)
+  local function finish(ok, ...)
+    if ok then return ... end
+    clean_up()
+    error((...), 0)
+  end
+  return finish(xpcall(work, tools.on_error))
 end
 
 -- nil and why when the file is not there with all of the text.
@@ -103,15 +123,14 @@ local function replace_file(path, text)
   if kind == "other" then return write_file(path, text) end
   path = real_path(path)
   local temporary = ("%s.%06x.tmp"):format(path, math.floor(core.unix_time() * 1e6 % 2 ^ 24))
-  local done, ok, why = pcall(function()
+  local function clean_up() os.remove(temporary) end
+  local ok, why = tools.guard(function()
     local written, trouble = write_new(temporary, text, kind == "file" and mode or nil)
     if written then written, trouble = os.rename(temporary, path) end
     return written, trouble
-  end)
-  if done and ok then return true end
-  os.remove(temporary)
-  if not done then error(ok, 0) end -- Ctrl-C
-  return nil, why
+  end, clean_up)
+  if not ok then clean_up() end
+  return ok, why
 end
 
 local function is_one_of(path, inputs)

@@ -14,6 +14,7 @@ local MUCH_CLOSED = 1024 * 1024  -- bytes of closed lines in a segment that are 
 ---@class openrouter.Source a segment that this worker has the lock of
 ---@field segment userdata
 ---@field path string
+---@field modified? number Unix time of the last change before it was adopted
 ---@field lines integer written by this worker
 ---@field closed number bytes of closed lines, about
 ---@field parked integer open ids in it that wait for a later turn
@@ -236,7 +237,9 @@ function Journal:adopt()
     if name:find "%.jsonl$" and not held[path] then
       local segment, reason, what = core.adopt_segment(path)
       if segment then
-        adopted[#adopted + 1] = add_source(self, segment, path)
+        local source = add_source(self, segment, path)
+        source.modified = core.modified(path)
+        adopted[#adopted + 1] = source
       elseif what ~= "locked" and what ~= "missing" then
         why = why or reason
       end

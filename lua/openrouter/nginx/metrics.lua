@@ -23,7 +23,7 @@ local FAMILIES = {
   { "retries_total", "counter", "Lookups that are asked again, by the kind of error." },
   { "requests_total", "counter", "Requests sent for records." },
   { "connections_total", "counter", "Connections made for them." },
-  { "overflow_total", "counter", "Ids that wait on disk for a later turn, because the window was full or their key refused." },
+  { "overflow_total", "counter", "How often an id was put off to a later turn, because the window was full or its key refused." },
   { "journal_errors_total", "counter", "Lines that could not be written at first." },
   { "lost_total", "counter", "Ids of which no line could be written before they had to be given up." },
   { "open_ids", "gauge", "Ids seen whose record is not in the ledger yet." },

@@ -3,8 +3,8 @@
 --- is asked when, and what an answer means, is the engine's business; there is one for each key, so that a bad key stops its
 --- own ids.
 ---
---- What is known about an id in the window: its slot in the engine, and where its lines are on disk (four numbers), so
---- that memory does not depend on what the context holds.
+--- What is known about an id in the window: its slot in the engine, where its lines are on disk and how old it is (five
+--- numbers), so that memory does not depend on what the context holds.
 local core = require "openrouter.core"
 local cosocket = require "openrouter.nginx.cosocket"
 local errors = require "openrouter.errors"
@@ -16,7 +16,6 @@ local unsettled = require "openrouter.unsettled"
 
 local settle = {}
 
-local WAIT, LONG_WAIT = unsettled.WHOLE_AGE, unsettled.MAX_AGE
 local FOREVER = 1e9            -- deadline: an id is never given up because a server is away
 local IDLE_LOOK = 0.5          -- seconds: the longest sleep, and so the most that a worker's exit is held up by it
 local RECYCLE = 500            -- fetches after which a consumer starts anew, which gives its memory back
@@ -55,12 +54,12 @@ local function new_engine(self, name, key, is_request)
     name = name, is_request = is_request, tail = cosocket.tail(o.origin, key), conceal = options.concealer { key },
     paused_until = 0, pause = PAUSE,
     core = core.engine {
-      window = o.window, concurrency = o.consumers, rate = o.rate, timeout = o.timeout, deadline = FOREVER, wait = WAIT,
+      window = o.window, concurrency = o.consumers, rate = o.rate, timeout = o.timeout, deadline = FOREVER, wait = 0,
       retry = { base = 0.5, factor = 2, cap = 30 },
       epoch = self.epoch,
       seed = math.floor(core.unix_time() * 1e6 + ngx.worker.pid()) % 2 ^ 52, -- workers are not to retry in step
     },
-    source = {}, pending = {}, note = {}, since = {}, -- of the id in each slot
+    source = {}, pending = {}, note = {}, since = {}, ended = {}, -- of the id in each slot
     entry = {}, -- … or all of it, where the disk would not take its lines yet
   }
   self.engines[#self.engines + 1] = engine
@@ -84,15 +83,15 @@ end
 
 -- ---- ids in ---------------------------------------------------------------------------------------------------------
 
----@class openrouter.Entry where an id is on disk
+---@class openrouter.Entry: openrouter.OpenId and where the id is on disk
 ---@field source openrouter.Source|false
 ---@field pending integer offset of its line, -1 when it is not written
 ---@field note integer
----@field since number Unix time at which the id was seen
 
 local function put_in(self, engine, slot, id, entry)
   engine.source[slot], engine.pending[slot], engine.note[slot], engine.since[slot] =
     entry.source, entry.pending, entry.note, entry.since
+  engine.ended[slot] = not entry.interrupted and entry.ended
   if self.journal.unwritten[id] then engine.entry[slot] = entry end
   self.open = self.open + 1
 end
@@ -102,9 +101,8 @@ end
 ---@param entry openrouter.Entry
 ---@param key_name string
 ---@param request_key? string the key itself, where it came with the request
----@param interrupted boolean the answer was cut short, so that its record may take hours
 ---@return string outcome "taken", "there" (it is in the window), or why not: "full", "paused", "no_key", "gone" (a request's key)
-function Settle:submit(id, entry, key_name, request_key, interrupted)
+function Settle:submit(id, entry, key_name, request_key)
   if self.held[id] then return "there" end
   if key_name == "request" and not request_key then return "gone" end
   if self.open >= self.options.window then return "full" end -- before an engine is made that nobody would forget
@@ -119,20 +117,13 @@ function Settle:submit(id, entry, key_name, request_key, interrupted)
   end
   local now = core.now()
   if now < engine.paused_until then return "paused" end
-  local wait = interrupted and math.max(LONG_WAIT - (core.unix_time() - entry.since), WAIT) or WAIT
+  local wait = unsettled.wait_of(entry, core.unix_time())
   local new, slot = engine.core:submit(id, now, wait, FOREVER, nil, self.options.first)
   if not new then return new == false and "there" or "full" end
   put_in(self, engine, slot, id, entry)
   self.last_submit = now
   self:wake(now + self.options.first)
-  return "taken", engine, slot
-end
-
---- Where a note is on disk, of an id that was taken as `place`: unless that is settled by now.
----@param place { engine: table, slot: integer, pending: integer }
-function Settle.set_note(place, source, offset)
-  local engine, slot = place.engine, place.slot
-  if engine.source[slot] == source and engine.pending[slot] == place.pending then engine.note[slot] = offset end
+  return "taken"
 end
 
 --- Forget all ids in the windows: this worker asks for none of them any more, and others have them from disk.
@@ -175,7 +166,7 @@ end
 -- The id in this slot has left the window.
 local function take_out(self, engine, slot)
   local entry = engine.entry[slot] or { source = engine.source[slot], pending = engine.pending[slot],
-    note = engine.note[slot], since = engine.since[slot] }
+    note = engine.note[slot], since = engine.since[slot], ended = engine.ended[slot] }
   engine.source[slot], engine.since[slot], engine.entry[slot] = false, false, nil
   self.open = self.open - 1
   return entry
@@ -305,7 +296,8 @@ end
 -- What may be otherwise in a while. An id whose key is in memory alone stays in the window; others wait on disk.
 local function put_off(self, engine, id, entry)
   if not engine.is_request then return self:park(id, entry) end
-  local new, slot = engine.core:submit(id, core.now(), LONG_WAIT, FOREVER, nil, PAUSE)
+  local wait = unsettled.wait_of(entry, core.unix_time())
+  local new, slot = engine.core:submit(id, core.now(), wait, FOREVER, nil, PAUSE)
   if new then put_in(self, engine, slot, id, entry) end
 end
 
@@ -333,14 +325,13 @@ local function on_failure(self, engine, slot, id, err, delay)
   engine.conceal(err) -- what follows is written somewhere
   if delay then return advise(self, err) end
   local entry = take_out(self, engine, slot)
-  local refused = err.kind == "auth" or err.kind == "payment"
-  local age = core.unix_time() - entry.since
+  local refused = errors.stops[err.kind]
   if err.kind == "tls" then -- as likely as not for all ids, and a handshake is dear
     pause(engine)
     advise(self, err)
   end
   local waited_out = err.kind == "not_found" -- by the engine, which knows for how long
-  if waited_out or unsettled.is_final(err.kind, age) or engine.is_request and refused then
+  if waited_out or unsettled.is_final(err.kind, entry, core.unix_time()) or engine.is_request and refused then
     self:fail(id, entry, err)
   elseif refused then
     self:park(id, entry)

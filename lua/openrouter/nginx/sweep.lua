@@ -4,6 +4,7 @@
 local core = require "openrouter.core"
 local journal = require "openrouter.nginx.journal"
 local ledger = require "openrouter.ledger"
+local unsettled = require "openrouter.unsettled"
 
 local sweep = {}
 
@@ -50,7 +51,7 @@ function sweep.hand_over(worker, request)
   local id = request.id
   worker.streaming[id] = nil
   request.logged = true
-  local outcome = worker.settle:submit(id, request, request.key_name, request.key, request.interrupted)
+  local outcome = worker.settle:submit(id, request, request.key_name, request.key)
   if outcome == "there" then -- the same id came twice, and is asked for once
     worker.journal:close(request.source, id, request.pending, request.note)
   elseif outcome ~= "taken" then
@@ -60,47 +61,59 @@ function sweep.hand_over(worker, request)
   if not worker.sweeping then sweep.start(worker) end
 end
 
--- Hand an id that was open on disk to settle, or see what else becomes of it. Its place in settle's window, or nil.
-local function take_from_disk(worker, id, entry, key, keyless)
-  local outcome, engine, slot = worker.settle:submit(id, entry, key or "default", nil, true)
-  if outcome == "taken" then return { engine = engine, slot = slot, pending = entry.pending } end
-  if outcome == "gone" then
-    keyless[id] = entry
-  elseif outcome ~= "there" then
-    entry.source.full = entry.source.full or outcome == "full"
-    journal.park(entry.source, entry.since)
-  end
+-- With all members it will ever have.
+local function new_entry(source, id)
+  return { source = source, id = id, pending = -1, note = -1, key = false, since = math.huge, ended = false, interrupted = false }
 end
 
--- Take up the open ids of a source, as far as there is room. What `settled` has is closed instead. Returns how many lines are
--- open. An id whose pending line is damaged is taken from its note.
-local function feed(worker, source, settled)
-  local seen, keyless, open = {}, {}, 0 -- seen: id -> its place, or false
-  source.parked, source.oldest, source.full = 0, nil, false
+-- The open ids of a source in order, with what all of their lines say, and how many lines are open. What `settled` has is
+-- closed instead. An id whose pending line is damaged is taken from its note.
+local function read_ids(worker, source, settled)
+  local list, by_id, passed_over, open = {}, {}, {}, 0
   journal.each_open(source, function(line, offset)
-    local kind, id, at, key = core.open_line(line)
+    local kind, id, at, key, _, _, interrupted = core.open_line(line)
     open = open + 1
-    if settled and settled[id] then
+    local entry = by_id[id]
+    if settled and settled[id] or entry and entry[kind] >= 0 then -- it came twice, and is asked for once
       source.segment:close_line(offset)
-    elseif kind == "pending" and seen[id] ~= nil then
-      source.segment:close_line(offset) -- it came twice, and is asked for once
-    elseif kind == "note" and seen[id] ~= nil then
-      if keyless[id] then keyless[id].note = offset end
-      if seen[id] then worker.settle.set_note(seen[id], source, offset) end
-    elseif worker.streaming[id] then
-      seen[id] = false -- its request is under way, and will see to it
+    elseif worker.streaming[id] or passed_over[id] then
+      passed_over[id] = true -- its request is under way, and will see to it
     else
-      local is_note = kind == "note"
-      local entry = { source = source, pending = is_note and -1 or offset, note = is_note and offset or -1,
-        since = at or core.unix_time() }
-      seen[id] = take_from_disk(worker, id, entry, key, keyless) or false
+      if not entry then
+        entry = new_entry(source, id)
+        list[#list + 1], by_id[id] = entry, entry
+      end
+      entry[kind], entry.key = offset, entry.key or key
+      unsettled.learn(entry, kind, at, interrupted, source.modified or core.unix_time())
     end
   end)
-  for id, entry in pairs(keyless) do
-    if not worker.settle:fail_keyless(id, entry) then
-      source.full = true -- so that it is tried again soon
-      journal.park(source, entry.since)
-    end
+  return list, open
+end
+
+-- Whether an id still waits on disk: reading the others took time, and it may have been settled.
+local function is_open(entry)
+  local line = entry.source.segment:read(math.max(entry.pending, entry.note))
+  return line ~= nil and select(8, core.open_line(line)) == true
+end
+
+-- Hand an id that was open on disk to settle, or see what else becomes of it.
+local function take_from_disk(worker, entry)
+  local source, outcome = entry.source, worker.settle:submit(entry.id, entry, entry.key or "default")
+  if outcome == "taken" or outcome == "there" then return end
+  if outcome == "gone" and worker.settle:fail_keyless(entry.id, entry) then return end
+  source.full = source.full or outcome == "full" or outcome == "gone" -- so that it is tried again soon
+  journal.park(source, entry.since)
+end
+
+local MANY = 200 -- ids handed over between two turns of the event loop
+
+-- Take up the open ids of a source, as far as there is room. Returns how many lines are open.
+local function feed(worker, source, settled)
+  source.parked, source.oldest, source.full = 0, nil, false
+  local entries, open = read_ids(worker, source, settled)
+  for i, entry in ipairs(entries) do
+    if i % MANY == 0 then journal.breathe() end
+    if is_open(entry) then take_from_disk(worker, entry) end
   end
   return open
 end
@@ -110,13 +123,13 @@ local LEAVING = "the worker leaves"
 -- Which ids of an orphan are in the ledger already: its worker may have died between the two.
 local function settled_before(worker, source)
   if ngx.worker.exiting() then error(LEAVING, 0) end
-  local ids, modified = {}, core.modified(source.path)
+  local ids = {}
   journal.each_open(source, function(line)
     local _, id = core.open_line(line)
     ids[id] = true
   end)
   if not next(ids) then return nil end
-  local found, why = ledger.settled_among(worker.options.dir, ids, (modified or 0) - 1, function()
+  local found, why = ledger.settled_among(worker.options.dir, ids, (source.modified or 0) - 1, function()
     if ngx.worker.exiting() then error(LEAVING, 0) end
     journal.breathe()
   end)
@@ -206,7 +219,7 @@ local function give_up_streams(worker)
     if age > STREAM_MAX or request.whole and age > LOG_LATE then
       worker.log(ngx.ERR, "log phase", request.id .. " was seen, and its request never came to log(): is there a "
         .. "log_by_lua_block with it in the same location?")
-      request.interrupted = not request.whole
+      request.ended, request.interrupted = core.unix_time(), not request.whole
       sweep.hand_over(worker, request)
     end
   end

@@ -29,7 +29,9 @@ struct transport_options {
   size_t slots;              /* requests at once */
 };
 
-enum transport_fault { TRANSPORT_OK, TRANSPORT_NETWORK, TRANSPORT_TIMEOUT, TRANSPORT_TLS, TRANSPORT_TOO_LARGE, TRANSPORT_BAD_ANSWER };
+enum transport_fault {
+  TRANSPORT_OK, TRANSPORT_NETWORK, TRANSPORT_TIMEOUT, TRANSPORT_TLS, TRANSPORT_TOO_LARGE, TRANSPORT_BAD_ANSWER
+};
 
 #define TRANSPORT_TAG_SIZE 160
 

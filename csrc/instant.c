@@ -64,8 +64,8 @@ bool instant_parse (const char *text, size_t length, double *out) {
   if (t[10] != 'T' && t[10] != 't' && t[10] != ' ') return false;
   const int century = two_digits(t), year = two_digits(t + 2);
   if (century < 0 || year < 0 || !fraction(&p, end, &part) || !offset(p, end, &east)) return false;
-  if (!make(century * 100 + year, two_digits(t + 5), two_digits(t + 8), two_digits(t + 11), two_digits(t + 14), two_digits(t + 17),
-            out))
+  if (!make(century * 100 + year, two_digits(t + 5), two_digits(t + 8), two_digits(t + 11), two_digits(t + 14),
+            two_digits(t + 17), out))
     return false;
   *out += part - east;
   return true;

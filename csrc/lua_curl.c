@@ -5,7 +5,8 @@
 **   transport = curl.transport { base_url =, api_key =, user_agent =, connect_timeout =, max_body =, slots =,
 **                                ca_file =, proxy =, insecure =, http2 = }       the last line may be nil
 **                                                   | nil, message
-**   transport:drive(engine, seconds, bodies)  send what is due and wait up to `seconds` for answers; bodies: what to POST, by slot
+**   transport:drive(engine, seconds, bodies)  send what is due and wait up to `seconds` for answers; bodies: what to POST,
+**                                             by slot
 **                              -> true: engine:ended() has something, in which case it did not wait
 **   transport:receive(engine)  -> slot, status or nil, reused, then what engine:answer returns | nil   nothing has come
 **   transport:cancel(id)

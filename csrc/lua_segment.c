@@ -268,8 +268,9 @@ static int remove_stale (lua_State *L) {
 
 static const luaL_Reg metamethods[] = { { "__gc", close_segment }, { NULL, NULL } };
 static const luaL_Reg methods[] = {
-  { "append", append }, { "pending", append_pending }, { "note", append_note }, { "read", read_line }, { "close_line", close_line }, { "open_lines", open_lines }, { "size", size },
-  { "compact", compact }, { "remove", remove_segment }, { "close", close_segment }, { NULL, NULL }
+  { "append", append }, { "pending", append_pending }, { "note", append_note }, { "read", read_line },
+  { "close_line", close_line }, { "open_lines", open_lines }, { "size", size }, { "compact", compact },
+  { "remove", remove_segment }, { "close", close_segment }, { NULL, NULL }
 };
 static const luaL_Reg makers[] = { { "new_segment", new_segment }, { "adopt_segment", adopt_segment }, { NULL, NULL } };
 static const luaL_Reg functions[] = { { "list_directory", list_directory },

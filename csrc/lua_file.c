@@ -17,7 +17,7 @@
 #define WRITER_METATABLE "openrouter.writer"
 #define SHARED_METATABLE "openrouter.shared_writer"
 
-/* nil, "path: reason", errno name where a caller acts on it */
+/* nil, "path: reason", and a word where a caller acts on it */
 static int push_failure (lua_State *L, const char *path) {
   int reason = errno;
   lua_pushnil(L);

@@ -1,5 +1,5 @@
 /*
-** lua_zone: a struct zone as a Lua userdata, for lua/openrouter/period.lua and core.tally
+** lua_zone: a struct zone as a Lua userdata, for lua/openrouter/zone.lua and core.tally
 */
 #ifndef lua_zone_h
 #define lua_zone_h

@@ -29,7 +29,7 @@
 #define TRANSPORT_METATABLE "openrouter.transport"
 
 #define LONGEST_TIME 1e12          /* seconds */
-#define LARGEST_BODY 33554432.0    /* bytes; half of what a line of a ledger may have, see file.h */
+#define LARGEST_BODY 33554432.0    /* bytes; half of what a line of a ledger may have, see file_reader.h */
 #define MOST_SLOTS 10000.0
 
 struct handle {

@@ -2,6 +2,8 @@
 #include "lua_file.h"
 
 #include "file.h"
+#include "file_reader.h"
+#include "file_shared.h"
 #include "unpack.h"
 
 #include <errno.h>

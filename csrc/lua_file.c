@@ -4,6 +4,7 @@
 #include "file.h"
 #include "file_reader.h"
 #include "file_shared.h"
+#include "lua_failure.h"
 #include "unpack.h"
 
 #include <errno.h>
@@ -18,17 +19,6 @@
 #define READER_METATABLE "openrouter.reader"
 #define WRITER_METATABLE "openrouter.writer"
 #define SHARED_METATABLE "openrouter.shared_writer"
-
-/* nil, "path: reason", and a word where a caller acts on it */
-static int push_failure (lua_State *L, const char *path) {
-  int reason = errno;
-  lua_pushnil(L);
-  lua_pushfstring(L, "%s: %s", path, unpack_strerror(reason));
-  if (reason == EWOULDBLOCK) lua_pushliteral(L, "locked");
-  else if (reason == ENOENT) lua_pushliteral(L, "missing");
-  else lua_pushnil(L);
-  return 3;
-}
 
 /* true, or nil and the reason in errno */
 static int push_outcome (lua_State *L, bool done) {
@@ -131,7 +121,7 @@ static int lines (lua_State *L) {
   l->reader.fd = -1;
   luaL_getmetatable(L, READER_METATABLE);
   lua_setmetatable(L, -2);
-  if (file_reader_open(&l->reader, path) != 0 || !unpack_lines(l)) return push_failure(L, path);
+  if (file_reader_open(&l->reader, path) != 0 || !unpack_lines(l)) return failure_push(L, path);
   lua_pushvalue(L, 1);
   lua_pushcclosure(L, next_of_lines, 2);
   return 1;
@@ -194,7 +184,7 @@ static int append_file (lua_State *L) {
   luaL_getmetatable(L, WRITER_METATABLE);
   lua_setmetatable(L, -2);
   w->fd = file_open_append(path);
-  return w->fd < 0 ? push_failure(L, path) : 1;
+  return w->fd < 0 ? failure_push(L, path) : 1;
 }
 
 /* ---- core.shared_file(path) -> writer | nil, message ------------------------------------------------------------ */
@@ -257,7 +247,7 @@ static int shared_file (lua_State *L) {
   luaL_getmetatable(L, SHARED_METATABLE);
   lua_setmetatable(L, -2);
   *handle = file_shared_open(path);
-  return *handle == NULL ? push_failure(L, path) : 1;
+  return *handle == NULL ? failure_push(L, path) : 1;
 }
 
 /* ---- core.modified(path) -> Unix seconds | nil ------------------------------------------------------------------- */
@@ -277,7 +267,7 @@ static const char *kind_of_file (mode_t mode) { return S_ISREG(mode) ? "file" : 
 static int file_status (lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   struct stat status;
-  if (stat(path, &status) != 0) return push_failure(L, path);
+  if (stat(path, &status) != 0) return failure_push(L, path);
   char number[24];
   snprintf(number, sizeof number, "%lu", (unsigned long)status.st_uid);
   const struct passwd *owner = getpwuid(status.st_uid);
@@ -290,9 +280,7 @@ static int file_status (lua_State *L) {
 /* core.set_mode(path, bits) -> true | nil, message */
 static int set_mode (lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  if (chmod(path, (mode_t)luaL_checkinteger(L, 2)) != 0) return push_failure(L, path);
-  lua_pushboolean(L, true);
-  return 1;
+  return failure_push_outcome(L, chmod(path, (mode_t)luaL_checkinteger(L, 2)) == 0, path);
 }
 
 /* core.real_path(path) -> the path without links in it | nil, message. Of a link that leads to nothing, where that would be. */
@@ -304,7 +292,7 @@ static int real_path (lua_State *L) {
     return 1;
   }
   const ssize_t length = readlink(path, real, sizeof real);
-  if (length < 0 || (size_t)length == sizeof real) return push_failure(L, path);
+  if (length < 0 || (size_t)length == sizeof real) return failure_push(L, path);
   lua_pushlstring(L, path, slash && real[0] != '/' ? (size_t)(slash + 1 - path) : 0);  /* it is from its own folder */
   lua_pushlstring(L, real, (size_t)length);
   lua_concat(L, 2);
@@ -316,9 +304,9 @@ static int real_path (lua_State *L) {
 static int act_as_owner (lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   struct stat status;
-  if (stat(path, &status) != 0) return push_failure(L, path);
+  if (stat(path, &status) != 0) return failure_push(L, path);
   bool change = geteuid() == 0 && status.st_uid != 0;
-  if (change && (setegid(status.st_gid) != 0 || seteuid(status.st_uid) != 0)) return push_failure(L, path);
+  if (change && (setegid(status.st_gid) != 0 || seteuid(status.st_uid) != 0)) return failure_push(L, path);
   lua_pushboolean(L, change);
   return 1;
 }

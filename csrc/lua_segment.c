@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L  /* lstat, opendir */
 #include "lua_segment.h"
 
+#include "lua_failure.h"
 #include "lua_line.h"
 #include "segment.h"
 
@@ -15,28 +16,6 @@
 #define SEGMENT_METATABLE "openrouter.segment"
 #define DIRECTORY_METATABLE "openrouter.directory"
 #define SEGMENT_UPVALUE lua_upvalueindex(1)
-
-static const char *reason (int number) {
-  return number == SEGMENT_NO_LINE ? "no line of a journal starts there" : strerror(number);
-}
-
-/* nil, "path: reason", and a word where a caller acts on it */
-static int push_failure (lua_State *L, const char *path) {
-  int number = errno;
-  lua_pushnil(L);
-  lua_pushfstring(L, "%s: %s", path, reason(number));
-  if (number == EWOULDBLOCK) lua_pushliteral(L, "locked");
-  else if (number == ENOENT) lua_pushliteral(L, "missing");
-  else if (number == EEXIST) lua_pushliteral(L, "exists");
-  else lua_pushnil(L);
-  return 3;
-}
-
-static int push_outcome (lua_State *L, bool fine, const char *path) {
-  if (!fine) return push_failure(L, path);
-  lua_pushboolean(L, 1);
-  return 1;
-}
 
 /* ---- opening and closing --------------------------------------------------------------------------------------- */
 
@@ -59,7 +38,7 @@ static int push_segment (lua_State *L, int open (struct segment *s, const char *
   s->fd = -1;
   lua_pushvalue(L, SEGMENT_UPVALUE);
   lua_setmetatable(L, -2);
-  return open(s, path) == 0 ? 1 : push_failure(L, path);
+  return open(s, path) == 0 ? 1 : failure_push(L, path);
 }
 
 /* core.new_segment(path) -> segment | nil, message, "exists" | "locked" */
@@ -77,7 +56,7 @@ static int close_segment (lua_State *L) {
 /* segment:remove() -> true | nil, message */
 static int remove_segment (lua_State *L) {
   struct segment *s = check_open(L);
-  if (segment_remove(s) != 0) return push_failure(L, s->path);
+  if (segment_remove(s) != 0) return failure_push(L, s->path);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -98,7 +77,7 @@ static int append (lua_State *L) {
   luaL_checktype(L, 2, LUA_TSTRING);
   const char *text = lua_tolstring(L, 2, &length);
   luaL_argcheck(L, memchr(text, '\n', length) == NULL, 2, "more than one line");
-  if (segment_append(s, text, length, &offset) != 0) return push_failure(L, s->path);
+  if (segment_append(s, text, length, &offset) != 0) return failure_push(L, s->path);
   compat_integer(L, offset);
   return 1;
 }
@@ -116,7 +95,7 @@ static int append_composed (lua_State *L, size_t compose (lua_State *, int, char
     lua_pushliteral(L, "no valid id");
     return 2;
   }
-  if (segment_append(s, text, length, &offset) != 0) return push_failure(L, s->path);
+  if (segment_append(s, text, length, &offset) != 0) return failure_push(L, s->path);
   compat_integer(L, offset);
   if (problem.text[0] == '\0') return 1;
   lua_pushstring(L, problem.text);
@@ -134,7 +113,7 @@ static int read_line (lua_State *L) {
   struct segment *s = check_open(L);
   char text[SEGMENT_MAX_LINE];
   size_t length;
-  if (segment_read(s, check_offset(L, 2), text, &length) != 0) return push_failure(L, s->path);
+  if (segment_read(s, check_offset(L, 2), text, &length) != 0) return failure_push(L, s->path);
   lua_pushlstring(L, text, length);
   return 1;
 }
@@ -142,7 +121,7 @@ static int read_line (lua_State *L) {
 /* segment:close_line(offset) -> true | nil, message */
 static int close_line (lua_State *L) {
   struct segment *s = check_open(L);
-  return push_outcome(L, segment_close_line(s, check_offset(L, 2)) == 0, s->path);
+  return failure_push_outcome(L, segment_close_line(s, check_offset(L, 2)) == 0, s->path);
 }
 
 /* segment:open_lines(from, most_bytes) -> { offset1, text1, offset2, text2, ... }, next | nil, message */
@@ -161,7 +140,7 @@ static int open_lines (lua_State *L) {
     lua_pushlstring(L, line.text, line.length);
     lua_rawseti(L, -2, ++n);
   }
-  if (status != 0) return push_failure(L, s->path);
+  if (status != 0) return failure_push(L, s->path);
   int64_t next = segment_scan_rest(&scan);
   if (next >= 0) compat_integer(L, next);
   else lua_pushnil(L);
@@ -190,7 +169,7 @@ static int compact (lua_State *L) {
     lua_rawset(L, -3);
     to += (int64_t)line.length + 1;
   }
-  return status == 0 && segment_compact(s, to) == 0 ? 1 : push_failure(L, s->path);
+  return status == 0 && segment_compact(s, to) == 0 ? 1 : failure_push(L, s->path);
 }
 
 /* ---- the directory --------------------------------------------------------------------------------------------- */
@@ -231,13 +210,13 @@ static int list_directory (lua_State *L) {
   luaL_getmetatable(L, DIRECTORY_METATABLE);
   lua_setmetatable(L, -2);
   lua_newtable(L);
-  if ((*directory = opendir(path)) == NULL) return push_failure(L, path);
+  if ((*directory = opendir(path)) == NULL) return failure_push(L, path);
   while (errno = 0, (entry = readdir(*directory)) != NULL) {
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
     lua_pushstring(L, entry->d_name);
     lua_rawseti(L, 3, ++count);
   }
-  if (errno != 0) return push_failure(L, path);
+  if (errno != 0) return failure_push(L, path);
   closedir(*directory);
   *directory = NULL;
   sort_names(L, 3, count);
@@ -254,7 +233,7 @@ static int make_directory (lua_State *L) {
     made = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
     errno = ENOTDIR;
   }
-  return push_outcome(L, made, path);
+  return failure_push_outcome(L, made, path);
 }
 
 /* core.remove_stale(path) -> true if removed | false */

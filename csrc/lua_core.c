@@ -3,6 +3,7 @@
 */
 #define _DEFAULT_SOURCE  /* _SC_NPROCESSORS_ONLN, TIOCGWINSZ */
 #include "fields.h"
+#include "lua_directory.h"
 #include "lua_error.h"
 #include "lua_file.h"
 #include "lua_generation.h"
@@ -121,6 +122,7 @@ MODULE_EXPORT int luaopen_openrouter_core (lua_State *L) {
   compat_setfuncs(L, functions, 0);
   record_push_metatable(L);
   compat_setfuncs(L, record_functions, 1);
+  directory_register(L);
   generation_register(L);
   lookup_register(L);
   file_register(L);

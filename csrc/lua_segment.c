@@ -1,20 +1,15 @@
-#define _POSIX_C_SOURCE 200809L  /* lstat, opendir */
 #include "lua_segment.h"
 
 #include "lua_failure.h"
 #include "lua_line.h"
 #include "segment.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define SEGMENT_METATABLE "openrouter.segment"
-#define DIRECTORY_METATABLE "openrouter.directory"
 #define SEGMENT_UPVALUE lua_upvalueindex(1)
 
 /* ---- opening and closing --------------------------------------------------------------------------------------- */
@@ -172,70 +167,6 @@ static int compact (lua_State *L) {
   return status == 0 && segment_compact(s, to) == 0 ? 1 : failure_push(L, s->path);
 }
 
-/* ---- the directory --------------------------------------------------------------------------------------------- */
-
-static int directory_gc (lua_State *L) {
-  DIR **directory = (DIR **)luaL_checkudata(L, 1, DIRECTORY_METATABLE);
-  if (*directory) closedir(*directory);
-  *directory = NULL;
-  return 0;
-}
-
-static int compare (const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-/* Put the strings of the array at `index` in the order of their bytes, whatever the locale. */
-static void sort_names (lua_State *L, int index, int count) {
-  const char **names = (const char **)compat_newuserdata(L, ((size_t)count + 1) * sizeof *names);
-  lua_createtable(L, count, 0);
-  for (int i = 0; i < count; i++) {
-    lua_rawgeti(L, index, i + 1);
-    names[i] = lua_tostring(L, -1);  /* which is in the array, as long as it is needed */
-    lua_pop(L, 1);
-  }
-  qsort(names, (size_t)count, sizeof *names, compare);
-  for (int i = 0; i < count; i++) {
-    lua_pushstring(L, names[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
-}
-
-/* core.list_directory(path) -> names, in order, without "." and ".." | nil, message, "missing" */
-static int list_directory (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  struct dirent *entry;
-  int count = 0;
-  lua_settop(L, 1);
-  DIR **directory = (DIR **)compat_newuserdata(L, sizeof *directory);
-  *directory = NULL;
-  luaL_getmetatable(L, DIRECTORY_METATABLE);
-  lua_setmetatable(L, -2);
-  lua_newtable(L);
-  if ((*directory = opendir(path)) == NULL) return failure_push(L, path);
-  while (errno = 0, (entry = readdir(*directory)) != NULL) {
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    lua_pushstring(L, entry->d_name);
-    lua_rawseti(L, 3, ++count);
-  }
-  if (errno != 0) return failure_push(L, path);
-  closedir(*directory);
-  *directory = NULL;
-  sort_names(L, 3, count);
-  return 1;
-}
-
-/* core.make_directory(path [, mode]) -> true, also if it is there | nil, message */
-static int make_directory (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  struct stat status;
-  mode_t mode = (mode_t)luaL_optinteger(L, 2, 0700);
-  bool made = mkdir(path, mode) == 0;
-  if (!made && errno == EEXIST) {
-    made = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-    errno = ENOTDIR;
-  }
-  return failure_push_outcome(L, made, path);
-}
-
 /* core.remove_stale(path) -> true if removed | false */
 static int remove_stale (lua_State *L) {
   size_t length, suffix = sizeof SEGMENT_SUFFIX - 1;
@@ -252,10 +183,7 @@ static const luaL_Reg methods[] = {
   { "remove", remove_segment }, { "close", close_segment }, { NULL, NULL }
 };
 static const luaL_Reg makers[] = { { "new_segment", new_segment }, { "adopt_segment", adopt_segment }, { NULL, NULL } };
-static const luaL_Reg functions[] = { { "list_directory", list_directory },
-                                      { "make_directory", make_directory },
-                                      { "remove_stale", remove_stale },
-                                      { NULL, NULL } };
+static const luaL_Reg functions[] = { { "remove_stale", remove_stale }, { NULL, NULL } };
 
 static void set_functions (lua_State *L, const luaL_Reg *list) {
   luaL_getmetatable(L, SEGMENT_METATABLE);
@@ -268,10 +196,6 @@ void segment_register (lua_State *L) {
   lua_newtable(L);
   set_functions(L, methods);
   lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-  luaL_newmetatable(L, DIRECTORY_METATABLE);
-  lua_pushcfunction(L, directory_gc);
-  lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);
   set_functions(L, makers);
   compat_setfuncs(L, functions, 0);

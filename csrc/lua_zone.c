@@ -1,10 +1,8 @@
 /*
 ** core.zone(directory, name) -> zone | nil, reason | nil, where there is none of that name
-** core.parse_time(text) -> seconds since 1970, or nil where the text is no RFC 3339 date and time
 */
 #include "lua_zone.h"
 
-#include "instant.h"
 #include "zone_file.h"
 
 #include <math.h>
@@ -79,16 +77,7 @@ static int zone_show (lua_State *L) {
   return 4;
 }
 
-static int parse_time (lua_State *L) {
-  size_t length;
-  double seconds;
-  const char *text = luaL_checklstring(L, 1, &length);
-  if (!instant_parse(text, length, &seconds)) return 0;
-  lua_pushnumber(L, seconds);
-  return 1;
-}
-
-static const luaL_Reg functions[] = { { "zone", open_zone }, { "parse_time", parse_time }, { NULL, NULL } };
+static const luaL_Reg functions[] = { { "zone", open_zone }, { NULL, NULL } };
 static const luaL_Reg metamethods[] = { { "__gc", handle_gc }, { NULL, NULL } };
 static const luaL_Reg methods[] = { { "offset", zone_lua_offset },
                                     { "instant", zone_lua_instant },

@@ -10,7 +10,7 @@
 /* The zone at an index of the stack; raises where there is none. */
 const struct zone *zone_check (lua_State *L, int index);
 
-/* Add core.zone and core.parse_time to the module table on top of the stack. */
+/* Add core.zone to the module table on top of the stack. */
 void zone_register (lua_State *L);
 
 #endif

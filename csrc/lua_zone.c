@@ -1,6 +1,3 @@
-/*
-** core.zone(directory, name) -> zone | nil, reason | nil, where there is none of that name
-*/
 #include "lua_zone.h"
 
 #include "zone_file.h"
@@ -41,14 +38,12 @@ static int open_zone (lua_State *L) {
   return 2;
 }
 
-/* Whole seconds of the years 0 to 9999 and about. */
 static int64_t check_seconds (lua_State *L, int index) {
   lua_Number seconds = luaL_checknumber(L, index);
   luaL_argcheck(L, seconds >= -7e10 && seconds <= 3e11, index, "too far away");
   return (int64_t)floor(seconds);
 }
 
-/* zone:offset(seconds) -> seconds east of UTC, from when, until when */
 static int zone_lua_offset (lua_State *L) {
   struct zone_span span = { 0, 0, 0 };
   lua_pushinteger(L, zone_offset(zone_check(L, 1), &span, check_seconds(L, 2)));
@@ -57,13 +52,11 @@ static int zone_lua_offset (lua_State *L) {
   return 3;
 }
 
-/* zone:instant(local seconds) -> the first instant when clocks show that, or more where they skip it */
 static int zone_lua_instant (lua_State *L) {
   lua_pushnumber(L, (lua_Number)zone_instant(zone_check(L, 1), check_seconds(L, 2)));
   return 1;
 }
 
-/* zone:show(seconds) -> its hour, day, week and month */
 static int zone_show (lua_State *L) {
   struct zone_span span = { 0, 0, 0 };
   const struct zone *z = zone_check(L, 1);

@@ -1,5 +1,12 @@
 /*
 ** lua_zone: a struct zone as a Lua userdata, for lua/openrouter/zone.lua and core.tally
+**
+**   zone = core.zone(directory, name)  -> zone | nil, reason | nil: there is none of that name
+**   zone:offset(seconds)               -> seconds east of UTC, from when, until when
+**   zone:instant(local seconds)        -> the first instant when clocks show that, or more where they skip it
+**   zone:show(seconds)                 -> its hour, day, week and month
+**
+** Seconds are since 1970, of the years 0 to 9999 and about.
 */
 #ifndef lua_zone_h
 #define lua_zone_h

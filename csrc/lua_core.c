@@ -90,11 +90,10 @@ static int is_terminal (lua_State *L) {
   return 1;
 }
 
-/* terminal_width(descriptor) -> columns | nil: it is none */
+/* terminal_width(descriptor) -> columns | nil: it does not say, or is none */
 static int terminal_width (lua_State *L) {
   struct winsize size;
-  const int fd = (int)luaL_checkinteger(L, 1);
-  if (!isatty(fd) || ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0;
+  if (ioctl((int)luaL_checkinteger(L, 1), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0;
   lua_pushinteger(L, size.ws_col);
   return 1;
 }

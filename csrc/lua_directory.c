@@ -66,12 +66,11 @@ static int list_directory (lua_State *L) {
   return 1;
 }
 
-/* core.make_directory(path [, mode]) -> true, also if it is there | nil, message */
+/* core.make_directory(path) -> true, also if it is there | nil, message. With mode 0700. */
 static int make_directory (lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   struct stat status;
-  mode_t mode = (mode_t)luaL_optinteger(L, 2, 0700);
-  bool made = mkdir(path, mode) == 0;
+  bool made = mkdir(path, 0700) == 0;
   if (!made && errno == EEXIST) {
     made = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
     errno = ENOTDIR;

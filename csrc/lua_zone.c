@@ -47,9 +47,7 @@ static int64_t check_seconds (lua_State *L, int index) {
 static int zone_lua_offset (lua_State *L) {
   struct zone_span span = { 0, 0, 0 };
   lua_pushinteger(L, zone_offset(zone_check(L, 1), &span, check_seconds(L, 2)));
-  lua_pushnumber(L, (lua_Number)span.from);
-  lua_pushnumber(L, (lua_Number)span.until);
-  return 3;
+  return 1;
 }
 
 static int zone_lua_instant (lua_State *L) {

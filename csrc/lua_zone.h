@@ -2,7 +2,7 @@
 ** lua_zone: a struct zone as a Lua userdata, for lua/openrouter/zone.lua and core.tally
 **
 **   zone = core.zone(directory, name)  -> zone | nil, reason | nil: there is none of that name
-**   zone:offset(seconds)               -> seconds east of UTC, from when, until when
+**   zone:offset(seconds)               -> seconds east of UTC
 **   zone:instant(local seconds)        -> the first instant when clocks show that, or more where they skip it
 **   zone:show(seconds)                 -> its hour, day, week and month
 **

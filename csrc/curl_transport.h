@@ -19,7 +19,6 @@ struct transport_options {
   const char *base_url;      /* scheme, host, perhaps port and path; or a unix socket */
   const char *api_key;       /* with `key_length` bytes */
   size_t key_length;
-  const char *user_agent;
   const char *ca_file;       /* NULL: the system's */
   const char *proxy;         /* NULL: what the environment says, unless the base URL is on this machine; "": none */
   bool insecure;             /* plain http to any host */

@@ -67,12 +67,6 @@ static void push_kinds (lua_State *L) {
   }
 }
 
-/* kind_of_status(status) -> name: for the test that holds the table */
-static int status_kind (lua_State *L) {
-  lua_pushstring(L, kind_name(kind_of_status((int)luaL_checkinteger(L, 1))));
-  return 1;
-}
-
 static int push_clock (lua_State *L, clockid_t clock) {
   struct timespec t = { 0, 0 };
   clock_gettime(clock, &t);
@@ -107,7 +101,6 @@ static int processors (lua_State *L) {
 
 static const luaL_Reg functions[] = { { "quote", value_quote },
                                       { "number_text", value_number_text },
-                                      { "status_kind", status_kind },
                                       { "now", now },
                                       { "unix_time", unix_time },
                                       { "is_terminal", is_terminal },

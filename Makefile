@@ -71,7 +71,8 @@ LUA_FILES = $(wildcard lua/openrouter/*.lua lua/openrouter/*/*.lua lua/openroute
 BENCHES   = $(wildcard bench/*/run)
 LINT_LUA  = $(wildcard lua spec bin/openrouter-cost examples bench fuzz .ci/check-rockspec)
 LINT_SH   = $(shell grep -lE '^\#!(/bin/sh|/usr/bin/env bash)' -r $(wildcard .ci bin spec/support examples bench fuzz))
-LINTS     = lint-lua lint-clang lint-analyzer lint-sh lint-rock lint-modules
+LINT_C    = $(wildcard csrc/*.[ch] fuzz/*.[ch] spec/support/*.[ch] bench/*/*.c)
+LINTS     = lint-lua lint-width lint-clang lint-analyzer lint-sh lint-rock lint-modules
 
 .PHONY: all portable demo test sanitize asan bench soak lint install clean deps test-deps ci-deps bench-deps sandbox $(LINTS)
 all: $(MODULES)
@@ -157,6 +158,10 @@ $(LINTS): | test-deps
 
 lint-lua:
 	luacheck --quiet --no-color $(LINT_LUA)
+
+lint-width:
+	@echo 'C lines of at most 130 columns'
+	@! grep -nE '.{131}' $(LINT_C)
 
 lint-clang:
 	@echo clang -fsyntax-only

@@ -102,8 +102,8 @@ static bool append (struct curl_slist **list, const char *header) {
 }
 
 /* All headers but Host, in a list, and no "Accept: anything": libcurl puts those it makes itself together twice, byte by byte. */
-static bool set_headers (struct curl_slist **list, const char *authorization, const char *user_agent) {
-  return append(list, authorization) && append(list, user_agent) && append(list, "Accept-Encoding: gzip")
+static bool set_headers (struct curl_slist **list, const char *authorization) {
+  return append(list, authorization) && append(list, "User-Agent: lua-openrouter") && append(list, "Accept-Encoding: gzip")
          && append(list, "Accept:");
 }
 
@@ -123,13 +123,10 @@ static const char *set_key (struct transport *t, const struct transport_options 
     if ((unsigned char)key[i] <= ' ' || (unsigned char)key[i] >= 0x7F) return "the key has a space or control character in it";
   if (o->key_length == 0) return "the key is empty";
   char *authorization = join("Authorization: Bearer ", key, o->key_length);
-  char *user_agent = join("User-Agent: ", o->user_agent, strlen(o->user_agent));
-  if (authorization && user_agent && set_headers(&t->headers, authorization, user_agent)
-      && set_headers(&t->json_headers, authorization, user_agent)
+  if (authorization && set_headers(&t->headers, authorization) && set_headers(&t->json_headers, authorization)
       && append(&t->json_headers, "Content-Type: application/json"))
     why = NULL;
   free(authorization);
-  free(user_agent);
   return why;
 }
 

@@ -19,7 +19,6 @@ struct transport_options {
   const char *base_url;      /* scheme, host, perhaps port and path; or a unix socket */
   const char *api_key;       /* with `key_length` bytes */
   size_t key_length;
-  const char *user_agent;
   const char *ca_file;       /* NULL: the system's */
   const char *proxy;         /* NULL: what the environment says, unless the base URL is on this machine; "": none */
   bool insecure;             /* plain http to any host */
@@ -29,7 +28,9 @@ struct transport_options {
   size_t slots;              /* requests at once */
 };
 
-enum transport_fault { TRANSPORT_OK, TRANSPORT_NETWORK, TRANSPORT_TIMEOUT, TRANSPORT_TLS, TRANSPORT_TOO_LARGE, TRANSPORT_BAD_ANSWER };
+enum transport_fault {
+  TRANSPORT_OK, TRANSPORT_NETWORK, TRANSPORT_TIMEOUT, TRANSPORT_TLS, TRANSPORT_TOO_LARGE, TRANSPORT_BAD_ANSWER
+};
 
 #define TRANSPORT_TAG_SIZE 160
 

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE  /* O_CLOEXEC, pread */
 #define _FILE_OFFSET_BITS 64
-#include "file.h"
+#include "file_reader.h"
+
 #include "json.h"
 #include "unpack.h"
 

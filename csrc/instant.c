@@ -64,8 +64,8 @@ bool instant_parse (const char *text, size_t length, double *out) {
   if (t[10] != 'T' && t[10] != 't' && t[10] != ' ') return false;
   const int century = two_digits(t), year = two_digits(t + 2);
   if (century < 0 || year < 0 || !fraction(&p, end, &part) || !offset(p, end, &east)) return false;
-  if (!make(century * 100 + year, two_digits(t + 5), two_digits(t + 8), two_digits(t + 11), two_digits(t + 14), two_digits(t + 17),
-            out))
+  if (!make(century * 100 + year, two_digits(t + 5), two_digits(t + 8), two_digits(t + 11), two_digits(t + 14),
+            two_digits(t + 17), out))
     return false;
   *out += part - east;
   return true;
@@ -96,12 +96,6 @@ struct instant_date instant_date (int64_t days) {
   return date;
 }
 
-size_t instant_day (char out[INSTANT_DAY_SIZE], double unix_seconds) {
-  struct instant_date date = instant_date((int64_t)floor(unix_seconds / 86400));
-  int n = snprintf(out, INSTANT_DAY_SIZE, "%04d-%02d-%02d", (int)date.year, date.month, date.day);
-  return n > 0 && n < INSTANT_DAY_SIZE ? (size_t)n : 0;
-}
-
 static char *put_number (char *p, int64_t number, int digits, char behind) {
   for (int i = digits - 1; i >= 0; i--, number /= 10) p[i] = (char)('0' + number % 10);
   p[digits] = behind;
@@ -121,8 +115,10 @@ size_t instant_format (char out[INSTANT_SIZE], double unix_seconds) {
   static const double year_0 = -62167219200.0, year_10000 = 253402300800.0;
   if (!(unix_seconds >= year_0 && unix_seconds < year_10000)) return 0;
   const int64_t second = (int64_t)floor(unix_seconds) - (int64_t)year_0;  /* from there on, as all days are after it */
-  char *p = out + instant_day(out, floor(unix_seconds));
-  *p++ = 'T';
+  const struct instant_date date = instant_date((int64_t)floor(floor(unix_seconds) / 86400));
+  char *p = put_number(out, date.year, 4, '-');
+  p = put_number(p, date.month, 2, '-');
+  p = put_number(p, date.day, 2, 'T');
   p = put_number(p, second / 3600 % 24, 2, ':');
   p = put_number(p, second / 60 % 60, 2, ':');
   p = put_number(p, second % 60, 2, '.');

@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INSTANT_DAY_SIZE 16
 #define INSTANT_SIZE 32
 
 /* RFC 3339 date and time, any offset, any number of decimals (kept to the microsecond). The whole text must be one. */
@@ -16,9 +15,6 @@ bool instant_parse (const char *text, size_t length, double *unix_seconds);
 
 /* The HTTP date in a Retry-After header: "Sun, 06 Nov 1994 08:49:37 GMT". */
 bool instant_http_date (const char *text, double *unix_seconds);
-
-/* "2026-11-21", in UTC. Returns the length. */
-size_t instant_day (char out[INSTANT_DAY_SIZE], double unix_seconds);
 
 /* Days since 1970-01-01 of a date in the Gregorian calendar, and the date of such a day. */
 int64_t instant_days (int64_t year, int month, int day);

@@ -385,7 +385,8 @@ static double next_random (struct lookup *l) {
   return (double)((z ^ (z >> 31)) >> 11) / 9007199254740992.0;
 }
 
-static void fill_verdict (struct lookup_verdict *v, const struct entry *e, enum lookup_action action, enum kind kind, double now) {
+static void fill_verdict (struct lookup_verdict *v, const struct entry *e, enum lookup_action action, enum kind kind,
+                          double now) {
   v->slot = e->slot;
   v->action = action;
   v->kind = kind;

@@ -3,15 +3,17 @@
 */
 #define _DEFAULT_SOURCE  /* _SC_NPROCESSORS_ONLN, TIOCGWINSZ */
 #include "fields.h"
+#include "lua_directory.h"
 #include "lua_error.h"
 #include "lua_file.h"
 #include "lua_generation.h"
 #include "lua_http1.h"
+#include "lua_instant.h"
 #include "lua_line.h"
 #include "lua_lookup.h"
 #include "lua_record.h"
-#include "lua_segment.h"
 #include "lua_scanner.h"
+#include "lua_segment.h"
 #include "lua_tally.h"
 #include "lua_value.h"
 #include "lua_zone.h"
@@ -67,12 +69,6 @@ static void push_kinds (lua_State *L) {
   }
 }
 
-/* kind_of_status(status) -> name: for the test that holds the table */
-static int status_kind (lua_State *L) {
-  lua_pushstring(L, kind_name(kind_of_status((int)luaL_checkinteger(L, 1))));
-  return 1;
-}
-
 static int push_clock (lua_State *L, clockid_t clock) {
   struct timespec t = { 0, 0 };
   clock_gettime(clock, &t);
@@ -90,11 +86,10 @@ static int is_terminal (lua_State *L) {
   return 1;
 }
 
-/* terminal_width(descriptor) -> columns | nil: it is none */
+/* terminal_width(descriptor) -> columns | nil: it does not say, or is none */
 static int terminal_width (lua_State *L) {
   struct winsize size;
-  const int fd = (int)luaL_checkinteger(L, 1);
-  if (!isatty(fd) || ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0;
+  if (ioctl((int)luaL_checkinteger(L, 1), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0;
   lua_pushinteger(L, size.ws_col);
   return 1;
 }
@@ -108,7 +103,6 @@ static int processors (lua_State *L) {
 
 static const luaL_Reg functions[] = { { "quote", value_quote },
                                       { "number_text", value_number_text },
-                                      { "status_kind", status_kind },
                                       { "now", now },
                                       { "unix_time", unix_time },
                                       { "is_terminal", is_terminal },
@@ -125,10 +119,12 @@ MODULE_EXPORT int luaopen_openrouter_core (lua_State *L) {
   compat_setfuncs(L, functions, 0);
   record_push_metatable(L);
   compat_setfuncs(L, record_functions, 1);
+  directory_register(L);
   generation_register(L);
   lookup_register(L);
   file_register(L);
   http1_register(L);
+  instant_register(L);
   line_register(L);
   segment_register(L);
   tally_register(L);

@@ -2,11 +2,12 @@
 ** lua_curl: the module openrouter.curl. It pairs an engine (core.engine), which decides, with libcurl, which moves bytes, in C:
 ** this is the inner loop of the client.
 **
-**   transport = curl.transport { base_url =, api_key =, user_agent =, connect_timeout =, max_body =, slots =,
+**   transport = curl.transport { base_url =, api_key =, connect_timeout =, max_body =, slots =,
 **                                ca_file =, proxy =, insecure =, http2 = }       the last line may be nil
 **                                                   | nil, message
-**   transport:drive(engine, seconds, bodies)  send what is due and wait up to `seconds` for answers; bodies: what to POST, by slot
+**   transport:drive(engine, seconds, bodies)  send what is due and wait up to `seconds` for answers
 **                              -> true: engine:ended() has something, in which case it did not wait
+**                              bodies: what to POST, by slot
 **   transport:receive(engine)  -> slot, status or nil, reused, then what engine:answer returns | nil   nothing has come
 **   transport:cancel(id)
 **   transport:fd(), transport:timeout()       -> number | nil
@@ -28,7 +29,7 @@
 #define TRANSPORT_METATABLE "openrouter.transport"
 
 #define LONGEST_TIME 1e12          /* seconds */
-#define LARGEST_BODY 33554432.0    /* bytes; half of what a line of a ledger may have, see file.h */
+#define LARGEST_BODY 33554432.0    /* bytes; half of what a line of a ledger may have, see file_reader.h */
 #define MOST_SLOTS 10000.0
 
 struct handle {
@@ -85,7 +86,6 @@ static int transport_make (lua_State *L) {
   o.base_url = string_option(L, "base_url");
   lua_getfield(L, 1, "api_key");
   o.api_key = lua_tolstring(L, -1, &o.key_length);
-  o.user_agent = string_option(L, "user_agent");
   o.ca_file = string_option(L, "ca_file");
   o.proxy = string_option(L, "proxy");
   o.insecure = flag_option(L, "insecure");
@@ -94,8 +94,7 @@ static int transport_make (lua_State *L) {
   double max_body = number_option(L, "max_body", LARGEST_BODY), slots = number_option(L, "slots", MOST_SLOTS);
   o.max_body = (size_t)max_body;
   o.slots = (size_t)slots;
-  if (o.base_url == NULL || o.api_key == NULL || o.user_agent == NULL)
-    return luaL_error(L, "transport: base_url, api_key and user_agent must be strings");
+  if (o.base_url == NULL || o.api_key == NULL) return luaL_error(L, "transport: base_url and api_key must be strings");
   struct handle *h = (struct handle *)compat_newuserdata(L, sizeof *h);
   h->transport = NULL;
   luaL_getmetatable(L, TRANSPORT_METATABLE);

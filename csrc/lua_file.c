@@ -1,32 +1,18 @@
-#define _XOPEN_SOURCE 700  /* seteuid, realpath */
 #include "lua_file.h"
 
 #include "file.h"
+#include "file_reader.h"
+#include "file_shared.h"
+#include "lua_failure.h"
 #include "unpack.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <pwd.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define READER_METATABLE "openrouter.reader"
 #define WRITER_METATABLE "openrouter.writer"
 #define SHARED_METATABLE "openrouter.shared_writer"
-
-/* nil, "path: reason", errno name where a caller acts on it */
-static int push_failure (lua_State *L, const char *path) {
-  int reason = errno;
-  lua_pushnil(L);
-  lua_pushfstring(L, "%s: %s", path, unpack_strerror(reason));
-  if (reason == EWOULDBLOCK) lua_pushliteral(L, "locked");
-  else if (reason == ENOENT) lua_pushliteral(L, "missing");
-  else lua_pushnil(L);
-  return 3;
-}
 
 /* true, or nil and the reason in errno */
 static int push_outcome (lua_State *L, bool done) {
@@ -129,7 +115,7 @@ static int lines (lua_State *L) {
   l->reader.fd = -1;
   luaL_getmetatable(L, READER_METATABLE);
   lua_setmetatable(L, -2);
-  if (file_reader_open(&l->reader, path) != 0 || !unpack_lines(l)) return push_failure(L, path);
+  if (file_reader_open(&l->reader, path) != 0 || !unpack_lines(l)) return failure_push(L, path);
   lua_pushvalue(L, 1);
   lua_pushcclosure(L, next_of_lines, 2);
   return 1;
@@ -192,7 +178,7 @@ static int append_file (lua_State *L) {
   luaL_getmetatable(L, WRITER_METATABLE);
   lua_setmetatable(L, -2);
   w->fd = file_open_append(path);
-  return w->fd < 0 ? push_failure(L, path) : 1;
+  return w->fd < 0 ? failure_push(L, path) : 1;
 }
 
 /* ---- core.shared_file(path) -> writer | nil, message ------------------------------------------------------------ */
@@ -255,7 +241,7 @@ static int shared_file (lua_State *L) {
   luaL_getmetatable(L, SHARED_METATABLE);
   lua_setmetatable(L, -2);
   *handle = file_shared_open(path);
-  return *handle == NULL ? push_failure(L, path) : 1;
+  return *handle == NULL ? failure_push(L, path) : 1;
 }
 
 /* ---- core.modified(path) -> Unix seconds | nil ------------------------------------------------------------------- */
@@ -267,65 +253,9 @@ static int modified (lua_State *L) {
   return 1;
 }
 
-/* ---- whose a file is --------------------------------------------------------------------------------------------- */
-
-static const char *kind_of_file (mode_t mode) { return S_ISREG(mode) ? "file" : S_ISDIR(mode) ? "directory" : "other"; }
-
-/* core.file_status(path) -> "file" | "directory" | "other", mode bits, owner's name or number | nil, message, "missing" */
-static int file_status (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  struct stat status;
-  if (stat(path, &status) != 0) return push_failure(L, path);
-  char number[24];
-  snprintf(number, sizeof number, "%lu", (unsigned long)status.st_uid);
-  const struct passwd *owner = getpwuid(status.st_uid);
-  lua_pushstring(L, kind_of_file(status.st_mode));
-  compat_integer(L, status.st_mode & 07777);
-  lua_pushstring(L, owner ? owner->pw_name : number);
-  return 3;
-}
-
-/* core.set_mode(path, bits) -> true | nil, message */
-static int set_mode (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  if (chmod(path, (mode_t)luaL_checkinteger(L, 2)) != 0) return push_failure(L, path);
-  lua_pushboolean(L, true);
-  return 1;
-}
-
-/* core.real_path(path) -> the path without links in it | nil, message. Of a link that leads to nothing, where that would be. */
-static int real_path (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1), *slash = strrchr(path, '/');
-  char real[PATH_MAX];
-  if (realpath(path, real) != NULL) {
-    lua_pushstring(L, real);
-    return 1;
-  }
-  const ssize_t length = readlink(path, real, sizeof real);
-  if (length < 0 || (size_t)length == sizeof real) return push_failure(L, path);
-  lua_pushlstring(L, path, slash && real[0] != '/' ? (size_t)(slash + 1 - path) : 0);  /* it is from its own folder */
-  lua_pushlstring(L, real, (size_t)length);
-  lua_concat(L, 2);
-  return 1;
-}
-
-/* core.act_as_owner(path) -> whether that changed who we are | nil, message. What root makes among the files of others, these
-   others could not write to, and they could make root write elsewhere by a link. */
-static int act_as_owner (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  struct stat status;
-  if (stat(path, &status) != 0) return push_failure(L, path);
-  bool change = geteuid() == 0 && status.st_uid != 0;
-  if (change && (setegid(status.st_gid) != 0 || seteuid(status.st_uid) != 0)) return push_failure(L, path);
-  lua_pushboolean(L, change);
-  return 1;
-}
-
 static const luaL_Reg no_methods[] = { { NULL, NULL } };
 static const luaL_Reg functions[] = {
-  { "lines", lines }, { "append_file", append_file }, { "shared_file", shared_file }, { "modified", modified },
-  { "file_status", file_status }, { "set_mode", set_mode }, { "real_path", real_path }, { "act_as_owner", act_as_owner },
-  { NULL, NULL }
+  { "lines", lines }, { "append_file", append_file }, { "shared_file", shared_file }, { "modified", modified }, { NULL, NULL }
 };
 static const luaL_Reg writer_methods[] = {
   { "append", writer_append }, { "size", writer_size }, { "close", writer_close }, { NULL, NULL }

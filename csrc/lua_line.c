@@ -1,7 +1,6 @@
 #define _POSIX_C_SOURCE 200809L  /* clock_gettime */
 #include "lua_line.h"
 
-#include "instant.h"
 #include "json.h"
 #include "line.h"
 #include "lookup.h"
@@ -114,16 +113,7 @@ static int context_text_of (lua_State *L) {
   return push_text(L, text, length, &problem);
 }
 
-/* ---- what else lines are made of ------------------------------------------------------------------------------- */
-
-/* core.timestamp(unix_seconds) -> "2026-11-21T06:26:57.123Z" */
-static int timestamp (lua_State *L) {
-  char text[INSTANT_SIZE];
-  size_t length = instant_format(text, luaL_checknumber(L, 1));
-  luaL_argcheck(L, length > 0, 1, "not in the years 0 to 9999");
-  lua_pushlstring(L, text, length);
-  return 1;
-}
+/* ---- amounts ----------------------------------------------------------------------------------------------------- */
 
 /* The argument is the text of a JSON number and nothing else, and an amount that can be had. */
 static bool read_amount (lua_State *L, int index, struct money *amount) {
@@ -263,9 +253,8 @@ static int merge_contexts (lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-  { "context_text", context_text_of }, { "merge_contexts", merge_contexts }, { "timestamp", timestamp },
-  { "difference", difference }, { "pending_line", pending_line }, { "note_line", note_line }, { "open_line", open_line },
-  { "instant", instant },
+  { "context_text", context_text_of }, { "merge_contexts", merge_contexts }, { "difference", difference },
+  { "pending_line", pending_line }, { "note_line", note_line }, { "open_line", open_line }, { "instant", instant },
   { NULL, NULL }
 };
 

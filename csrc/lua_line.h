@@ -7,8 +7,8 @@
 #include "line.h"
 #include "lua_compat.h"
 
-/* Add core.context_text, merge_contexts, timestamp, difference, instant, pending_line, note_line and open_line to the module
-   table on top of the stack. */
+/* Add core.context_text, merge_contexts, difference, instant, pending_line, note_line and open_line to the module table on top
+   of the stack. */
 void line_register (lua_State *L);
 
 /* Write the line of the arguments from the index `first` on: id, key, context, or id, interrupted, context, instant (text, or a

@@ -109,8 +109,8 @@ static int push_failure (lua_State *L, enum kind kind, const char *message) {
   return 2;
 }
 
-/* Push the key of the id at index 2 and the resource at index 6; NULL: the id is none. Only what is put together here has a
-   prefix: an id that looks as if it had one is none. */
+/* Push the key of the id at index 2 and the resource at index 6; NULL: the id is none. No id has a space in it, so none can be
+   taken for a key with a resource in front. */
 static const char *push_key (lua_State *L, size_t *length) {
   static const char *const resources[] = { "record", "content", "feedback", "activity", "analytics", NULL };
   if (!lua_isnil(L, 6)) luaL_checktype(L, 6, LUA_TSTRING);

@@ -17,8 +17,8 @@
 **   engine:limit()                                -> requests on the wire at most, for now
 **   engine:stats()                                -> totals, see client:stats() in client.lua
 **
-** slot: a number from 1 to `window`, the id's own while it is in the window. resource: nil, "content", "feedback", "activity" or "analytics"; the
-** other calls know such an id as "content ID": see lookup.h. first: seconds until the first attempt (0).
+** slot: a number from 1 to `window`, the id's own while it is in the window. resource: nil, "content", "feedback", "activity"
+** or "analytics"; the other calls know such an id as "content ID": see lookup.h. first: seconds until the first attempt (0).
 ** headers: a table with lower-case names, or nil; retry-after and retry-after-ms are looked at.
 */
 #ifndef lua_lookup_h

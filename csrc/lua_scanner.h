@@ -18,7 +18,7 @@
 
 #include "lua_compat.h"
 
-/* Add core.scanner to the module table on top of the stack. */
+/* Add core.scanner and core.scanner_feed to the module table on top of the stack. */
 void scanner_register (lua_State *L);
 
 /* The usage text of the scanner at `index`, or NULL; raises for what is neither a scanner nor nil. */

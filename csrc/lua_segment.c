@@ -1,42 +1,16 @@
-#define _POSIX_C_SOURCE 200809L  /* lstat, opendir */
 #include "lua_segment.h"
 
+#include "lua_failure.h"
 #include "lua_line.h"
 #include "segment.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define SEGMENT_METATABLE "openrouter.segment"
-#define DIRECTORY_METATABLE "openrouter.directory"
 #define SEGMENT_UPVALUE lua_upvalueindex(1)
-
-static const char *reason (int number) {
-  return number == SEGMENT_NO_LINE ? "no line of a journal starts there" : strerror(number);
-}
-
-/* nil, "path: reason", and a word where a caller acts on it */
-static int push_failure (lua_State *L, const char *path) {
-  int number = errno;
-  lua_pushnil(L);
-  lua_pushfstring(L, "%s: %s", path, reason(number));
-  if (number == EWOULDBLOCK) lua_pushliteral(L, "locked");
-  else if (number == ENOENT) lua_pushliteral(L, "missing");
-  else if (number == EEXIST) lua_pushliteral(L, "exists");
-  else lua_pushnil(L);
-  return 3;
-}
-
-static int push_outcome (lua_State *L, bool fine, const char *path) {
-  if (!fine) return push_failure(L, path);
-  lua_pushboolean(L, 1);
-  return 1;
-}
 
 /* ---- opening and closing --------------------------------------------------------------------------------------- */
 
@@ -59,7 +33,7 @@ static int push_segment (lua_State *L, int open (struct segment *s, const char *
   s->fd = -1;
   lua_pushvalue(L, SEGMENT_UPVALUE);
   lua_setmetatable(L, -2);
-  return open(s, path) == 0 ? 1 : push_failure(L, path);
+  return open(s, path) == 0 ? 1 : failure_push(L, path);
 }
 
 /* core.new_segment(path) -> segment | nil, message, "exists" | "locked" */
@@ -77,7 +51,7 @@ static int close_segment (lua_State *L) {
 /* segment:remove() -> true | nil, message */
 static int remove_segment (lua_State *L) {
   struct segment *s = check_open(L);
-  if (segment_remove(s) != 0) return push_failure(L, s->path);
+  if (segment_remove(s) != 0) return failure_push(L, s->path);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -98,7 +72,7 @@ static int append (lua_State *L) {
   luaL_checktype(L, 2, LUA_TSTRING);
   const char *text = lua_tolstring(L, 2, &length);
   luaL_argcheck(L, memchr(text, '\n', length) == NULL, 2, "more than one line");
-  if (segment_append(s, text, length, &offset) != 0) return push_failure(L, s->path);
+  if (segment_append(s, text, length, &offset) != 0) return failure_push(L, s->path);
   compat_integer(L, offset);
   return 1;
 }
@@ -116,7 +90,7 @@ static int append_composed (lua_State *L, size_t compose (lua_State *, int, char
     lua_pushliteral(L, "no valid id");
     return 2;
   }
-  if (segment_append(s, text, length, &offset) != 0) return push_failure(L, s->path);
+  if (segment_append(s, text, length, &offset) != 0) return failure_push(L, s->path);
   compat_integer(L, offset);
   if (problem.text[0] == '\0') return 1;
   lua_pushstring(L, problem.text);
@@ -134,7 +108,7 @@ static int read_line (lua_State *L) {
   struct segment *s = check_open(L);
   char text[SEGMENT_MAX_LINE];
   size_t length;
-  if (segment_read(s, check_offset(L, 2), text, &length) != 0) return push_failure(L, s->path);
+  if (segment_read(s, check_offset(L, 2), text, &length) != 0) return failure_push(L, s->path);
   lua_pushlstring(L, text, length);
   return 1;
 }
@@ -142,7 +116,7 @@ static int read_line (lua_State *L) {
 /* segment:close_line(offset) -> true | nil, message */
 static int close_line (lua_State *L) {
   struct segment *s = check_open(L);
-  return push_outcome(L, segment_close_line(s, check_offset(L, 2)) == 0, s->path);
+  return failure_push_outcome(L, segment_close_line(s, check_offset(L, 2)) == 0, s->path);
 }
 
 /* segment:open_lines(from, most_bytes) -> { offset1, text1, offset2, text2, ... }, next | nil, message */
@@ -161,7 +135,7 @@ static int open_lines (lua_State *L) {
     lua_pushlstring(L, line.text, line.length);
     lua_rawseti(L, -2, ++n);
   }
-  if (status != 0) return push_failure(L, s->path);
+  if (status != 0) return failure_push(L, s->path);
   int64_t next = segment_scan_rest(&scan);
   if (next >= 0) compat_integer(L, next);
   else lua_pushnil(L);
@@ -190,71 +164,7 @@ static int compact (lua_State *L) {
     lua_rawset(L, -3);
     to += (int64_t)line.length + 1;
   }
-  return status == 0 && segment_compact(s, to) == 0 ? 1 : push_failure(L, s->path);
-}
-
-/* ---- the directory --------------------------------------------------------------------------------------------- */
-
-static int directory_gc (lua_State *L) {
-  DIR **directory = (DIR **)luaL_checkudata(L, 1, DIRECTORY_METATABLE);
-  if (*directory) closedir(*directory);
-  *directory = NULL;
-  return 0;
-}
-
-static int compare (const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-/* Put the strings of the array at `index` in the order of their bytes, whatever the locale. */
-static void sort_names (lua_State *L, int index, int count) {
-  const char **names = (const char **)compat_newuserdata(L, ((size_t)count + 1) * sizeof *names);
-  lua_createtable(L, count, 0);
-  for (int i = 0; i < count; i++) {
-    lua_rawgeti(L, index, i + 1);
-    names[i] = lua_tostring(L, -1);  /* which is in the array, as long as it is needed */
-    lua_pop(L, 1);
-  }
-  qsort(names, (size_t)count, sizeof *names, compare);
-  for (int i = 0; i < count; i++) {
-    lua_pushstring(L, names[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
-}
-
-/* core.list_directory(path) -> names, in order, without "." and ".." | nil, message, "missing" */
-static int list_directory (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  struct dirent *entry;
-  int count = 0;
-  lua_settop(L, 1);
-  DIR **directory = (DIR **)compat_newuserdata(L, sizeof *directory);
-  *directory = NULL;
-  luaL_getmetatable(L, DIRECTORY_METATABLE);
-  lua_setmetatable(L, -2);
-  lua_newtable(L);
-  if ((*directory = opendir(path)) == NULL) return push_failure(L, path);
-  while (errno = 0, (entry = readdir(*directory)) != NULL) {
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    lua_pushstring(L, entry->d_name);
-    lua_rawseti(L, 3, ++count);
-  }
-  if (errno != 0) return push_failure(L, path);
-  closedir(*directory);
-  *directory = NULL;
-  sort_names(L, 3, count);
-  return 1;
-}
-
-/* core.make_directory(path [, mode]) -> true, also if it is there | nil, message */
-static int make_directory (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  struct stat status;
-  mode_t mode = (mode_t)luaL_optinteger(L, 2, 0700);
-  bool made = mkdir(path, mode) == 0;
-  if (!made && errno == EEXIST) {
-    made = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-    errno = ENOTDIR;
-  }
-  return push_outcome(L, made, path);
+  return status == 0 && segment_compact(s, to) == 0 ? 1 : failure_push(L, s->path);
 }
 
 /* core.remove_stale(path) -> true if removed | false */
@@ -268,14 +178,12 @@ static int remove_stale (lua_State *L) {
 
 static const luaL_Reg metamethods[] = { { "__gc", close_segment }, { NULL, NULL } };
 static const luaL_Reg methods[] = {
-  { "append", append }, { "pending", append_pending }, { "note", append_note }, { "read", read_line }, { "close_line", close_line }, { "open_lines", open_lines }, { "size", size },
-  { "compact", compact }, { "remove", remove_segment }, { "close", close_segment }, { NULL, NULL }
+  { "append", append }, { "pending", append_pending }, { "note", append_note }, { "read", read_line },
+  { "close_line", close_line }, { "open_lines", open_lines }, { "size", size }, { "compact", compact },
+  { "remove", remove_segment }, { "close", close_segment }, { NULL, NULL }
 };
 static const luaL_Reg makers[] = { { "new_segment", new_segment }, { "adopt_segment", adopt_segment }, { NULL, NULL } };
-static const luaL_Reg functions[] = { { "list_directory", list_directory },
-                                      { "make_directory", make_directory },
-                                      { "remove_stale", remove_stale },
-                                      { NULL, NULL } };
+static const luaL_Reg functions[] = { { "remove_stale", remove_stale }, { NULL, NULL } };
 
 static void set_functions (lua_State *L, const luaL_Reg *list) {
   luaL_getmetatable(L, SEGMENT_METATABLE);
@@ -288,10 +196,6 @@ void segment_register (lua_State *L) {
   lua_newtable(L);
   set_functions(L, methods);
   lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-  luaL_newmetatable(L, DIRECTORY_METATABLE);
-  lua_pushcfunction(L, directory_gc);
-  lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);
   set_functions(L, makers);
   compat_setfuncs(L, functions, 0);

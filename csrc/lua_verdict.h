@@ -19,8 +19,9 @@ struct reply {
 
 /*
 ** Tell the engine, and push five values: record or nil, error or nil, delay in seconds (asked again) or nil, the number of
-** the attempt, the seconds it took. *slot is that of the id. Raises when the key is not on the wire; when Lua runs out of memory, the engine has not been
-** told, so the same call can be made again. The running function has the records' metatable as RECORD_UPVALUE.
+** the attempt, the seconds it took. *slot is that of the id. Raises when the key is not on the wire; when Lua runs out of
+** memory, the engine has not been told, so the same call can be made again. The running function has the records' metatable
+** as RECORD_UPVALUE.
 */
 int verdict_push (lua_State *L, struct lookup *l, const char *key, size_t length, const struct reply *reply, double now,
                   size_t *slot);

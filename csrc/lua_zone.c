@@ -1,10 +1,5 @@
-/*
-** core.zone(directory, name) -> zone | nil, reason | nil, where there is none of that name
-** core.parse_time(text) -> seconds since 1970, or nil where the text is no RFC 3339 date and time
-*/
 #include "lua_zone.h"
 
-#include "instant.h"
 #include "zone_file.h"
 
 #include <math.h>
@@ -43,29 +38,23 @@ static int open_zone (lua_State *L) {
   return 2;
 }
 
-/* Whole seconds of the years 0 to 9999 and about. */
 static int64_t check_seconds (lua_State *L, int index) {
   lua_Number seconds = luaL_checknumber(L, index);
   luaL_argcheck(L, seconds >= -7e10 && seconds <= 3e11, index, "too far away");
   return (int64_t)floor(seconds);
 }
 
-/* zone:offset(seconds) -> seconds east of UTC, from when, until when */
 static int zone_lua_offset (lua_State *L) {
   struct zone_span span = { 0, 0, 0 };
   lua_pushinteger(L, zone_offset(zone_check(L, 1), &span, check_seconds(L, 2)));
-  lua_pushnumber(L, (lua_Number)span.from);
-  lua_pushnumber(L, (lua_Number)span.until);
-  return 3;
+  return 1;
 }
 
-/* zone:instant(local seconds) -> the first instant when clocks show that, or more where they skip it */
 static int zone_lua_instant (lua_State *L) {
   lua_pushnumber(L, (lua_Number)zone_instant(zone_check(L, 1), check_seconds(L, 2)));
   return 1;
 }
 
-/* zone:show(seconds) -> its hour, day, week and month */
 static int zone_show (lua_State *L) {
   struct zone_span span = { 0, 0, 0 };
   const struct zone *z = zone_check(L, 1);
@@ -79,16 +68,7 @@ static int zone_show (lua_State *L) {
   return 4;
 }
 
-static int parse_time (lua_State *L) {
-  size_t length;
-  double seconds;
-  const char *text = luaL_checklstring(L, 1, &length);
-  if (!instant_parse(text, length, &seconds)) return 0;
-  lua_pushnumber(L, seconds);
-  return 1;
-}
-
-static const luaL_Reg functions[] = { { "zone", open_zone }, { "parse_time", parse_time }, { NULL, NULL } };
+static const luaL_Reg functions[] = { { "zone", open_zone }, { NULL, NULL } };
 static const luaL_Reg metamethods[] = { { "__gc", handle_gc }, { NULL, NULL } };
 static const luaL_Reg methods[] = { { "offset", zone_lua_offset },
                                     { "instant", zone_lua_instant },

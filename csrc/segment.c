@@ -1,6 +1,7 @@
 #define _GNU_SOURCE  /* flock, O_NOFOLLOW */
 #include "segment.h"
 
+#include "file.h"
 #include "line.h"
 
 #include <errno.h>
@@ -15,14 +16,6 @@
 /* ---- having the lock ------------------------------------------------------------------------------------------- */
 
 #define ATTEMPTS 8  /* at a file that changes under its name just then */
-
-/* Close, keeping the errno of what went wrong before. */
-static int give_up (int fd) {
-  int reason = errno;
-  close(fd);
-  errno = reason;
-  return -1;
-}
 
 /* 1: the path names this very file. 0: another one. -1: none, or it cannot be told. */
 static int is_named (const char *path, int fd) {
@@ -47,7 +40,7 @@ static int open_locked (const char *path, int flags) {
     if (fd < 0) return -1;
     if (lock(fd) != 0) {
       if ((flags & O_CREAT) && errno != EWOULDBLOCK) unlink(path);  /* no locks in this file system */
-      return give_up(fd);
+      return file_give_up(fd);
     }
     if (is_named(path, fd) == 1) return fd;
     close(fd);
@@ -61,7 +54,7 @@ static int start (struct segment *s, const char *path, int fd) {
   s->fd = -1;
   if (fd < 0) return -1;
   s->path = (char *)malloc(strlen(path) + 1);
-  if (s->path == NULL) return give_up(fd);
+  if (s->path == NULL) return file_give_up(fd);
   strcpy(s->path, path);
   s->fd = fd;
   return 0;
@@ -316,7 +309,7 @@ static int replace (struct segment *s, const char *path, int fd, int64_t size) {
   int reason = errno;
   unlink(path);
   errno = reason;
-  return give_up(fd);
+  return file_give_up(fd);
 }
 
 int segment_compact (struct segment *s, int64_t size) {

@@ -432,7 +432,8 @@ static bool read_hashes (struct tally *t, const char *id_json, uint64_t unique, 
 }
 
 /* When and by whom: all of the facts but part and text. The hash of the sighting comes back. False: no memory. */
-static bool read_identity (struct tally *t, struct facts *f, const char *id_json, const char *at, uint64_t unique, uint64_t *hash) {
+static bool read_identity (struct tally *t, struct facts *f, const char *id_json, const char *at, uint64_t unique,
+                           uint64_t *hash) {
   if (!read_hashes(t, id_json, unique, hash, &f->id)) return false;
   if (at == NULL || !key_instant(at, &f->at)) f->at = -HUGE_VAL;
   f->has_instant = false;

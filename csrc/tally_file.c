@@ -2,7 +2,7 @@
 #define _FILE_OFFSET_BITS 64
 #include "tally_file.h"
 
-#include "file.h"
+#include "file_reader.h"
 #include "unpack.h"
 
 #include <errno.h>

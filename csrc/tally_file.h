@@ -25,7 +25,8 @@ struct tally_read {
 struct tally_reading;
 
 /*
-** Begin. path "-" is standard input. The tally must not be used by others until the reading ends. NULL: errno says why, and unpack_strerror what that is.
+** Begin. path "-" is standard input. The tally must not be used by others until the reading ends. NULL: errno says why, and
+** unpack_strerror what that is.
 ** Compressed files (by gzip, xz, zstd or bzip2, known by their first bytes) go through the program of that name.
 */
 struct tally_reading *tally_reading_new (struct tally *t, const char *path, int threads);

@@ -54,8 +54,8 @@ int unpack_start (const char *program, int fd, pid_t *pid) {
 const char *unpack_strerror (int reason) {
   switch (reason) {
     case ENOEXEC: return "it is compressed, and the program that unpacks it (gzip, xz, zstd or bzip2) is not there";
-    case ESPIPE: return "it is compressed, which is unpacked from a file and not from a pipe: put gunzip (or unxz, unzstd, bunzip2) "
-                        "before it";
+    case ESPIPE: return "it is compressed, which is unpacked from a file and not from a pipe: put gunzip (or unxz, unzstd, "
+                        "bunzip2) before it";
     default: return strerror(reason);
   }
 }

@@ -56,7 +56,7 @@ describe("errors", function()
       end
       for status = 201, 999 do
         local range = status >= 400 and status < 500 and "other 4xx" or status >= 500 and status < 600 and "5xx" or "other"
-        assert.equal(exact[status] or other[range], core.status_kind(status))
+        assert.equal(exact[status] or other[range], engine.kind_of(status))
       end
     end)
   end)

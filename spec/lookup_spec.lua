@@ -1207,7 +1207,7 @@ describe("engine", function()
         local missing = settings.wait > 3 and chance(2) and 404
         local status, body = chance(80) and 401 or missing or one_of(STATUS), record(entry.key:match "%S+$")
         local retry_after = status ~= 200 and chance(4) and (chance(20) and 1e300 or math.random(0, 8)) or nil
-        local kind = status == 200 and "settled" or core.status_kind(status)
+        local kind = status == 200 and "settled" or engine.kind_of(status)
         if kind == "settled" and chance(10) then
           body = one_of { "oops", "{}" }
           if body == "oops" or not entry.key:find "^feedback" then kind = "bad_answer" end

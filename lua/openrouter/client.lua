@@ -85,7 +85,6 @@ function Client.new(options)
   local transport, why = curl.transport {
     base_url = o.base_url,
     api_key = key,
-    user_agent = "lua-openrouter",
     ca_file = o.ca_file,
     proxy = o.proxy,
     insecure = o.insecure,

@@ -46,7 +46,6 @@ end
 local function append(self, text)
   local ok, why = self.file:append(text)
   if not ok then return nil, io_error(self, why) end
-  self.count = self.count + 1
   return true
 end
 
@@ -130,7 +129,7 @@ function ledger.open(path)
   local file, why, what = core.append_file(path)
   if what == "locked" then why = path .. ": another process is writing to it" end
   if not file then return nil, errors.new("io", why) end
-  return setmetatable({ path = path, file = file, count = 0 }, Writer)
+  return setmetatable({ path = path, file = file }, Writer)
 end
 
 --- Open a ledger for appending together with other processes, each by a writer made by this. It may be rotated by renaming
@@ -142,7 +141,7 @@ function ledger.open_shared(path)
   if not fine then return nil, err end
   local file, why = core.shared_file(path)
   if not file then return nil, errors.new("io", why) end
-  return setmetatable({ path = path, file = file, count = 0 }, Writer)
+  return setmetatable({ path = path, file = file }, Writer)
 end
 
 -- ---- reading --------------------------------------------------------------------------------------------------------

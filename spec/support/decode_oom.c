@@ -6,10 +6,11 @@
 **
 ** Lua's memory and ours (that of the C files in csrc/, which are part of this program) fail separately. Whatever fails, an
 ** error must be the orderly one, the same call must succeed once there is memory, all that can then be seen must be as it is
-** when nothing fails, and nothing may be left allocated. A Lua state goes through all the failures of a case, and is then closed as
-** it is, with records, tallies and iterators alive. Built by spec/decode_oom_spec.lua for PUC Lua 5.4, PUC Lua 5.1 and LuaJIT, whose
-** states can have an allocator of ours where it was built with GC64, as it is on x86-64 and arm64. LuaJIT's own compiler is
-** off: when an allocation fails within code it has compiled, it reads the stack before it has written it back, and crashes.
+** when nothing fails, and nothing may be left allocated. A Lua state goes through all the failures of a case, and is then
+** closed as it is, with records, tallies and iterators alive. Built by spec/decode_oom_spec.lua for PUC Lua 5.4, PUC Lua 5.1
+** and LuaJIT, whose states can have an allocator of ours where it was built with GC64, as it is on x86-64 and arm64. LuaJIT's
+** own compiler is off: when an allocation fails within code it has compiled, it reads the stack before it has written it
+** back, and crashes.
 */
 #define _GNU_SOURCE  /* MAP_ANONYMOUS */
 #include "failing_memory.h"
@@ -55,8 +56,9 @@ static struct findings *here;
 static int complain (const struct findings *f, const char *what) {
   static const char *const names[] = { "our", "Lua's" };
   if (f->first == 0) fprintf(stderr, "%s: %s\n", f->name, what);
-  else if (f->first == f->last) fprintf(stderr, "%s, %s allocation %ld failing: %s\n", f->name, names[f->failing], f->first, what);
-  else fprintf(stderr, "%s, %s allocations from %ld on failing: %s\n", f->name, names[f->failing], f->first, what);
+  else fprintf(stderr, f->first == f->last ? "%s, %s allocation %ld failing: %s\n"
+                                           : "%s, %s allocations from %ld on failing: %s\n",
+               f->name, names[f->failing], f->first, what);
   return 1;
 }
 

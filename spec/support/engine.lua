@@ -19,6 +19,12 @@ function engine.asking(id, overrides, now)
   return e
 end
 
+--- The kind of error that an answer of this status, which is not 200, is to the engine.
+function engine.kind_of(status)
+  local _, err = engine.asking "gen-x":answer("gen-x", status, nil, "", 0)
+  return err.kind
+end
+
 --- Answer the id, which is on the wire, until the verdict is final: the error, the delays in between, and the time.
 ---   answer(e, now, attempt) -> what engine:answer or engine:fault return
 function engine.run(e, id, answer, now)

@@ -1,7 +1,7 @@
 /*
 ** Runs a tally once for each allocation it makes, with that one failing: nothing may be lost, added twice or leaked, and
-** what was refused can be added again. Once with lines that are kept, once with lines of a file that two siblings share, once with
-** a file that is read as a whole, where what is refused is told.
+** what was refused can be added again. Once with lines that are kept, once with lines of a file that two siblings share, once
+** with a file that is read as a whole, where what is refused is told.
 ** Built by spec/tally_spec.lua.
 */
 #define _POSIX_C_SOURCE 200809L
@@ -40,8 +40,8 @@ static int make_line (char *out, size_t size, int i) {
   int id = i / 2, newer = i % 2;
   return snprintf(out, size,
                   "{\"settled\":\"gen-%01499d\",\"at\":\"2026-11-20T10:00:0%dZ\",\"context\":{\"u\":%d},\"answer\":{\"data\":{"
-                  "\"id\":\"\\u0067en-%01499d\",\"created_at\":\"2026-10-25T0%d:30:00Z\",\"model\":\"m%d\",\"usage\":0.%d,\"latency\":%d,"
-                  "\"request_id\":\"r%d\","
+                  "\"id\":\"\\u0067en-%01499d\",\"created_at\":\"2026-10-25T0%d:30:00Z\",\"model\":\"m%d\",\"usage\":0.%d,"
+                  "\"latency\":%d,\"request_id\":\"r%d\","
                   "\"provider_responses\":[{\"provider_name\":\"p%d\",\"status\":%d,\"latency\":%d.5}]}}}",
                   id, newer, (id + newer * id % 2) % 3, id, id % 4, newer ? id % 40 : 50 + id, id + 1,
                   (id + 1) * (newer ? 7 : 100000), id % 7, id % 3, id % 2 ? 200 : 500, id);

@@ -1,0 +1,30 @@
+#include "lua_failure.h"
+
+#include "segment.h"
+#include "unpack.h"
+
+#include <errno.h>
+
+static const char *word_for (int reason) {
+  switch (reason) {
+    case EWOULDBLOCK: return "locked";
+    case ENOENT: return "missing";
+    case EEXIST: return "exists";
+    default: return NULL;
+  }
+}
+
+int failure_push (lua_State *L, const char *path) {
+  const int reason = errno;
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s: %s", path,
+                  reason == SEGMENT_NO_LINE ? "no line of a journal starts there" : unpack_strerror(reason));
+  lua_pushstring(L, word_for(reason));
+  return 3;
+}
+
+int failure_push_outcome (lua_State *L, bool fine, const char *path) {
+  if (!fine) return failure_push(L, path);
+  lua_pushboolean(L, 1);
+  return 1;
+}

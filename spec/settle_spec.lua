@@ -663,7 +663,7 @@ describe("openrouter-cost settle", function()
     segment(pending_lines(ids, '"context":{"user":"u"}'))
     kill_at(3)
     -- whole ones: the kernel may leave a line that crosses a page at that
-    local _, done = read("ledger.jsonl"):gsub("\n", "")
+    local _, done = shell.read(dir .. "/ledger.jsonl"):gsub("\n", "")
     assert.is_true(done < #ids)
     local status, err = settle()
     assert.equal(0, status)

@@ -61,7 +61,7 @@ const char *record_refusal (const struct record *record, enum record_kind kind, 
 /* What a RECORD_INVALID text is called; the byte it went wrong at, from 1, comes back. */
 size_t record_complaint (const struct record *record, const struct json_check *check, char *room);
 
-/* A generation's id as JSON: a string with something in it; that of the ledger line where the record does not say one. Or NULL. */
+/* A generation's id as JSON: a string with something in it; that of the ledger line where the record says none. Or NULL. */
 const char *record_id (const struct record *record);
 
 /* The id that a RECORD_OPEN or RECORD_FAILED line says, as JSON: a string with something in it, or NULL. */

@@ -163,8 +163,8 @@ bool tally_merge (struct tally *t, struct tally *sibling, const char **why);
 /* Find records of one id, and let one of them count. To be called before anything is read. False: no memory; call again. */
 bool tally_resolve (struct tally *t);
 
-/* Once that is done: whether the line's record is in a group, as it passes and none of its id counts rather; of lines that say the
-   same of an id, each. One without an id counts for itself. False: no memory. */
+/* Once that is done: whether the line's record is in a group, as it passes and none of its id counts rather; of lines that say
+   the same of an id, each. One without an id counts for itself. False: no memory. */
 bool tally_line_counts (struct tally *t, const char *line, size_t length, bool *counts);
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */

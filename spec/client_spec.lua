@@ -329,6 +329,20 @@ local openrouter = require "openrouter"
       assert_schedule(events, "status.404.2", 0.3)
     end)
 
+    it("no longer than the deadline where no wait needs more", function()
+      for id, ask in pairs {
+        ["good.1"] = function(client) return client:get("good.1", { wait = 0 }) end,
+        ["good.2"] = function(client) return client:content("good.2", { wait = 0.1 }) end,
+        ["2026-11-01"] = function(client) return client:activity "2026-11-01" end,
+        ["query-1"] = function(client) return client:analytics "{}" end,
+      } do
+        local client, events = watched { base_url = url "closed", deadline = 0.3, timeout = 1 }
+        local answer, err = ask(client)
+        assert.same({ nil, "network" }, { answer, err.kind })
+        assert_schedule(events, id, 0.1 + 0.3)
+      end
+    end)
+
     it("when the server wants it to", function()
       -- what is added to it spreads those who were asked the same
       for id, least in pairs { ["again.Retry-After.1"] = 1, ["again.retry-after-ms.300"] = 0.3,

@@ -276,7 +276,8 @@ local function add(client, queue, id, context, options, resource, body)
   local wait, deadline
   if options then
     wait, deadline = options.wait, options.deadline
-    if wait and not deadline then deadline = math.max(client.options.deadline, wait + client.options.timeout) end
+    local usual = client.options
+    if wait and not deadline then deadline = math.max(usual.deadline, wait + math.min(usual.timeout, usual.deadline)) end
   end
   if client.size <= client.accepted then -- room first: once the engine has the id, nothing must go wrong
     local n = client.size + 1

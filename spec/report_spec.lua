@@ -206,6 +206,21 @@ describe("report", function()
     assert.same({ { "5", 4 }, { 5, 2 }, { "a", 1 } }, columns(r:rows(), "context.user", "spend"))
   end)
 
+  it("tells numbers apart that floating point cannot, where it counts what has certain values", function()
+    local function ids(app_id)
+      local r = filled({ by = "id", where = { app_id = app_id } }, '{"id":"even","app_id":9007199254740992}',
+        '{"id":"odd","app_id":9007199254740993}', '{"id":"last","app_id":9223372036854775807}')
+      return columns(r:rows(), "id")
+    end
+    for text, id in pairs { ["9007199254740992"] = "even", ["9007199254740993"] = "odd", ["09007199254740993.0"] = "odd",
+      ["9007199254740.993e3"] = "odd", ["9223372036854775807"] = "last" } do
+      assert.same({ { id } }, ids(text))
+      if tostring(tonumber(text)) == text then assert.same({ { id } }, ids(tonumber(text))) end -- where Lua has integers
+    end
+    assert.same({ { "even" }, { "odd" } }, ids { "9007199254740993", 2 ^ 53 })
+    assert.same({}, ids "9007199254740994")
+  end)
+
   it("has the measures asked for, and no others", function()
     local r = filled({ measures = { "total_cost", "tokens_prompt_p99", "cache_discount" } },
       '{"total_cost":1,"cache_discount":-0.25,"tokens_prompt":5}', '{"total_cost":2,"cache_discount":0.5,"is_byok":true}')

@@ -211,7 +211,7 @@ end
 local function add_value(condition, value)
   condition[#condition + 1] = value
   if value == "true" or value == "false" then condition[#condition + 1] = value == "true" end
-  if type(value) == "string" then condition[#condition + 1] = number_of(value) end
+  if type(value) == "string" and number_of(value) then condition[#condition + 1] = { value } end -- to the last digit
 end
 
 -- { name, value, … }; nil and what is wrong.

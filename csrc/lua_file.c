@@ -123,7 +123,7 @@ static bool unpack_lines (struct lines *l) {
 }
 
 static int lines (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct lines *l = (struct lines *)compat_newuserdata(L, sizeof *l);
   memset(l, 0, sizeof *l);
   l->reader.fd = -1;
@@ -185,7 +185,7 @@ static int writer_close (lua_State *L) {
 }
 
 static int append_file (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct writer *w = (struct writer *)compat_newuserdata(L, sizeof *w);
   w->fd = -1;
   w->torn = 0;
@@ -249,7 +249,7 @@ static int shared_close (lua_State *L) {
 }
 
 static int shared_file (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct file_shared **handle = (struct file_shared **)compat_newuserdata(L, sizeof *handle);
   *handle = NULL;
   luaL_getmetatable(L, SHARED_METATABLE);
@@ -262,7 +262,7 @@ static int shared_file (lua_State *L) {
 
 static int modified (lua_State *L) {
   double seconds;
-  if (file_modified(luaL_checkstring(L, 1), &seconds)) lua_pushnumber(L, (lua_Number)seconds);
+  if (file_modified(path_check(L, 1), &seconds)) lua_pushnumber(L, (lua_Number)seconds);
   else lua_pushnil(L);
   return 1;
 }
@@ -273,7 +273,7 @@ static const char *kind_of_file (mode_t mode) { return S_ISREG(mode) ? "file" : 
 
 /* core.file_status(path) -> "file" | "directory" | "other", mode bits, owner's name or number | nil, message, "missing" */
 static int file_status (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct stat status;
   if (stat(path, &status) != 0) return push_failure(L, path);
   char number[24];
@@ -287,7 +287,7 @@ static int file_status (lua_State *L) {
 
 /* core.set_mode(path, bits) -> true | nil, message */
 static int set_mode (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   if (chmod(path, (mode_t)luaL_checkinteger(L, 2)) != 0) return push_failure(L, path);
   lua_pushboolean(L, true);
   return 1;
@@ -295,7 +295,7 @@ static int set_mode (lua_State *L) {
 
 /* core.real_path(path) -> the path without links in it | nil, message. Of a link that leads to nothing, where that would be. */
 static int real_path (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1), *slash = strrchr(path, '/');
+  const char *path = path_check(L, 1), *slash = strrchr(path, '/');
   char real[PATH_MAX];
   if (realpath(path, real) != NULL) {
     lua_pushstring(L, real);
@@ -312,7 +312,7 @@ static int real_path (lua_State *L) {
 /* core.act_as_owner(path) -> whether that changed who we are | nil, message. What root makes among the files of others, these
    others could not write to, and they could make root write elsewhere by a link. */
 static int act_as_owner (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct stat status;
   if (stat(path, &status) != 0) return push_failure(L, path);
   bool change = geteuid() == 0 && status.st_uid != 0;

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L  /* lstat, opendir */
 #include "lua_segment.h"
 
+#include "lua_file.h"
 #include "lua_line.h"
 #include "segment.h"
 
@@ -53,7 +54,7 @@ static struct segment *check_open (lua_State *L) {
 }
 
 static int push_segment (lua_State *L, int open (struct segment *s, const char *path)) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct segment *s = (struct segment *)compat_newuserdata(L, sizeof *s);
   memset(s, 0, sizeof *s);
   s->fd = -1;
@@ -222,7 +223,7 @@ static void sort_names (lua_State *L, int index, int count) {
 
 /* core.list_directory(path) -> names, in order, without "." and ".." | nil, message, "missing" */
 static int list_directory (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct dirent *entry;
   int count = 0;
   lua_settop(L, 1);
@@ -246,7 +247,7 @@ static int list_directory (lua_State *L) {
 
 /* core.make_directory(path [, mode]) -> true, also if it is there | nil, message */
 static int make_directory (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct stat status;
   mode_t mode = (mode_t)luaL_optinteger(L, 2, 0700);
   bool made = mkdir(path, mode) == 0;
@@ -259,8 +260,8 @@ static int make_directory (lua_State *L) {
 
 /* core.remove_stale(path) -> true if removed | false */
 static int remove_stale (lua_State *L) {
-  size_t length, suffix = sizeof SEGMENT_SUFFIX - 1;
-  const char *path = luaL_checklstring(L, 1, &length);
+  const char *path = path_check(L, 1);
+  const size_t length = strlen(path), suffix = sizeof SEGMENT_SUFFIX - 1;
   luaL_argcheck(L, length > suffix && strcmp(path + length - suffix, SEGMENT_SUFFIX) == 0, 1, "must end in " SEGMENT_SUFFIX);
   lua_pushboolean(L, segment_remove_stale(path));
   return 1;

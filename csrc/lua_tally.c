@@ -11,6 +11,7 @@
 */
 #include "lua_tally.h"
 
+#include "lua_file.h"
 #include "lua_record.h"
 #include "histogram.h"
 #include "instant.h"
@@ -614,7 +615,7 @@ static int reader_gc (lua_State *L) {
    of no other use. */
 static int read_file (lua_State *L) {
   struct handle *h = check_handle(L);
-  const char *path = luaL_checkstring(L, 2);
+  const char *path = path_check(L, 2);
   const lua_Integer threads = luaL_checkinteger(L, 3);
   luaL_argcheck(L, threads >= 1 && threads <= TALLY_MAX_THREADS, 3, "no such number of threads");
   lua_settop(L, 2);

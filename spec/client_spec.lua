@@ -776,6 +776,21 @@ local openrouter = require "openrouter"
         assert.error_matches(function() new():each(wrong) end, "ids must be an array or an iterator")
       end
       assert.has_error(function() new():each() end)
+      for stray, wrong in pairs { a = { a = "gen-1" }, ["3"] = { "gen-1", nil, "gen-3" }, ["2"] = { nil, "gen-2" } } do
+        local _, raised = pcall(function() for _ in new():each(wrong) do error "an id" end end)
+        assert.equal(("each: ids must be a list without gaps, and has '%s'"):format(stray),
+          (raised:match "client_spec.lua:%d+: (.*)$"), raised)
+      end
+    end)
+
+    it("takes whatever can be called as an iterator", function()
+      local i = 0
+      local source = setmetatable({}, { __call = function(_, state)
+        i = i + 1
+        if i <= state then return "good." .. i, i end
+      end })
+      local results, count = gather(new():each(source, 2))
+      assert.same({ 2, 1, 2 }, { count, results["good.1"].context, results["good.2"].context })
     end)
   end)
 
@@ -871,7 +886,7 @@ local openrouter = require "openrouter"
       for _, wrong in ipairs { 5, true, {} } do
         assert.error_matches(function() new():submit(wrong) end, "an id must be a string")
       end
-      for _, wrong in ipairs { "x", {}, 0 / 0 } do
+      for _, wrong in ipairs { "x", {}, 0 / 0, false, -1 } do
         assert.error_matches(function() new():poll(wrong) end, "number of seconds")
       end
     end)

@@ -63,13 +63,19 @@ end
 ---@return openrouter.Client?
 ---@return openrouter.Error? err without a key, or with what is none (kind "no_key"), with a bad base URL or proxy ("bad_request")
 function Client.new(options)
-  local o = option.client(options or {})
+  local o = option.client(options)
   local key = (o.api_key or ""):match "^%s*(.-)%s*$"
   if key == "" then
     return nil, errors.new("no_key", "no API key: set OPENROUTER_API_KEY, or give the client an api_key")
   end
   local flaw = keys.flaw(key)
   if flaw then return nil, errors.new("no_key", ("the key in %s %s"):format(key_source(key), flaw)) end
+  for _, name in ipairs { "base_url", "proxy" } do
+    if (o[name] or ""):find("\0", 1, true) then
+      return nil, errors.new("bad_request", ("the option '%s' has a NUL byte in it"):format(name))
+    end
+  end
+  if o.ca_file then option.path("client: option 'ca_file'", o.ca_file, 2) end
   local now, unix_time = core.now(), core.unix_time()
   local engine = core.engine {
     window = o.window,
@@ -318,8 +324,7 @@ local GET_OPTIONS = { wait = "number", deadline = "number" }
 ---@return openrouter.Generation?, openrouter.Error?
 function Client:get(id, options)
   check_id(id, 2)
-  option.check(options or {}, GET_OPTIONS, "get", 2)
-  return wait_for(self, id, options)
+  return wait_for(self, id, option.check(options, GET_OPTIONS, "get", 2))
 end
 
 --- Fetch what was asked and answered, where the account keeps it (input and output logging is on, no zero data retention).
@@ -330,8 +335,7 @@ end
 ---@return openrouter.Error? err kind "forbidden" where only management keys may, "not_found" where it is not kept
 function Client:content(id, options)
   check_id(id, 2)
-  option.check(options or {}, GET_OPTIONS, "content", 2)
-  return wait_for(self, id, options, "content")
+  return wait_for(self, id, option.check(options, GET_OPTIONS, "content", 2), "content")
 end
 
 local function is_open(client, key)
@@ -349,7 +353,7 @@ local FEEDBACK = { generation_id = "string", category = "string", comment = "str
 --- incorrect_response, formatting, billing, api_error or other; comment: 1000 characters at most
 ---@return true?, openrouter.Error? kind "forbidden" without a management key, "bad_request"
 function Client:feedback(feedback)
-  option.check(feedback, FEEDBACK, "feedback", 2)
+  feedback = option.check(feedback, FEEDBACK, "feedback", 2)
   local id, category, comment = feedback.generation_id, feedback.category, feedback.comment
   if not (id and category) then error("feedback: generation_id and category are needed", 2) end
   while is_open(self, "feedback " .. id) do pump(self, math.huge) end
@@ -368,8 +372,14 @@ local AT_ONCE = { wait = 0 } -- a 404 does not mean "not written yet"
 ---@return openrouter.Generation? answer
 ---@return openrouter.Error? err kind "forbidden" without a management key; its `id` is the day
 function Client:activity(day, key_hash)
-  check_id(day, 2)
-  if key_hash then check_id(key_hash, 2) end
+  option.argument("activity", "the day", day, "string", 2)
+  if not day:find "^%d%d%d%d%-%d%d%-%d%d$" or not core.parse_time(day .. "T00:00:00Z") then
+    error(("activity: the day must be a date such as 2026-11-01, not '%s'"):format(errors.printable(day)), 2)
+  end
+  if key_hash ~= nil then
+    option.argument("activity", "the hash of the key", key_hash, "string", 2)
+    if key_hash == "" then error("activity: the hash of the key must not be empty", 2) end
+  end
   return wait_for(self, key_hash and day .. ":" .. key_hash or day, AT_ONCE, "activity")
 end
 
@@ -385,7 +395,8 @@ end
 
 -- A function that gives id, context: from an array, or an iterator as generic `for` takes it.
 local function source_of(ids, state, control)
-  if type(ids) == "function" then
+  local meta = type(ids) == "table" and getmetatable(ids)
+  if type(ids) == "function" or type(meta) == "table" and meta.__call then
     return function()
       local context
       control, context = ids(state, control)
@@ -393,6 +404,7 @@ local function source_of(ids, state, control)
     end
   end
   if type(ids) ~= "table" then error("ids must be an array or an iterator, not a " .. type(ids), 3) end
+  option.list("each", "ids", ids, 3)
   local i = 0
   return function()
     i = i + 1
@@ -485,8 +497,10 @@ end
 ---@param seconds? number default: until there is one
 ---@return fun(): string?, openrouter.Generation?, openrouter.Error?, any
 function Client:poll(seconds)
-  seconds = seconds or math.huge
-  if type(seconds) ~= "number" or seconds ~= seconds then error("poll: the time must be a number of seconds", 2) end
+  if seconds == nil then seconds = math.huge end
+  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
+    error("poll: the time must be a number of seconds, and not negative", 2)
+  end
   local queue, give_up = self.results, core.now() + seconds
   repeat
     local left = give_up - core.now()

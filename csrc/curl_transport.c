@@ -20,6 +20,7 @@ struct transfer {
   struct transfer *next;     /* of those that are done, or of those that are free */
   bool busy, done, too_large;
   bool posts;                /* is set up for POST */
+  char *posted;              /* what libcurl sends; its own copies have 8 MB at most */
   bool whole_head;           /* all headers of the last answer came; before it there may be 1xx answers */
   CURLcode result;
   char *body;
@@ -227,6 +228,7 @@ bool transport_foreign (const struct transport *t) { return getpid() != t->owner
 static void free_transfer (struct transfer *x, CURLM *multi) {
   if (x->easy && multi) curl_multi_remove_handle(multi, x->easy);
   curl_easy_cleanup(x->easy);
+  free(x->posted);
   free(x->body);
 }
 
@@ -261,12 +263,21 @@ static void clear (struct transfer *x) {
   x->error[0] = x->retry_after[0] = x->retry_after_ms[0] = '\0';
 }
 
+/* Keep what is to be sent, if anything, in place of what was. */
+static bool keep_posted (struct transfer *x, const char *body, size_t length) {
+  free(x->posted);
+  x->posted = body ? (char *)malloc(length + 1) : NULL;
+  if (x->posted) memcpy(x->posted, body, length);
+  return (x->posted != NULL) == (body != NULL);
+}
+
 /* A slot goes on asking as it did last. */
-static bool set_method (struct transfer *x, const char *body) {
-  bool ok = true;
+static bool set_method (struct transfer *x, const char *body, size_t length) {
   if (body == NULL && !x->posts) return true;
+  bool ok = keep_posted(x, body, length);
 #define SET(option, value) ok = curl_easy_setopt(x->easy, option, value) == CURLE_OK && ok
-  SET(CURLOPT_COPYPOSTFIELDS, body);
+  SET(CURLOPT_POSTFIELDS, x->posted);
+  SET(CURLOPT_POSTFIELDSIZE_LARGE, body ? (curl_off_t)length : (curl_off_t)-1);
   if (body == NULL) SET(CURLOPT_HTTPGET, 1L);
   SET(CURLOPT_HTTPHEADER, body ? x->owner->json_headers : x->owner->headers);
   SET(CURLOPT_FRESH_CONNECT, body ? 1L : 0L);  /* where an old connection ends, libcurl would send it once more */
@@ -299,14 +310,14 @@ static bool start_over (struct transport *t) {
 }
 
 bool transport_start (struct transport *t, const char *tag, size_t tag_length, const char *target, const char *body,
-                      double timeout) {
+                      size_t body_length, double timeout) {
   struct transfer *x = t->free;
   if (x == NULL || tag_length >= TRANSPORT_TAG_SIZE || (t->multi == NULL && !start_over(t))) return false;
   clear(x);
   memcpy(x->tag, tag, tag_length);
   x->tag[tag_length] = '\0';
   x->tag_length = tag_length;
-  if (!set_target(x, target) || !set_method(x, body)) return false;
+  if (!set_target(x, target) || !set_method(x, body, body_length)) return false;
   if (curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, milliseconds(timeout)) != CURLE_OK) return false;
   if (curl_multi_add_handle(t->multi, x->easy) != CURLM_OK) return false;
   t->free = x->next;

@@ -1729,6 +1729,17 @@ server.serve_forever()
       return list
     end
 
+    it("may be as long as anybody wants it", function()
+      local client = new { base_url = base_url, concurrency = 1 }
+      assert.is_true(client:feedback { generation_id = "long.1", category = "other", comment = ("x"):rep(9e6) })
+      assert.is_true(client:feedback { generation_id = "long.2", category = "other", comment = "" })
+      assert.equal("long.3", client:get("long.3").id)
+      local first, second = requests("long.1"), requests("long.2")
+      assert.same({ 1, 1 }, { #first, #second })
+      assert.is_true(first[1]:find(" " .. ("78"):rep(9e6) .. " ", 1, true) ~= nil)
+      assert.matches(" other empty 3$", second[1])
+    end)
+
     it("is a POST of JSON, and what follows is a GET again", function()
       local client = new { base_url = base_url, concurrency = 1 }
       assert.equal("a.1", client:get("a.1").id)

@@ -433,7 +433,7 @@ end
 --- Fetch many: `for id, gen, err, context in client:each(ids)`. Results come as they complete, one for
 --- each id given.
 --- After an error of kind auth or payment the rest comes back as "unresolved", without being asked.
----@param ids string[]|fun(): string?, any an array of ids, or an iterator of id [, context]; it may be endless
+---@param ids string[]|fun(): string?, any an array of ids without gaps, or an iterator of id [, context], which may be endless
 ---@param state? any of a three-part iterator
 ---@param control? any
 ---@return fun(): string?, openrouter.Generation?, openrouter.Error?, any
@@ -494,7 +494,7 @@ end
 
 --- Results of submitted ids: `for id, gen, err, context in client:poll(seconds)` waits up to `seconds` for the first one
 --- (0: not at all) and gives all that are there.
----@param seconds? number default: until there is one
+---@param seconds? number not negative; default: until there is one
 ---@return fun(): string?, openrouter.Generation?, openrouter.Error?, any
 function Client:poll(seconds)
   if seconds == nil then seconds = math.huge end

@@ -62,7 +62,7 @@ local function check_line(self, who, id, context, instant)
   if instant ~= nil then option.argument(who, "instant", instant, "string", 3) end
 end
 
---- Append a record. When this returns true the line is in the file, whole.
+--- Append a record. When this returns true the line is in the file, whole. Raises for an id that is none.
 ---@param id string the id asked for
 ---@param gen openrouter.Generation
 ---@param context? table<string, string|boolean|number>|string about the request: up to 16 names, 1 kB; or the same as JSON text
@@ -75,7 +75,7 @@ function Writer:settled(id, gen, context, instant)
   return append(self, line("settled", id, context, instant, gen, "answer", generation.answer(gen)))
 end
 
---- Append a failure.
+--- Append a failure. Raises for an error without a message, or of a kind that docs/errors.md does not have.
 ---@param id string
 ---@param err openrouter.Error
 ---@param context? table<string, string|boolean|number>|string

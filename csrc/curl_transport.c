@@ -263,20 +263,20 @@ static void clear (struct transfer *x) {
   x->error[0] = x->retry_after[0] = x->retry_after_ms[0] = '\0';
 }
 
-/* Keep what is to be sent, if anything, in place of what was. */
+/* Keep what is to be sent in place of what was. */
 static bool keep_posted (struct transfer *x, const char *body, size_t length) {
-  free(x->posted);
-  x->posted = body ? (char *)malloc(length + 1) : NULL;
-  if (x->posted) memcpy(x->posted, body, length);
-  return (x->posted != NULL) == (body != NULL);
+  char *copy = (char *)realloc(x->posted, length + 1);
+  if (copy == NULL) return false;
+  x->posted = (char *)memcpy(copy, body, length);
+  return true;
 }
 
 /* A slot goes on asking as it did last. */
 static bool set_method (struct transfer *x, const char *body, size_t length) {
   if (body == NULL && !x->posts) return true;
-  bool ok = keep_posted(x, body, length);
+  bool ok = body == NULL || keep_posted(x, body, length);
 #define SET(option, value) ok = curl_easy_setopt(x->easy, option, value) == CURLE_OK && ok
-  SET(CURLOPT_POSTFIELDS, x->posted);
+  SET(CURLOPT_POSTFIELDS, body ? x->posted : NULL);
   SET(CURLOPT_POSTFIELDSIZE_LARGE, body ? (curl_off_t)length : (curl_off_t)-1);
   if (body == NULL) SET(CURLOPT_HTTPGET, 1L);
   SET(CURLOPT_HTTPHEADER, body ? x->owner->json_headers : x->owner->headers);

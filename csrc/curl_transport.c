@@ -20,7 +20,6 @@ struct transfer {
   struct transfer *next;     /* of those that are done, or of those that are free */
   bool busy, done, too_large;
   bool posts;                /* is set up for POST */
-  char *posted;              /* what libcurl sends; its own copies have 8 MB at most */
   bool whole_head;           /* all headers of the last answer came; before it there may be 1xx answers */
   CURLcode result;
   char *body;
@@ -228,7 +227,6 @@ bool transport_foreign (const struct transport *t) { return getpid() != t->owner
 static void free_transfer (struct transfer *x, CURLM *multi) {
   if (x->easy && multi) curl_multi_remove_handle(multi, x->easy);
   curl_easy_cleanup(x->easy);
-  free(x->posted);
   free(x->body);
 }
 
@@ -263,21 +261,13 @@ static void clear (struct transfer *x) {
   x->error[0] = x->retry_after[0] = x->retry_after_ms[0] = '\0';
 }
 
-/* Keep what is to be sent in place of what was. */
-static bool keep_posted (struct transfer *x, const char *body, size_t length) {
-  char *copy = (char *)realloc(x->posted, length + 1);
-  if (copy == NULL) return false;
-  x->posted = (char *)memcpy(copy, body, length);
-  return true;
-}
-
 /* A slot goes on asking as it did last. */
 static bool set_method (struct transfer *x, const char *body, size_t length) {
   if (body == NULL && !x->posts) return true;
-  bool ok = body == NULL || keep_posted(x, body, length);
+  bool ok = true;
 #define SET(option, value) ok = curl_easy_setopt(x->easy, option, value) == CURLE_OK && ok
-  SET(CURLOPT_POSTFIELDS, body ? x->posted : NULL);
-  SET(CURLOPT_POSTFIELDSIZE_LARGE, body ? (curl_off_t)length : (curl_off_t)-1);
+  SET(CURLOPT_POSTFIELDSIZE_LARGE, body ? (curl_off_t)length : (curl_off_t)-1);  /* first: without, 8 MB are copied at most */
+  SET(CURLOPT_COPYPOSTFIELDS, body);
   if (body == NULL) SET(CURLOPT_HTTPGET, 1L);
   SET(CURLOPT_HTTPHEADER, body ? x->owner->json_headers : x->owner->headers);
   SET(CURLOPT_FRESH_CONNECT, body ? 1L : 0L);  /* where an old connection ends, libcurl would send it once more */

@@ -259,10 +259,11 @@ static void clear (struct transfer *x) {
 }
 
 /* A slot goes on asking as it did last. */
-static bool set_method (struct transfer *x, const char *body) {
-  bool ok = true;
+static bool set_method (struct transfer *x, const char *body, size_t length) {
   if (body == NULL && !x->posts) return true;
+  bool ok = true;
 #define SET(option, value) ok = curl_easy_setopt(x->easy, option, value) == CURLE_OK && ok
+  SET(CURLOPT_POSTFIELDSIZE_LARGE, body ? (curl_off_t)length : (curl_off_t)-1);  /* first: without, 8 MB are copied at most */
   SET(CURLOPT_COPYPOSTFIELDS, body);
   if (body == NULL) SET(CURLOPT_HTTPGET, 1L);
   SET(CURLOPT_HTTPHEADER, body ? x->owner->json_headers : x->owner->headers);
@@ -296,14 +297,14 @@ static bool start_over (struct transport *t) {
 }
 
 bool transport_start (struct transport *t, const char *tag, size_t tag_length, const char *target, const char *body,
-                      double timeout) {
+                      size_t body_length, double timeout) {
   struct transfer *x = t->free;
   if (x == NULL || tag_length >= TRANSPORT_TAG_SIZE || (t->multi == NULL && !start_over(t))) return false;
   clear(x);
   memcpy(x->tag, tag, tag_length);
   x->tag[tag_length] = '\0';
   x->tag_length = tag_length;
-  if (!set_target(x, target) || !set_method(x, body)) return false;
+  if (!set_target(x, target) || !set_method(x, body, body_length)) return false;
   if (curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, milliseconds(timeout)) != CURLE_OK) return false;
   if (curl_multi_add_handle(t->multi, x->easy) != CURLM_OK) return false;
   t->free = x->next;

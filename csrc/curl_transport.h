@@ -57,9 +57,9 @@ void transport_free (struct transport *t);  /* gives up what is under way */
 bool transport_foreign (const struct transport *t);
 
 /* Send a request for base URL + target ("/path?query", encoded), a POST of `body` (JSON) unless that is NULL; false when all
-   slots are taken or libcurl has no memory for it. */
+   slots are taken or there is no memory for it. */
 bool transport_start (struct transport *t, const char *tag, size_t tag_length, const char *target, const char *body,
-                      double timeout);
+                      size_t body_length, double timeout);
 
 /* Break the request with this tag off, if there is one; its slot is free. */
 void transport_cancel (struct transport *t, const char *tag);

@@ -31,6 +31,7 @@
 #define LONGEST_TIME 1e12          /* seconds */
 #define LARGEST_BODY 33554432.0    /* bytes; half of what a line of a ledger may have, see file_reader.h */
 #define MOST_SLOTS 10000.0
+#define UNSTARTED_PAUSE 0.01       /* seconds */
 
 struct handle {
   struct transport *transport;
@@ -106,21 +107,24 @@ static int transport_make (lua_State *L) {
   return 2;
 }
 
-/* Start what is due. An id stays where it is until its request is on its way. */
-static void start_due (lua_State *L, struct transport *t, struct lookup *l, double now) {
+/* Start what is due. An id stays where it is until its request is on its way. Returns the seconds after which to try again what
+   could not be started, as memory ran out. */
+static double start_due (lua_State *L, struct transport *t, struct lookup *l, double now) {
   struct lookup_request request;
   char target[LOOKUP_TARGET_SIZE];
   while (lookup_next(l, now, &request)) {
     const char *body = NULL;
+    size_t length = 0;
     if (lookup_posts(lookup_target(target, request.id, request.length))) {
       lua_rawgeti(L, 4, (int)request.slot + 1);
-      body = lua_tostring(L, -1);
+      body = lua_tolstring(L, -1, &length);
     }
-    bool started = transport_start(t, request.id, request.length, target, body, request.timeout);
+    bool started = transport_start(t, request.id, request.length, target, body, length, request.timeout);
     lua_settop(L, 4);
-    if (!started) break;
+    if (!started) return UNSTARTED_PAUSE;
     lookup_take(l, now);
   }
+  return lookup_due(l) - now;
 }
 
 static int transport_lua_drive (lua_State *L) {
@@ -131,8 +135,7 @@ static int transport_lua_drive (lua_State *L) {
   double seconds = luaL_checknumber(L, 3), now = events_now();
   luaL_checktype(L, 4, LUA_TTABLE);
   lua_settop(L, 4);
-  start_due(L, t, l, now);
-  double due = lookup_due(l) - now;
+  double due = start_due(L, t, l, now);
   transport_wait(t, due < seconds ? due : seconds);
   lua_pushboolean(L, lookup_ended(l, events_now(), &request, &verdict));
   return 1;

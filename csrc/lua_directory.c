@@ -2,6 +2,7 @@
 #include "lua_directory.h"
 
 #include "lua_failure.h"
+#include "lua_file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -44,7 +45,7 @@ static void sort_names (lua_State *L, int index, int count) {
 
 /* core.list_directory(path) -> names, in order, without "." and ".." | nil, message, "missing" */
 static int list_directory (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct dirent *entry;
   int count = 0;
   lua_settop(L, 1);
@@ -68,7 +69,7 @@ static int list_directory (lua_State *L) {
 
 /* core.make_directory(path) -> true, also if it is there | nil, message. With mode 0700. */
 static int make_directory (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct stat status;
   bool made = mkdir(path, 0700) == 0;
   if (!made && errno == EEXIST) {
@@ -84,7 +85,7 @@ static const char *kind_of_file (mode_t mode) { return S_ISREG(mode) ? "file" : 
 
 /* core.file_status(path) -> "file" | "directory" | "other", mode bits, owner's name or number | nil, message, "missing" */
 static int file_status (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct stat status;
   if (stat(path, &status) != 0) return failure_push(L, path);
   char number[24];
@@ -98,13 +99,13 @@ static int file_status (lua_State *L) {
 
 /* core.set_mode(path, bits) -> true | nil, message */
 static int set_mode (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   return failure_push_outcome(L, chmod(path, (mode_t)luaL_checkinteger(L, 2)) == 0, path);
 }
 
 /* core.real_path(path) -> the path without links in it | nil, message. Of a link that leads to nothing, where that would be. */
 static int real_path (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1), *slash = strrchr(path, '/');
+  const char *path = path_check(L, 1), *slash = strrchr(path, '/');
   char real[PATH_MAX];
   if (realpath(path, real) != NULL) {
     lua_pushstring(L, real);
@@ -121,7 +122,7 @@ static int real_path (lua_State *L) {
 /* core.act_as_owner(path) -> whether that changed who we are | nil, message. What root makes among the files of others, these
    others could not write to, and they could make root write elsewhere by a link. */
 static int act_as_owner (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct stat status;
   if (stat(path, &status) != 0) return failure_push(L, path);
   bool change = geteuid() == 0 && status.st_uid != 0;

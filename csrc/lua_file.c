@@ -109,7 +109,7 @@ static bool unpack_lines (struct lines *l) {
 }
 
 static int lines (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct lines *l = (struct lines *)compat_newuserdata(L, sizeof *l);
   memset(l, 0, sizeof *l);
   l->reader.fd = -1;
@@ -171,7 +171,7 @@ static int writer_close (lua_State *L) {
 }
 
 static int append_file (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct writer *w = (struct writer *)compat_newuserdata(L, sizeof *w);
   w->fd = -1;
   w->torn = 0;
@@ -235,7 +235,7 @@ static int shared_close (lua_State *L) {
 }
 
 static int shared_file (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct file_shared **handle = (struct file_shared **)compat_newuserdata(L, sizeof *handle);
   *handle = NULL;
   luaL_getmetatable(L, SHARED_METATABLE);
@@ -248,7 +248,7 @@ static int shared_file (lua_State *L) {
 
 static int modified (lua_State *L) {
   double seconds;
-  if (file_modified(luaL_checkstring(L, 1), &seconds)) lua_pushnumber(L, (lua_Number)seconds);
+  if (file_modified(path_check(L, 1), &seconds)) lua_pushnumber(L, (lua_Number)seconds);
   else lua_pushnil(L);
   return 1;
 }

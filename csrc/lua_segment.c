@@ -1,6 +1,7 @@
 #include "lua_segment.h"
 
 #include "lua_failure.h"
+#include "lua_file.h"
 #include "lua_line.h"
 #include "segment.h"
 
@@ -27,7 +28,7 @@ static struct segment *check_open (lua_State *L) {
 }
 
 static int push_segment (lua_State *L, int open (struct segment *s, const char *path)) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = path_check(L, 1);
   struct segment *s = (struct segment *)compat_newuserdata(L, sizeof *s);
   memset(s, 0, sizeof *s);
   s->fd = -1;
@@ -169,8 +170,8 @@ static int compact (lua_State *L) {
 
 /* core.remove_stale(path) -> true if removed | false */
 static int remove_stale (lua_State *L) {
-  size_t length, suffix = sizeof SEGMENT_SUFFIX - 1;
-  const char *path = luaL_checklstring(L, 1, &length);
+  const char *path = path_check(L, 1);
+  const size_t length = strlen(path), suffix = sizeof SEGMENT_SUFFIX - 1;
   luaL_argcheck(L, length > suffix && strcmp(path + length - suffix, SEGMENT_SUFFIX) == 0, 1, "must end in " SEGMENT_SUFFIX);
   lua_pushboolean(L, segment_remove_stale(path));
   return 1;

@@ -11,6 +11,7 @@
 */
 #include "lua_tally.h"
 
+#include "lua_file.h"
 #include "lua_record.h"
 #include "histogram.h"
 #include "instant.h"
@@ -159,10 +160,23 @@ static void read_period (lua_State *L, struct tally_period *p) {
   p->last_day = (int64_t)last;
 }
 
+static void read_number (lua_State *L, struct tally_key *key) {
+  key->type = TALLY_NUMBER;
+  key->number = lua_tonumber(L, -1);
+#if LUA_VERSION_NUM >= 503
+  if (!lua_isinteger(L, -1)) return;
+  key->type = TALLY_INTEGER;
+  key->integer = lua_tointeger(L, -1);
+#endif
+}
+
+/* The value on top of the stack. A list has the text of a number, which a Lua number may be unable to hold. */
 static void read_value (lua_State *L, struct tally_key *key) {
+  size_t length;
   switch (lua_type(L, -1)) {
     case LUA_TSTRING: key->type = TALLY_STRING; key->text = lua_tolstring(L, -1, &key->length); break;
-    case LUA_TNUMBER: key->type = TALLY_NUMBER; key->number = lua_tonumber(L, -1); break;
+    case LUA_TTABLE: key->type = TALLY_SPELT; key->text = name_at(L, 0, &length); break;
+    case LUA_TNUMBER: read_number(L, key); break;
     case LUA_TBOOLEAN: key->type = TALLY_BOOLEAN; key->integer = lua_toboolean(L, -1); break;
     default: luaL_error(L, "tally: a condition must be a string, number or boolean");
   }
@@ -601,7 +615,7 @@ static int reader_gc (lua_State *L) {
    of no other use. */
 static int read_file (lua_State *L) {
   struct handle *h = check_handle(L);
-  const char *path = luaL_checkstring(L, 2);
+  const char *path = path_check(L, 2);
   const lua_Integer threads = luaL_checkinteger(L, 3);
   luaL_argcheck(L, threads >= 1 && threads <= TALLY_MAX_THREADS, 3, "no such number of threads");
   lua_settop(L, 2);

@@ -74,12 +74,15 @@ struct tally_measure {
   int field;  /* of TALLY_SUM and TALLY_SPREAD */
 };
 
-enum tally_key_type { TALLY_STRING, TALLY_INTEGER, TALLY_NUMBER, TALLY_BOOLEAN };
+enum tally_key_type {
+  TALLY_STRING, TALLY_INTEGER, TALLY_NUMBER, TALLY_BOOLEAN,
+  TALLY_SPELT  /* a number as records spell it; of conditions alone */
+};
 
 /* What a record has in a dimension. */
 struct tally_key {
   enum tally_key_type type;
-  const char *text;   /* of TALLY_STRING; points into the group or to `shown` */
+  const char *text;   /* of TALLY_STRING and TALLY_SPELT; points into the group or to `shown` */
   size_t length;
   int64_t integer;    /* of TALLY_INTEGER and TALLY_BOOLEAN */
   double number;      /* of TALLY_NUMBER */

@@ -59,6 +59,7 @@ char *key_of_value (char *out, const struct tally_key *k) {
   const bool whole = k->type == TALLY_NUMBER && k->number >= -limit && k->number < limit && k->number == floor(k->number);
   const int64_t integer = whole ? (int64_t)k->number : k->integer;
   if (k->type == TALLY_STRING) return put_plain(out, k->text, k->length);
+  if (k->type == TALLY_SPELT) return put_number(out, k->text);
   if (k->type == TALLY_BOOLEAN) return put_word(out, 'b', &k->integer);
   return whole || k->type == TALLY_INTEGER ? put_word(out, 'i', &integer) : put_word(out, 'n', &k->number);
 }

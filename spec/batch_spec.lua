@@ -59,6 +59,30 @@ describe("batch", function()
     assert.matches("b%.log:2: the last line has no line end", found.problems[2])
   end)
 
+  it("says what is wrong with arguments, and in which line of the caller's", function()
+    local client, writer = stand_in {}, {}
+    for message, call in pairs {
+      ["ids_in: text must be a string, not a nil"] = { "ids_in" },
+      ["collect: paths must be a list, not a string"] = { "collect", "/etc/passwd" },
+      ["collect: paths must be a list without gaps, and has 'a'"] = { "collect", { a = "x" } },
+      ["collect: path must be a string, not a boolean"] = { "collect", { true } },
+      ["collect: a path must not have a NUL byte in it: /etc/passwd\\x00x"] = { "collect", { "/etc/passwd\0x" } },
+      ["remaining: ids must be a list, not a nil"] = { "remaining", nil, writer },
+      ["remaining: writer must be a table, not a nil"] = { "remaining", {} },
+      ["fetch: client must be a table, not a nil"] = { "fetch", nil, {}, writer },
+      ["fetch: ids must be a list without gaps, and has '2'"] = { "fetch", client, { nil, "gen-2" }, writer },
+      ["fetch: writer must be a table, not a nil"] = { "fetch", client, { "gen-1" } },
+      ["fetch: on_progress must be a function, not a string"] = { "fetch", client, { "gen-1" }, writer, "x" },
+    } do
+      local ok, raised = pcall(function()
+        local result = batch[call[1]](call[2], call[3], call[4], call[5])
+        return result
+      end)
+      assert.is_false(ok)
+      assert.equal(message, (raised:match "batch_spec.lua:%d+: (.*)$"), raised)
+    end
+  end)
+
   it("says which file cannot be read", function()
     local found, err = batch.collect { directory .. "/none" }
     assert.is_nil(found)

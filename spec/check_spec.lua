@@ -239,9 +239,11 @@ describe("check", function()
       wrong(false, "options must be a table, not a boolean")
       assert.same({ nil, "options must be a table, not a string" }, { check.check "tz" })
       for message, paths in pairs {
-        ["paths must be a list of files and directories, not a string"] = "costs.jsonl",
-        ["paths must be a list of files and directories, not a nil"] = false,
-        ["a path must be a string, not a table"] = { {} },
+        ["ledgers: paths must be a list, not a string"] = "costs.jsonl",
+        ["ledgers: paths must be a list, not a nil"] = false,
+        ["ledgers: paths must be a list without gaps, and has '2'"] = { nil, "costs.jsonl" },
+        ["ledgers: path must be a string, not a table"] = { {} },
+        ["ledgers: a path must not have a NUL byte in it: a\\x00b"] = { "a\0b" },
       } do
         local ok, raised = pcall(function() local result = check.ledgers(paths or nil) return result end)
         assert.is_false(ok)

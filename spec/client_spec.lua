@@ -329,6 +329,20 @@ local openrouter = require "openrouter"
       assert_schedule(events, "status.404.2", 0.3)
     end)
 
+    it("no longer than the deadline where no wait needs more", function()
+      for id, ask in pairs {
+        ["good.1"] = function(client) return client:get("good.1", { wait = 0 }) end,
+        ["good.2"] = function(client) return client:content("good.2", { wait = 0.1 }) end,
+        ["2026-11-01"] = function(client) return client:activity "2026-11-01" end,
+        ["query-1"] = function(client) return client:analytics "{}" end,
+      } do
+        local client, events = watched { base_url = url "closed", deadline = 0.3, timeout = 1 }
+        local answer, err = ask(client)
+        assert.same({ nil, "network" }, { answer, err.kind })
+        assert_schedule(events, id, 0.1 + 0.3)
+      end
+    end)
+
     it("when the server wants it to", function()
       -- what is added to it spreads those who were asked the same
       for id, least in pairs { ["again.Retry-After.1"] = 1, ["again.retry-after-ms.300"] = 0.3,
@@ -762,6 +776,21 @@ local openrouter = require "openrouter"
         assert.error_matches(function() new():each(wrong) end, "ids must be an array or an iterator")
       end
       assert.has_error(function() new():each() end)
+      for stray, wrong in pairs { a = { a = "gen-1" }, ["3"] = { "gen-1", nil, "gen-3" }, ["2"] = { nil, "gen-2" } } do
+        local _, raised = pcall(function() for _ in new():each(wrong) do error "an id" end end)
+        assert.equal(("each: ids must be a list without gaps, and has '%s'"):format(stray),
+          (raised:match "client_spec.lua:%d+: (.*)$"), raised)
+      end
+    end)
+
+    it("takes whatever can be called as an iterator", function()
+      local i = 0
+      local source = setmetatable({}, { __call = function(_, state)
+        i = i + 1
+        if i <= state then return "good." .. i, i end
+      end })
+      local results, count = gather(new():each(source, 2))
+      assert.same({ 2, 1, 2 }, { count, results["good.1"].context, results["good.2"].context })
     end)
   end)
 
@@ -857,7 +886,7 @@ local openrouter = require "openrouter"
       for _, wrong in ipairs { 5, true, {} } do
         assert.error_matches(function() new():submit(wrong) end, "an id must be a string")
       end
-      for _, wrong in ipairs { "x", {}, 0 / 0 } do
+      for _, wrong in ipairs { "x", {}, 0 / 0, false, -1 } do
         assert.error_matches(function() new():poll(wrong) end, "number of seconds")
       end
     end)
@@ -1699,6 +1728,17 @@ server.serve_forever()
       end
       return list
     end
+
+    it("may be as long as anybody wants it", function()
+      local client = new { base_url = base_url, concurrency = 1 }
+      assert.is_true(client:feedback { generation_id = "long.1", category = "other", comment = ("x"):rep(9e6) })
+      assert.is_true(client:feedback { generation_id = "long.2", category = "other", comment = "" })
+      assert.equal("long.3", client:get("long.3").id)
+      local first, second = requests("long.1"), requests("long.2")
+      assert.same({ 1, 1 }, { #first, #second })
+      assert.is_true(first[1]:find(" " .. ("78"):rep(9e6) .. " ", 1, true) ~= nil)
+      assert.matches(" other empty 3$", second[1])
+    end)
 
     it("is a POST of JSON, and what follows is a GET again", function()
       local client = new { base_url = base_url, concurrency = 1 }

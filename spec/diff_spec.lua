@@ -1,6 +1,8 @@
 local cjson = require "cjson"
+local core = require "openrouter.core"
 local diff = require "openrouter.diff"
 local period = require "openrouter.period"
+local report = require "openrouter.report"
 local shell = require "spec.support.shell"
 local views = require "spec.support.views"
 
@@ -66,6 +68,24 @@ describe("diff.compare", function()
     local b = { row("tiny", 1, "6.000000000000000000000000001", 5), row("unknown", 1, "9", 5), row("small", 1, "2", 5),
       row("fall", 1, "1", 5), row("new", 1, "4.5", 5), row("tie", 1, "3", 5), row("same", 1, "3", 5) }
     assert.same({ "fall", "new", "gone", "tiny", "small", "same", "tie", "unknown" }, models(compare(a, b)))
+  end)
+
+  it("has no change between two reports that are the same, also where numbers are close together", function()
+    local function rows_of(...)
+      local r = report.new { by = "app_id", measures = "spend" }
+      for _, last in ipairs { ... } do
+        r:add(core.decode(('{"id":"%d","app_id":900719925474099%d,"usage":%d}'):format(last, last, last)))
+      end
+      return r:rows()
+    end
+    for _, of in ipairs(diff.compare(rows_of(1, 2, 3), rows_of(1, 2, 3), { "app_id" }, { SPEND })) do
+      assert.equal("0", of.exact.spend)
+    end
+    local rows = diff.compare(rows_of(3), rows_of(3, 2), { "app_id" }, { SPEND })
+    if rawget(math, "tointeger") then
+      assert.same({ "2", nil, "3", "3" }, { rows[1].b.exact.spend, rows[1].a, rows[2].b.exact.spend, rows[2].a.exact.spend })
+    end
+    assert.equal(2, #rows)
   end)
 
   it("sorts by the first measure where spend is none of them", function()

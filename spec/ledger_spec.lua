@@ -21,6 +21,13 @@ describe("ledger", function()
     return all
   end
 
+  -- Misuse is told in a line of ours.
+  local function wrong(message, call)
+    local ok, raised = pcall(call)
+    assert.is_false(ok, message)
+    assert.equal(message, (raised:match "ledger_spec.lua:%d+: (.*)$"), raised)
+  end
+
   it("keeps the server's answer, less the white space between its tokens", function()
     local writer = assert(ledger.open(path))
     local gen = record '{ "data": { "id": "gen-1", "x": "a  b", "total_cost": 4.20e-7 } , "more": [ 1 ] }'
@@ -171,6 +178,16 @@ describe("ledger", function()
     end
   end)
 
+  it("is no other file than its path says, as C would take it for with a NUL byte", function()
+    assert.equal(0, (shell.run("touch " .. path)))
+    for _, name in ipairs { "lines", "append_file", "shared_file", "modified", "file_status", "set_mode", "real_path",
+      "act_as_owner", "new_segment", "adopt_segment", "list_directory", "make_directory", "remove_stale" } do
+      assert.error_matches(function() core[name](path .. "\0x", 384) end, "a path must not have a NUL byte in it")
+    end
+    local tally = core.tally { dimensions = {}, sums = {}, spreads = {}, dearest = 0 }
+    assert.error_matches(function() tally:read(path .. "\0x", 1) end, "a path must not have a NUL byte in it")
+  end)
+
   it("is written by one at a time", function()
     local writer = assert(ledger.open(path))
     local other, err = ledger.open(path)
@@ -209,8 +226,53 @@ describe("ledger", function()
   it("cannot be used after it is closed", function()
     local writer = assert(ledger.open(path))
     assert(writer:close())
-    assert.error_matches(function() writer:settled("gen-1", record '{"id":"gen-1"}') end, "closed file")
-    assert.error_matches(function() writer:close() end, "closed file")
+    for method, arguments in pairs { settled = { "gen-1", record '{"id":"gen-1"}' }, failed = { "gen-1", errors.new("io", "x") },
+      empty = {}, close = {} } do
+      wrong(method .. ": the ledger is closed", function()
+        local result = writer[method](writer, arguments[1], arguments[2])
+        return result
+      end)
+    end
+  end)
+
+  it("says what is wrong with arguments, and in which line of the caller's", function()
+    for message, path_or_not in pairs { ["path must be a string, not a nil"] = false,
+      ["a path must not have a NUL byte in it: a\\x00b"] = "a\0b" } do
+      for _, name in ipairs { "open", "open_shared", "read", "has_records", "settled_among" } do
+        wrong(name .. ": " .. message, function()
+          local result = ledger[name](path_or_not or nil, {}, 0)
+          return result
+        end)
+      end
+    end
+    for message, arguments in pairs { ["ids must be a table, not a nil"] = {},
+      ["since must be a number, not a string"] = { {}, "0" },
+      ["since must be in the years 0 to 9999"] = { {}, 1e12 }, ["pause must be a function, not a boolean"] = { {}, 0, true } } do
+      wrong("settled_among: " .. message, function()
+        local result = ledger.settled_among("/", arguments[1], arguments[2], arguments[3])
+        return result
+      end)
+    end
+    local writer, gen = assert(ledger.open(path)), record '{"id":"gen-1"}'
+    local err, odd = errors.new("io", "x"), { kind = "io", message = "x", status = "x" }
+    for message, arguments in pairs {
+      ["settled: id must be a string, not a nil"] = { nil, gen },
+      ["settled: 'gen-1 gen-2' is no id"] = { "gen-1 gen-2", gen },
+      ["settled: a generation record expected, got a nil"] = { "gen-1" },
+      ["settled: context must be a string, not a number"] = { "gen-1", gen, 5 },
+      ["settled: instant must be a string, not a table"] = { "gen-1", gen, nil, {} },
+      ["failed: id must be a string, not a number"] = { 5, err },
+      ["failed: the error must be a table, not a number"] = { "gen-1", 5 },
+      ["failed: the message of the error must be a string, not a nil"] = { "gen-1", { kind = "io" } },
+      ["failed: the error is of no kind of docs/errors.md: 'oi'"] = { "gen-1", { kind = "oi", message = "x" } },
+      ["failed: the status of the error must be a number, not a string"] = { "gen-1", odd },
+    } do
+      wrong(message, function()
+        local result = writer[message:match "^%a+"](writer, arguments[1], arguments[2], arguments[3], arguments[4])
+        return result
+      end)
+    end
+    assert.is_true(writer:empty())
   end)
 
   -- ---- what a line may say besides ----------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 -- Options: what the client takes, what it refuses, and whom it blames. client_spec.lua has what they do.
+local check = require "openrouter.check"
 local openrouter = require "openrouter"
+local report = require "openrouter.report"
 local servers = require "spec.support.servers"
 local shell = require "spec.support.shell"
 local assert_without = require "spec.support.without"
@@ -67,7 +69,11 @@ describe("options", function()
         assert.error_matches(function() new():feedback(feedback) end, "generation_id and category are needed")
       end
     end
-    assert.error_matches(function() new():feedback() end, "feedback: options must be a table, not a nil")
+    assert.error_matches(function() new():feedback() end, "feedback: generation_id and category are needed")
+    assert.error_matches(function() new():get("good.1", false) end, "get: options must be a table, not a boolean")
+    for name, value in pairs { concurrency = 1.5, window = 1.5, max_body = 0.5 } do
+      assert.error_matches(function() new { [name] = value } end, "option '" .. name .. "' must be .*whole number")
+    end
     for name, wrong in pairs { window = { 0, 1e9 }, concurrency = { 0, 10001 }, rate = { 1e-9, 1e13 }, timeout = { 1e13 },
       max_body = { 2 ^ 26 } } do
       for _, value in ipairs(wrong) do
@@ -170,7 +176,6 @@ describe("options", function()
       assert.equal("bad_request", err.kind)
       assert_no_key(err)
     end
-    assert.error_matches(function() openrouter.client { api_key = KEY, base_url = server.url .. "\0evil" } end, "NUL")
   end)
 
   it("may have any base URL that is on this machine", function()
@@ -194,6 +199,31 @@ describe("options", function()
     assert.same({ 0, "sk-from-there\n", "" }, { status, out, err })
   end)
 
+  it("are those of the table itself, and none that it inherits", function()
+    local function inherits(what) return setmetatable({}, { __index = what }) end
+    local client = assert(openrouter.client(setmetatable({ base_url = server.url, api_key = KEY },
+      { __index = { http_version = "x", retry = "x", window = "x" } })))
+    assert.equal(1024, client.options.window)
+    assert.equal("good.1", client:get("good.1", inherits { wait = "x", deadline = {} }).id)
+    assert.equal(0, #report.new(inherits { by = "nonsense", measures = 5, since = {} }).dimensions)
+    assert.is_truthy(report.new():render("text", inherits { width = "x" }))
+    assert.is_truthy(check.ledgers({}, inherits { progress = "x", max_drift = "x" }))
+  end)
+
+  it("with a NUL byte are refused", function()
+    for _, name in ipairs { "base_url", "proxy" } do
+      local client, err = openrouter.client { api_key = KEY, [name] = "http://127.0.0.1\0.example/" }
+      assert.is_nil(client)
+      assert.same({ "bad_request", ("the option '%s' has a NUL byte in it"):format(name) }, { err.kind, err.message })
+    end
+    local ok, raised = pcall(function()
+      local client = openrouter.client { api_key = KEY, ca_file = "/a\0b" }
+      return client
+    end)
+    assert.is_false(ok)
+    assert.matches("options_spec.lua:%d+: client: option 'ca_file': a path must not have a NUL byte in it: /a", raised)
+  end)
+
   it("keep the key out of the client's own fields", function()
     local client = new()
     assert_no_key(client)
@@ -204,9 +234,9 @@ describe("options", function()
   end)
 
   it("are the caller's own table, which stays as it was", function()
-    local given = { base_url = server.url, api_key = KEY, proxy = "", retry = { base = 1 }, concurrency = 5000.5, window = 10.9 }
+    local given = { base_url = server.url, api_key = KEY, proxy = "", retry = { base = 1 }, concurrency = 5000, window = 10 }
     assert(openrouter.client(given))
-    assert.same({ base_url = server.url, api_key = KEY, proxy = "", retry = { base = 1 }, concurrency = 5000.5, window = 10.9 },
+    assert.same({ base_url = server.url, api_key = KEY, proxy = "", retry = { base = 1 }, concurrency = 5000, window = 10 },
       given)
   end)
 end)

@@ -616,7 +616,14 @@ describe("reconcile", function()
 
   it("is part of the client", function()
     local client = assert(openrouter.client { api_key = "k" })
-    assert.has_error(function() client:activity(20261101) end, "an id must be a string, not a number")
+    assert.has_error(function() client:activity(20261101) end, "activity: the day must be a string, not a number")
+    for _, day in ipairs { "", "yesterday", "2026-1-1", "2026-02-30", "2026-11-01 " } do
+      assert.has_error(function() client:activity(day) end,
+        ("activity: the day must be a date such as 2026-11-01, not '%s'"):format(day))
+    end
+    assert.has_error(function() client:activity("2026-11-01", "") end, "activity: the hash of the key must not be empty")
+    assert.has_error(function() client:activity("2026-11-01", false) end,
+      "activity: the hash of the key must be a string, not a boolean")
     assert.has_error(function() client:analytics {} end, "analytics: the query must be JSON text, not a table")
     client:close()
   end)

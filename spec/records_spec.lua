@@ -180,6 +180,22 @@ describe("records", function()
     all = openrouter.records(directory)
     for _ in all do error "nothing can be read" end
     assert.matches("ledger.jsonl: Is a directory", all.err.message)
-    assert.error_matches(function() openrouter.records(5) end, "a list of paths expected, got a number")
+  end)
+
+  it("says what is no list of paths, and in which line of the caller's", function()
+    for message, paths in pairs {
+      ["records: paths must be a list, not a number"] = 5,
+      ["records: path must be a string, not a boolean"] = { true },
+      ["records: paths must be a list without gaps, and has '2'"] = { nil, "x" },
+      ["records: paths must be a list without gaps, and has 'file'"] = { file = "x" },
+      ["records: a path must not have a NUL byte in it: /dev/null\\x00x"] = "/dev/null\0x",
+    } do
+      local ok, raised = pcall(function()
+        local all = openrouter.records(paths)
+        return all
+      end)
+      assert.is_false(ok)
+      assert.equal(message, (raised:match "records_spec.lua:%d+: (.*)$"), raised)
+    end
   end)
 end)

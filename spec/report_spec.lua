@@ -206,6 +206,21 @@ describe("report", function()
     assert.same({ { "5", 4 }, { 5, 2 }, { "a", 1 } }, columns(r:rows(), "context.user", "spend"))
   end)
 
+  it("tells numbers apart that floating point cannot, where it counts what has certain values", function()
+    local function ids(app_id)
+      local r = filled({ by = "id", where = { app_id = app_id } }, '{"id":"even","app_id":9007199254740992}',
+        '{"id":"odd","app_id":9007199254740993}', '{"id":"last","app_id":9223372036854775807}')
+      return columns(r:rows(), "id")
+    end
+    for text, id in pairs { ["9007199254740992"] = "even", ["9007199254740993"] = "odd", ["09007199254740993.0"] = "odd",
+      ["9007199254740.993e3"] = "odd", ["9223372036854775807"] = "last" } do
+      assert.same({ { id } }, ids(text))
+      if tostring(tonumber(text)) == text then assert.same({ { id } }, ids(tonumber(text))) end -- where Lua has integers
+    end
+    assert.same({ { "even" }, { "odd" } }, ids { "9007199254740993", 2 ^ 53 })
+    assert.same({}, ids "9007199254740994")
+  end)
+
   it("has the measures asked for, and no others", function()
     local r = filled({ measures = { "total_cost", "tokens_prompt_p99", "cache_discount" } },
       '{"total_cost":1,"cache_discount":-0.25,"tokens_prompt":5}', '{"total_cost":2,"cache_discount":0.5,"is_byok":true}')
@@ -638,6 +653,21 @@ describe("report", function()
     end)
   end)
 
+  it("is of no use in the midst of a file, and says so in the caller's line", function()
+    local path = file_of(('{"model":"m","usage":1}\n'):rep(100000))
+    local arguments = { add = record "{}", add_file = path, add_directory = path, is_counted = "{}", render = "text" }
+    for _, method in ipairs { "add", "add_file", "add_directory", "is_counted", "rows", "total", "omitted", "view", "render" } do
+      local r = report.new()
+      local ok, raised = pcall(r.add_file, r, path, { progress = function()
+        local result = r[method](r, arguments[method])
+        return result
+      end })
+      assert.is_false(ok)
+      assert.matches("report_spec.lua:%d+: a file is being read into this report: use it when that is done$", raised)
+      assert.equal(1, #r:rows()) -- and of use afterwards
+    end
+  end)
+
   it("raises for what is no record and for a format it does not know", function()
     local r = report.new()
     assert.has_error(function() r:add "gen-1" end, "add: a generation record expected, got a string")
@@ -663,6 +693,7 @@ describe("report", function()
     for _, method in ipairs { "add_file", "add_directory" } do
       wrong(method .. ": path must be a string, not a nil", method, nil)
       wrong(method .. ": path must be a string, not a table", method, {})
+      wrong(method .. ": a path must not have a NUL byte in it: x\\x00y", method, "x\0y")
       wrong(method .. ": options must be a table, not a number", method, "x", 1)
       wrong(method .. ": options must be a table, not a boolean", method, "x", false)
       wrong(method .. ": unknown option 'thread'; did you mean 'threads'?", method, "x", { thread = 1 })

@@ -2,6 +2,7 @@
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local ledger = require "openrouter.ledger"
+local option = require "openrouter.options"
 
 local batch = {}
 
@@ -21,6 +22,7 @@ end
 ---@param text string
 ---@return fun(): string?
 function batch.ids_in(text)
+  option.argument("ids_in", "text", text, "string", 2)
   local words = text:gmatch "()(gen%-[%w_%-]+)"
   return function()
     for at, id in words do
@@ -81,6 +83,7 @@ end
 ---@param paths string[] "-" is standard input
 ---@return openrouter.Ids?, openrouter.Error? kind "io" for a file that cannot be read
 function batch.collect(paths)
+  option.paths("collect", paths, 2)
   local result, seen = { ids = {}, lines = 0, found = 0, unusable = 0, without = 0, problems = {} }, {}
   for _, path in ipairs(paths) do
     local ok, err = scan_file(result, seen, path)
@@ -105,11 +108,18 @@ local function settled_ids(path)
   return settled, skipped
 end
 
+-- Misuse is the fault of the caller's caller.
+local function check_arguments(who, ids, writer)
+  option.list(who, "ids", ids, 3)
+  option.argument(who, "writer", writer, "table", 3)
+end
+
 --- The ids a ledger has no record of yet. What failed before is asked for again: the next run may have another key.
 ---@param ids string[]
 ---@param writer openrouter.LedgerWriter of the ledger
 ---@return string[]? open, string[]|openrouter.Error skipped lines of the ledger that cannot be read
 function batch.remaining(ids, writer)
+  check_arguments("remaining", ids, writer)
   if writer:empty() then return ids, {} end
   local settled, skipped = settled_ids(writer.path)
   if not settled then return nil, skipped end
@@ -153,6 +163,9 @@ end
 ---@return openrouter.Outcome outcome as far as it got
 ---@return openrouter.Error? err kind "io": the ledger cannot be written; what `outcome` counts is in it, whole
 function batch.fetch(client, ids, writer, on_progress)
+  option.argument("fetch", "client", client, "table", 2)
+  check_arguments("fetch", ids, writer)
+  if on_progress ~= nil then option.argument("fetch", "on_progress", on_progress, "function", 2) end
   local outcome = { total = #ids, done = 0, settled = 0, failed = 0, unresolved = 0, kinds = {}, errors = {}, refused = 0 }
   for id, gen, err in client:each(ids) do
     local ok, trouble, count = true, nil, "unresolved"

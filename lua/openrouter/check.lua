@@ -165,11 +165,11 @@ end
 local OPTIONS = { since = true, ["until"] = true, tz = true, where = true, max_drift = true, max_per_hour = true,
   progress = true }
 
--- The options of the report that is made; nil and what is wrong.
+-- The options of the report that is made, and those given; nil and what is wrong.
 local function read_options(options)
-  if type(options) ~= "table" then return nil, ("options must be a table, not a %s"):format(type(options)) end
-  local unknown = option.unknown(options, OPTIONS)
-  if unknown then return nil, unknown end
+  local problem
+  options, problem = option.read(options, OPTIONS)
+  if not options then return nil, problem end
   local drift, limit = options.max_drift, options.max_per_hour
   if drift ~= nil and not (type(drift) == "number" and drift >= 0 and drift < math.huge) then
     return nil, "max_drift must be a number of percent, and not negative"
@@ -185,24 +185,16 @@ local function read_options(options)
     by = limit and "hour" or "", measures = "generations,spend" }
   local fine, why = report.check(filters)
   if not fine then return nil, why end
-  return filters
+  return filters, options
 end
 
 --- Whether `check.ledgers` would take the options, for callers who got them from a user.
 ---@param options? openrouter.CheckOptions
 ---@return true?, string? message
 function check.check(options)
-  local filters, why = read_options(options == nil and {} or options)
+  local filters, why = read_options(options)
   if not filters then return nil, why end
   return true
-end
-
--- Misuse is the fault of the caller's caller.
-local function check_paths(paths)
-  if type(paths) ~= "table" then error(("paths must be a list of files and directories, not a %s"):format(type(paths)), 3) end
-  for _, path in ipairs(paths) do
-    if type(path) ~= "string" then error(("a path must be a string, not a %s"):format(type(path)), 3) end
-  end
 end
 
 -- Into the report: how many records they have, or nil and an error.
@@ -224,10 +216,10 @@ local function nothing() end
 ---@return openrouter.CheckResult?
 ---@return openrouter.Error? err kind "io"
 function check.ledgers(paths, options)
-  check_paths(paths)
-  options = options == nil and {} or options
-  local filters, why = read_options(options)
-  if not filters then error(why, 2) end
+  option.paths("ledgers", paths, 2)
+  local filters, given = read_options(options)
+  if not filters then error(given, 2) end
+  options = given
   local r, progress = report.new(filters), options.progress or nothing
   local total, err = add_all(r, paths, progress)
   if not total then return nil, err end

@@ -63,13 +63,19 @@ end
 ---@return openrouter.Client?
 ---@return openrouter.Error? err without a key, or with what is none (kind "no_key"), with a bad base URL or proxy ("bad_request")
 function Client.new(options)
-  local o = option.client(options or {})
+  local o = option.client(options)
   local key = (o.api_key or ""):match "^%s*(.-)%s*$"
   if key == "" then
     return nil, errors.new("no_key", "no API key: set OPENROUTER_API_KEY, or give the client an api_key")
   end
   local flaw = keys.flaw(key)
   if flaw then return nil, errors.new("no_key", ("the key in %s %s"):format(key_source(key), flaw)) end
+  for _, name in ipairs { "base_url", "proxy" } do
+    if (o[name] or ""):find("\0", 1, true) then
+      return nil, errors.new("bad_request", ("the option '%s' has a NUL byte in it"):format(name))
+    end
+  end
+  if o.ca_file then option.path("client: option 'ca_file'", o.ca_file, 2) end
   local now, unix_time = core.now(), core.unix_time()
   local engine = core.engine {
     window = o.window,
@@ -275,7 +281,8 @@ local function add(client, queue, id, context, options, resource, body)
   local wait, deadline
   if options then
     wait, deadline = options.wait, options.deadline
-    if wait and not deadline then deadline = math.max(client.options.deadline, wait + client.options.timeout) end
+    local usual = client.options
+    if wait and not deadline then deadline = math.max(usual.deadline, wait + math.min(usual.timeout, usual.deadline)) end
   end
   if client.size <= client.accepted then -- room first: once the engine has the id, nothing must go wrong
     local n = client.size + 1
@@ -316,8 +323,7 @@ local GET_OPTIONS = { wait = "number", deadline = "number" }
 ---@return openrouter.Generation?, openrouter.Error?
 function Client:get(id, options)
   check_id(id, 2)
-  option.check(options or {}, GET_OPTIONS, "get", 2)
-  return wait_for(self, id, options)
+  return wait_for(self, id, option.check(options, GET_OPTIONS, "get", 2))
 end
 
 --- Fetch what was asked and answered, where the account keeps it (input and output logging is on, no zero data retention).
@@ -328,8 +334,7 @@ end
 ---@return openrouter.Error? err kind "forbidden" where only management keys may, "not_found" where it is not kept
 function Client:content(id, options)
   check_id(id, 2)
-  option.check(options or {}, GET_OPTIONS, "content", 2)
-  return wait_for(self, id, options, "content")
+  return wait_for(self, id, option.check(options, GET_OPTIONS, "content", 2), "content")
 end
 
 local function is_open(client, key)
@@ -347,7 +352,7 @@ local FEEDBACK = { generation_id = "string", category = "string", comment = "str
 --- incorrect_response, formatting, billing, api_error or other; comment: 1000 characters at most
 ---@return true?, openrouter.Error? kind "forbidden" without a management key, "bad_request"
 function Client:feedback(feedback)
-  option.check(feedback, FEEDBACK, "feedback", 2)
+  feedback = option.check(feedback, FEEDBACK, "feedback", 2)
   local id, category, comment = feedback.generation_id, feedback.category, feedback.comment
   if not (id and category) then error("feedback: generation_id and category are needed", 2) end
   while is_open(self, "feedback " .. id) do pump(self, math.huge) end
@@ -366,8 +371,14 @@ local AT_ONCE = { wait = 0 } -- a 404 does not mean "not written yet"
 ---@return openrouter.Generation? answer
 ---@return openrouter.Error? err kind "forbidden" without a management key; its `id` is the day
 function Client:activity(day, key_hash)
-  check_id(day, 2)
-  if key_hash then check_id(key_hash, 2) end
+  option.argument("activity", "the day", day, "string", 2)
+  if not day:find "^%d%d%d%d%-%d%d%-%d%d$" or not core.parse_time(day .. "T00:00:00Z") then
+    error(("activity: the day must be a date such as 2026-11-01, not '%s'"):format(errors.printable(day)), 2)
+  end
+  if key_hash ~= nil then
+    option.argument("activity", "the hash of the key", key_hash, "string", 2)
+    if key_hash == "" then error("activity: the hash of the key must not be empty", 2) end
+  end
   return wait_for(self, key_hash and day .. ":" .. key_hash or day, AT_ONCE, "activity")
 end
 
@@ -383,7 +394,8 @@ end
 
 -- A function that gives id, context: from an array, or an iterator as generic `for` takes it.
 local function source_of(ids, state, control)
-  if type(ids) == "function" then
+  local meta = type(ids) == "table" and getmetatable(ids)
+  if type(ids) == "function" or type(meta) == "table" and meta.__call then
     return function()
       local context
       control, context = ids(state, control)
@@ -391,6 +403,7 @@ local function source_of(ids, state, control)
     end
   end
   if type(ids) ~= "table" then error("ids must be an array or an iterator, not a " .. type(ids), 3) end
+  option.list("each", "ids", ids, 3)
   local i = 0
   return function()
     i = i + 1
@@ -419,7 +432,7 @@ end
 --- Fetch many: `for id, gen, err, context in client:each(ids)`. Results come as they complete, one for
 --- each id given.
 --- After an error of kind auth or payment (errors.stops) the rest comes back as "unresolved", without being asked.
----@param ids string[]|fun(): string?, any an array of ids, or an iterator of id [, context]; it may be endless
+---@param ids string[]|fun(): string?, any an array of ids without gaps, or an iterator of id [, context], which may be endless
 ---@param state? any of a three-part iterator
 ---@param control? any
 ---@return fun(): string?, openrouter.Generation?, openrouter.Error?, any
@@ -480,11 +493,13 @@ end
 
 --- Results of submitted ids: `for id, gen, err, context in client:poll(seconds)` waits up to `seconds` for the first one
 --- (0: not at all) and gives all that are there.
----@param seconds? number default: until there is one
+---@param seconds? number not negative; default: until there is one
 ---@return fun(): string?, openrouter.Generation?, openrouter.Error?, any
 function Client:poll(seconds)
-  seconds = seconds or math.huge
-  if type(seconds) ~= "number" or seconds ~= seconds then error("poll: the time must be a number of seconds", 2) end
+  if seconds == nil then seconds = math.huge end
+  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
+    error("poll: the time must be a number of seconds, and not negative", 2)
+  end
   local queue, give_up = self.results, core.now() + seconds
   repeat
     local left = give_up - core.now()

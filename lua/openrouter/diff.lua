@@ -11,9 +11,11 @@ local diff = {}
 ---@field exact table<string, string> the same of measures in USD, to the last digit
 ---@field percent table<string, number> the change in percent of a; nil where a is 0 or unknown, too
 
+local to_integer = rawget(math, "tointeger") or function() end -- 5.3 on
+
 -- The same for values that are the same, whatever their type is: 10 and "10" are not.
 local function text_of(value)
-  if type(value) == "number" then value = ("%.17g"):format(value) .. "#" end
+  if type(value) == "number" then value = (to_integer(value) and "%d#" or "%.17g#"):format(value) end
   value = tostring(value) .. (type(value) == "boolean" and "?" or "")
   return #value .. ":" .. value
 end
@@ -22,6 +24,17 @@ local function key_text(row, dimensions)
   local parts = {}
   for i, name in ipairs(dimensions) do parts[i] = text_of(row[name]) end
   return table.concat(parts)
+end
+
+-- By row. What the Lua at hand cannot tell apart, such as 2^53 and 2^53 + 1 where all numbers are floating point, is numbered.
+local function key_texts(rows, dimensions)
+  local texts, count = {}, {}
+  for i, row in ipairs(rows) do
+    local text = key_text(row, dimensions)
+    count[text] = (count[text] or 0) + 1
+    texts[i] = text .. count[text]
+  end
+  return texts
 end
 
 local function key_of(row, dimensions)
@@ -120,15 +133,14 @@ function diff.compare(rows_a, rows_b, dimensions, measures)
   check_list("rows_b", rows_b, "table", "the rows of a report")
   check_list("dimensions", dimensions, "string", "a list of names")
   check_list("measures", measures, "table", "those of a report (r.measures)")
-  local of_b, rows = {}, {}
-  for _, b in ipairs(rows_b) do of_b[key_text(b, dimensions)] = b end
-  for _, a in ipairs(rows_a) do
-    local key = key_text(a, dimensions)
-    rows[#rows + 1] = diff.row(a, of_b[key], dimensions, measures)
-    of_b[key] = nil
+  local of_b, rows, keys_a, keys_b = {}, {}, key_texts(rows_a, dimensions), key_texts(rows_b, dimensions)
+  for i, b in ipairs(rows_b) do of_b[keys_b[i]] = b end
+  for i, a in ipairs(rows_a) do
+    rows[#rows + 1] = diff.row(a, of_b[keys_a[i]], dimensions, measures)
+    of_b[keys_a[i]] = nil
   end
-  for _, b in ipairs(rows_b) do
-    if of_b[key_text(b, dimensions)] then rows[#rows + 1] = diff.row(nil, b, dimensions, measures) end
+  for i, b in ipairs(rows_b) do
+    if of_b[keys_b[i]] then rows[#rows + 1] = diff.row(nil, b, dimensions, measures) end
   end
   return sort(rows, first_measure(measures))
 end

@@ -2,6 +2,7 @@
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local generation = require "openrouter.generation"
+local option = require "openrouter.options"
 
 local ledger = {}
 
@@ -49,23 +50,45 @@ local function append(self, text)
   return true
 end
 
---- Append a record. When this returns true the line is in the file, whole.
+local KINDS_OF_ERROR = {}
+for _, kind in ipairs(core.kinds) do KINDS_OF_ERROR[kind.name] = true end
+
+-- What both kinds of line have. Misuse is the fault of the caller's caller.
+local function check_line(self, who, id, context, instant)
+  if self.closed then error(who .. ": the ledger is closed", 3) end
+  option.argument(who, "id", id, "string", 3)
+  if context ~= nil and type(context) ~= "table" then option.argument(who, "context", context, "string", 3) end
+  if instant ~= nil then option.argument(who, "instant", instant, "string", 3) end
+end
+
+--- Append a record. When this returns true the line is in the file, whole. Raises for an id that is none.
 ---@param id string the id asked for
 ---@param gen openrouter.Generation
 ---@param context? table<string, string|boolean|number>|string about the request: up to 16 names, 1 kB; or the same as JSON text
 ---@param instant? string what the response itself said, the JSON text of an object; left out where it is none
 ---@return true?, openrouter.Error? kind "io"
 function Writer:settled(id, gen, context, instant)
+  check_line(self, "settled", id, context, instant)
+  if not core.id_valid(id) then error(("settled: '%s' is no id"):format(errors.printable(id)), 2) end
+  option.record("settled", gen, 2)
   return append(self, line("settled", id, context, instant, gen, "answer", generation.answer(gen)))
 end
 
---- Append a failure.
+--- Append a failure. Raises for an error without a message, or of a kind that docs/errors.md does not have.
 ---@param id string
 ---@param err openrouter.Error
 ---@param context? table<string, string|boolean|number>|string
 ---@param instant? string
 ---@return true?, openrouter.Error? kind "io"
 function Writer:failed(id, err, context, instant)
+  check_line(self, "failed", id, context, instant)
+  option.argument("failed", "the error", err, "table", 2)
+  option.argument("failed", "the message of the error", err.message, "string", 2)
+  option.argument("failed", "the status of the error", err.status or 0, "number", 2)
+  option.argument("failed", "the attempts of the error", err.attempts or 0, "number", 2)
+  if not KINDS_OF_ERROR[err.kind] then
+    error(("failed: the error is of no kind of docs/errors.md: '%s'"):format(errors.printable(err.kind)), 2)
+  end
   local parts = { '"kind":' .. core.quote(err.kind) }
   if err.status then parts[#parts + 1] = '"status":' .. core.number_text(err.status) end
   parts[#parts + 1] = '"message":' .. core.quote(errors.printable(err.message))
@@ -76,12 +99,15 @@ end
 --- Whether nothing is in it yet.
 ---@return boolean
 function Writer:empty()
+  if self.closed then error("empty: the ledger is closed", 2) end
   return self.file:size() == 0
 end
 
 --- Close the file; when this returns true, everything appended is on the disk.
 ---@return true?, openrouter.Error? kind "io"
 function Writer:close()
+  if self.closed then error("close: the ledger is closed", 2) end
+  self.closed = true
   local ok, why = self.file:close()
   if not ok then return nil, io_error(self, why) end
   return true
@@ -124,6 +150,7 @@ end
 ---@param path string
 ---@return openrouter.LedgerWriter?, openrouter.Error? kind "io"
 function ledger.open(path)
+  option.path("open", path, 2)
   local fine, err = check_first_line(path)
   if not fine then return nil, err end
   local file, why, what = core.append_file(path)
@@ -137,6 +164,7 @@ end
 ---@param path string
 ---@return openrouter.LedgerWriter?, openrouter.Error? kind "io"
 function ledger.open_shared(path)
+  option.path("open_shared", path, 2)
   local fine, err = check_first_line(path)
   if not fine then return nil, err end
   local file, why = core.shared_file(path)
@@ -153,6 +181,7 @@ end
 ---@return (fun(): integer?, string?, openrouter.Generation?, openrouter.Error?)? iterator
 ---@return openrouter.Error? err kind "io"
 function ledger.read(path)
+  option.path("read", path, 2)
   local lines, why = core.lines(path)
   if not lines then return nil, errors.new("io", why) end
   return function()
@@ -183,6 +212,7 @@ end
 ---@param path string
 ---@return boolean? found nil where not all of it can be read, and nothing was found
 function ledger.has_records(path)
+  option.path("has_records", path, 2)
   local lines = core.lines(path)
   if not lines then return nil end
   local unread = false
@@ -313,6 +343,8 @@ local function search(file, ids, since, pause, found)
   end
 end
 
+local YEAR_0, YEAR_10000 = -62167219200, 253402300800 -- Unix seconds
+
 local COMPRESSED = { gz = true, xz = true, zst = true, bz2 = true }
 
 -- The ledger and what it was rotated to, unless that was before `since`. In the order in which rotating renames them, so that
@@ -344,6 +376,11 @@ end
 ---@return table<string, "settled"|"failed"> found
 ---@return string? problem what could not be read, the first of it
 function ledger.settled_among(directory, ids, since, pause)
+  option.path("settled_among", directory, 2)
+  option.argument("settled_among", "ids", ids, "table", 2)
+  option.argument("settled_among", "since", since, "number", 2)
+  if not (since >= YEAR_0 and since < YEAR_10000) then error("settled_among: since must be in the years 0 to 9999", 2) end
+  if pause ~= nil then option.argument("settled_among", "pause", pause, "function", 2) end
   local found, seen, problem = {}, {}, nil
   while next(ids) ~= nil do
     local files, why = ledger_files(directory, since, seen)

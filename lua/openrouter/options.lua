@@ -1,5 +1,5 @@
 --- Options of the client: what there is, checked with a near name for typing errors, and what they are when not said. Options of
---- other functions are checked in the same way.
+--- other functions are checked in the same way, and so are arguments.
 local errors = require "openrouter.errors"
 local nearest = require "openrouter.nearest"
 
@@ -55,23 +55,28 @@ for name, value in pairs(DEFAULTS) do TYPES[name] = type(value) end
 -- Numbers, from and to; times are in seconds. What is not here may be anything from 0.
 local LIMITS = { concurrency = { 1, 10000 }, consumers = { 1, 200 }, window = { 1, 1e6 }, rate = { 1e-6, 1e12 },
   max_body = { 0, 32 * 1024 * 1024 }, factor = { 1, 1e6 }, threads = { 1, 64 }, width = { 1, 1e6 } }
-local WHOLE = { threads = true, width = true }
+local WHOLE = { threads = true, width = true, concurrency = true, consumers = true, window = true, max_body = true }
 local LONGEST_TIME = 1e12
 
---- What to say of an option that does not exist; nil where all of them do.
----@param given table
+--- The options given, in a table that has no others by way of a metatable; nil and what is wrong.
+---@param given? table
 ---@param known table<string, any> those there are
----@return string?
-function options.unknown(given, known)
-  for name in pairs(given) do
+---@return table?
+---@return string? message
+function options.read(given, known)
+  if given ~= nil and type(given) ~= "table" then return nil, "options must be a table, not a " .. type(given) end
+  local plain = {}
+  for name, value in pairs(given or {}) do
     if known[name] == nil then
       local names = {}
       for one in pairs(known) do names[#names + 1] = one end
       table.sort(names)
       local near = nearest(tostring(name), names)
-      return ("unknown option '%s'%s"):format(errors.printable(name), near and ("; did you mean '%s'?"):format(near) or "")
+      return nil, ("unknown option '%s'%s"):format(errors.printable(name), near and ("; did you mean '%s'?"):format(near) or "")
     end
+    plain[name] = value
   end
+  return plain
 end
 
 local function check_number(name, value, what, level)
@@ -98,38 +103,102 @@ function options.base_url()
   return base_url and base_url ~= "" and base_url or BASE_URL
 end
 
---- Raise unless the options are known and of their type. `level` is the caller's whose caller gets the blame, as error() counts.
----@param given table
+--- The options given, as `read` has them. Raises unless they are known and of their type. `level` is the caller's whose caller
+--- gets the blame, as error() counts.
+---@param given? table
 ---@param types table<string, string>
 ---@param what string who wants them
 ---@param level integer
+---@return table
 function options.check(given, types, what, level)
-  if type(given) ~= "table" then error(what .. ": options must be a table, not a " .. type(given), level + 1) end
-  local unknown = options.unknown(given, types)
-  if unknown then error(what .. ": " .. unknown, level + 1) end
-  for name, value in pairs(given) do
+  local plain, problem = options.read(given, types)
+  if not plain then error(what .. ": " .. problem, level + 1) end
+  for name, value in pairs(plain) do
     local wanted = types[name]
     if type(value) ~= wanted and not (name == "retry" and value == false) then
       error(("%s: option '%s' must be a %s, not a %s"):format(what, name, wanted, type(value)), level + 1)
     end
     if wanted == "number" then check_number(name, value, what, level + 1) end
   end
+  return plain
+end
+
+-- ---- arguments: of these and the options, `level` means the same ----------------------------------------------------
+
+--- Raise unless an argument is of its type: "ids_in: text must be a string, not a nil".
+---@param who string the function
+---@param name string the argument
+---@param value any
+---@param wanted string
+---@param level integer
+function options.argument(who, name, value, wanted, level)
+  if type(value) ~= wanted then error(("%s: %s must be a %s, not a %s"):format(who, name, wanted, type(value)), level + 1) end
+end
+
+--- Raise unless it is a record.
+---@param who string
+---@param gen any
+---@param level integer
+function options.record(who, gen, level)
+  if type(gen) ~= "userdata" or getmetatable(gen) ~= false then -- which records alone have
+    error(("%s: a generation record expected, got a %s"):format(who, io.type(gen) or type(gen)), level + 1)
+  end
+end
+
+--- Raise unless it is a path.
+---@param who string
+---@param path any
+---@param level integer
+function options.path(who, path, level)
+  options.argument(who, "path", path, "string", level + 1)
+  if path:find("\0", 1, true) then
+    error(("%s: a path must not have a NUL byte in it: %s"):format(who, errors.printable(path)), level + 1)
+  end
+end
+
+--- A key of a table that makes it no list, as text; nil where there is none.
+---@param list table
+---@return string?
+function options.stray_key(list)
+  local last = 0
+  for i in ipairs(list) do last = i end
+  for key in pairs(list) do
+    if type(key) ~= "number" or key < 1 or key > last or key % 1 ~= 0 then return errors.printable(key) end
+  end
+end
+
+--- Raise unless it is a list without gaps.
+---@param who string
+---@param name string
+---@param list any
+---@param level integer
+function options.list(who, name, list, level)
+  if type(list) ~= "table" then error(("%s: %s must be a list, not a %s"):format(who, name, type(list)), level + 1) end
+  local stray = options.stray_key(list)
+  if stray then error(("%s: %s must be a list without gaps, and has '%s'"):format(who, name, stray), level + 1) end
+end
+
+--- Raise unless it is a list of paths.
+---@param who string
+---@param paths any
+---@param level integer
+function options.paths(who, paths, level)
+  options.list(who, "paths", paths, level + 1)
+  for _, path in ipairs(paths) do options.path(who, path, level + 1) end
 end
 
 local function retry_options(given)
   if given == false then return false end
-  options.check(given or {}, { base = "number", factor = "number", cap = "number" }, "client: retry", 4)
-  local retry = {}
-  for name, value in pairs(RETRY) do retry[name] = value end
-  for name, value in pairs(given or {}) do retry[name] = value end
+  local retry = options.check(given, { base = "number", factor = "number", cap = "number" }, "client: retry", 4)
+  for name, value in pairs(RETRY) do retry[name] = retry[name] or value end
   return retry
 end
 
 --- A client's options, complete. Raises for what is unknown or of a wrong type, in the name of its caller's caller.
----@param given table
+---@param given? table
 ---@return table
 function options.client(given)
-  options.check(given, TYPES, "client", 3)
+  given = options.check(given, TYPES, "client", 3)
   if given.http_version and given.http_version ~= "1.1" and given.http_version ~= "2" then
     error("client: option 'http_version' must be '1.1' or '2'", 3)
   end

@@ -2,6 +2,7 @@
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
 local files = require "openrouter.files"
+local option = require "openrouter.options"
 
 local MAX_NOTES = 10 -- skipped lines that are told one by one; all are counted
 
@@ -99,7 +100,7 @@ local function nothing() end
 ---@return openrouter.Error? err kind "io": one of the paths names nothing
 local function records(paths)
   if type(paths) == "string" then paths = { paths } end
-  if type(paths) ~= "table" then error(("records: a list of paths expected, got a %s"):format(type(paths)), 2) end
+  option.paths("records", paths, 2)
   for _, path in ipairs(paths) do
     local status, why = core.file_status(path)
     if path ~= "-" and not status then return nil, errors.new("io", why) end

@@ -119,15 +119,6 @@ local function unknown(what, name, candidates, meant)
   return ("unknown %s '%s'%s"):format(what, errors.printable(name), hint)
 end
 
--- A key of a table that makes it no list, as text; nil where there is none.
-local function stray_key(list)
-  local last = 0
-  for i in ipairs(list) do last = i end
-  for key in pairs(list) do
-    if type(key) ~= "number" or key < 1 or key > last or key % 1 ~= 0 then return errors.printable(key) end
-  end
-end
-
 -- A list of names from one, or from "a,b"; nil and what is wrong.
 local function read_names(what, value)
   local names, seen = {}, {}
@@ -137,7 +128,7 @@ local function read_names(what, value)
     end
   elseif type(value) == "table" then
     for i, name in ipairs(value) do names[i] = name end
-    local stray = stray_key(value)
+    local stray = option.stray_key(value)
     if stray then return nil, ("%s must be a list without gaps, and has '%s'"):format(what, stray) end
   else
     return nil, ("%s must be a list of names or a string, not a %s"):format(what, type(value))
@@ -211,7 +202,7 @@ end
 local function add_value(condition, value)
   condition[#condition + 1] = value
   if value == "true" or value == "false" then condition[#condition + 1] = value == "true" end
-  if type(value) == "string" then condition[#condition + 1] = number_of(value) end
+  if type(value) == "string" and number_of(value) then condition[#condition + 1] = { value } end -- to the last digit
 end
 
 -- { name, value, … }; nil and what is wrong.
@@ -221,7 +212,7 @@ local function read_condition(name, values)
   local fine, why = check_dimension(name)
   if not fine then return nil, "where: " .. why end
   if type(values) ~= "table" then values = { values } end
-  local stray = stray_key(values)
+  local stray = option.stray_key(values)
   if stray then
     return nil, ("where: the values of '%s' must be a list without gaps, which has '%s'"):format(errors.printable(name), stray)
   end
@@ -294,14 +285,11 @@ local function read_filters(options)
   return filters
 end
 
--- Dimensions, measures and what the tally needs besides; nil and what is wrong.
+-- Dimensions, measures, what the tally needs besides, and the options; nil and what is wrong.
 local function read_options(options)
-  if options ~= nil and type(options) ~= "table" then
-    return nil, ("options must be a table, not a %s"):format(type(options))
-  end
-  options = options or {}
-  local unknown_option = option.unknown(options, OPTIONS)
-  if unknown_option then return nil, unknown_option end
+  local problem
+  options, problem = option.read(options, OPTIONS)
+  if not options then return nil, problem end
   if options.page ~= nil and type(options.page) ~= "boolean" then
     return nil, ("page must be a boolean, not a %s"):format(type(options.page))
   end
@@ -315,7 +303,7 @@ local function read_options(options)
   local measures
   measures, why = read_measures(options.measures, seen)
   if not measures then return nil, why end
-  return dimensions, measures, filters
+  return dimensions, measures, filters, options
 end
 
 -- What the HTML page shows, and the sets of groups behind the report's own.
@@ -446,14 +434,18 @@ local function skip(self, reason, file, line)
   if #self.notes < MAX_NOTES then self.notes[#self.notes + 1] = { file = file, line = line, reason = reason } end
 end
 
+-- Misuse is the fault of the caller's caller.
+local function check_idle(self, level)
+  if self.telling then error("a file is being read into this report: use it when that is done", (level or 2) + 1) end
+end
+
 --- Add a record. The same id counts once, as the one settled last (`at` of its ledger line). One that cannot be added,
 --- because there is no memory for it or there are a million groups already, is counted as skipped.
 ---@param gen openrouter.Generation
 ---@return true?, openrouter.Error? kind "too_large"
 function Report:add(gen)
-  if type(gen) ~= "userdata" or getmetatable(gen) ~= false then -- which records alone have
-    error(("add: a generation record expected, got a %s"):format(io.type(gen) or type(gen)), 2)
-  end
+  option.record("add", gen, 2)
+  check_idle(self)
   local ok, why = self.tally:add(gen)
   if ok then return true end
   skip(self, why)
@@ -461,8 +453,10 @@ function Report:add(gen)
 end
 
 -- An error of the caller's goes on to the caller, who may go on with the report.
-local function tell(reading, progress, done, size)
+local function tell(self, reading, progress, done, size)
+  self.telling = true
   local fine, problem = pcall(progress, done, size)
+  self.telling = false
   if fine then return end
   reading:close()
   error(problem, 0)
@@ -478,7 +472,8 @@ local function add_whole_file(self, path, options)
   repeat
     more, trouble = reading:step()
     local so_far = reading:result()
-    if options and options.progress then tell(reading, options.progress, so_far.done, so_far.size > 0 and so_far.size or nil) end
+    local size = so_far.size > 0 and so_far.size or nil
+    if options and options.progress then tell(self, reading, options.progress, so_far.done, size) end
   until not more
   local result = reading:result()
   for _, note in ipairs(result.notes) do skip(self, note.reason, path, note.line) end
@@ -495,9 +490,11 @@ end
 local READ_OPTIONS = { threads = "number", progress = "function" }
 
 -- Misuse is the fault of the caller's caller.
-local function check_reading(what, path, options)
-  if type(path) ~= "string" then error(("%s: path must be a string, not a %s"):format(what, type(path)), 3) end
-  option.check(options == nil and {} or options, READ_OPTIONS, what, 3)
+local function check_reading(self, what, path, options)
+  check_idle(self, 3)
+  option.path(what, path, 3)
+  options = option.check(options, READ_OPTIONS, what, 3) -- no tail call, which would take a level away
+  return options
 end
 
 --- Add a file of one JSON object a line: ledger lines, API answers, bare records. Other lines are skipped, counted and
@@ -508,8 +505,7 @@ end
 ---@return integer? records in it, repeated ones included
 ---@return openrouter.Error? err kind "io"
 function Report:add_file(path, options)
-  check_reading("add_file", path, options)
-  local records, err = add_whole_file(self, path, options)
+  local records, err = add_whole_file(self, path, check_reading(self, "add_file", path, options))
   return records, err
 end
 
@@ -564,7 +560,7 @@ end
 ---@return integer? records in it, repeated ones included
 ---@return openrouter.Error? err kind "io"
 function Report:add_directory(path, options)
-  check_reading("add_directory", path, options)
+  options = check_reading(self, "add_directory", path, options)
   -- what is open comes first: what is settled meanwhile is in the ledger by then
   local open, journals = add_files(self, path .. "/pending", files.is_journal, add_journal)
   if not open then return nil, journals end
@@ -580,7 +576,8 @@ end
 ---@param line string
 ---@return boolean
 function Report:is_counted(line)
-  if type(line) ~= "string" then error(("is_counted: line must be a string, not a %s"):format(type(line)), 2) end
+  option.argument("is_counted", "line", line, "string", 2)
+  check_idle(self)
   return self.tally:is_counted(line)
 end
 
@@ -588,6 +585,7 @@ end
 --- else by falling spend (unknown last), then by dimensions. Numbers come before booleans and those before strings.
 ---@return openrouter.Row[]
 function Report:rows()
+  check_idle(self)
   if #self.dimensions == 0 then return { self:total() } end
   return read_rows(self, 1, self.dimensions, self.measures)
 end
@@ -595,6 +593,7 @@ end
 --- One row over everything. Sums are those of all rows, to the last digit.
 ---@return openrouter.Row
 function Report:total()
+  check_idle(self)
   return read_row(self, 0, {}, self.measures)
 end
 
@@ -617,6 +616,7 @@ end
 --- What is not in the rows.
 ---@return openrouter.Omitted
 function Report:omitted()
+  check_idle(self)
   local omitted = self.tally:counts()
   local exact = omitted.pending > omitted.instant_unknown and omitted.instant_cost or nil
   omitted.instant_cost, omitted.exact = tonumber(exact), { instant_cost = exact }
@@ -712,6 +712,7 @@ end
 --- All that a format needs.
 ---@return openrouter.ReportView
 function Report:view()
+  check_idle(self)
   return {
     dimensions = self.dimensions,
     measures = self.measures,
@@ -731,8 +732,8 @@ function Report:render(format, options)
   local known = false
   for _, name in ipairs(FORMATS) do known = known or name == format end
   if not known then error(unknown("format", tostring(format), FORMATS), 2) end
-  option.check(options == nil and {} or options, option.LOOK, "render", 2)
-  return require("openrouter.format." .. format)(self:view(), options)
+  check_idle(self)
+  return require("openrouter.format." .. format)(self:view(), option.check(options, option.LOOK, "render", 2))
 end
 
 ---@class openrouter.ReportView what a format gets
@@ -758,20 +759,13 @@ function report.check(options)
   return true
 end
 
--- The options, as the caller may change theirs.
-local function copy(options)
-  local same = {}
-  for name, value in pairs(options or {}) do same[name] = value end
-  return same
-end
-
 --- A new, empty report. Raises for options it does not know.
 ---@param options? openrouter.ReportOptions
 ---@return openrouter.Report
 function report.new(options)
-  local dimensions, measures, declaration = read_options(options)
+  local dimensions, measures, declaration, asked = read_options(options)
   if not dimensions then error(measures, 2) end
-  local page = options ~= nil and options.page == true
+  local page = asked.page
   local sums, spreads, place = plan(measures, page and PAGE_MEASURES or {})
   declaration.dimensions, declaration.sums, declaration.spreads = dimensions, sums, spreads
   if page then
@@ -779,7 +773,7 @@ function report.new(options)
     for _, set in pairs(PAGE_SETS) do declaration.more[set[1] - 1] = { set[2] } end
   end
   return setmetatable({
-    tally = core.tally(declaration), zone = declaration.zone, asked = copy(options),
+    tally = core.tally(declaration), zone = declaration.zone, asked = asked,
     dimensions = dimensions, measures = measures, place = place, skipped = 0, notes = {},
   }, Report)
 end

@@ -42,13 +42,16 @@ describe("nginx.options", function()
 
   it("raise for what is wrong, with a hint", function()
     local cases = {
-      { nil, "options must be a table" },
+      { 5, "options must be a table, not a number" },
+      { nil, "option 'dir' must be the absolute path" },
       { {}, "option 'dir' must be the absolute path" },
       { { dir = "logs" }, "option 'dir' must be the absolute path" },
       { { dir = "/d", windw = 1 }, "did you mean 'window'" },
       { { dir = "/d", window = "1" }, "option 'window' must be a number" },
       { { dir = "/d", window = 0 }, "option 'window' must be from 1" },
       { { dir = "/d", consumers = 0.5 }, "option 'consumers' must be from 1" },
+      { { dir = "/d", window = 1.5 }, "option 'window' must be a whole number" },
+      { setmetatable({}, { __index = { dir = "/d" } }), "option 'dir' must be the absolute path" },
       { { dir = "/d", first = -1 }, "must not be negative" },
       { { dir = "/d", key = 1 }, "option 'key' must be a name or a function" },
       { { dir = "/d", key = "tenant" }, "'keys' has no such name" },

@@ -142,7 +142,7 @@ end
 ---@param options? openrouter.TextOptions only its width
 ---@return string
 return function(view, options)
-  option.check(options == nil and {} or options, option.LOOK, "diff", 2)
+  options = option.check(options, option.LOOK, "diff", 2)
   local lines, texts, most = table_rows(view), {}, options and options.width or math.huge
   local columns = fitted_columns(lines, #view.dimensions, most)
   for i, line in ipairs(lines) do texts[i] = line_text(line, columns) end

@@ -68,13 +68,13 @@ function nginx_options.read(given)
   if key ~= nil and type(key) ~= "string" and type(key) ~= "function" then
     error("start: option 'key' must be a name or a function, not a " .. type(key), 3)
   end
-  options.check(type(given) == "table" and plain or given, TYPES, "start", 3)
+  given = options.check(type(given) == "table" and plain or given, TYPES, "start", 3)
   if not given.dir or given.dir:sub(1, 1) ~= "/" then
     error("start: option 'dir' must be the absolute path of a directory that the workers may write to", 3)
   end
   local o = { base_url = options.base_url() }
   for name, value in pairs(DEFAULTS) do o[name] = value end
-  for name, value in pairs(plain) do o[name] = value end
+  for name, value in pairs(given) do o[name] = value end
   o.dir = given.dir:gsub("(.)/+$", "%1")
   o.consumers, o.window, o.max_body = math.floor(o.consumers), math.floor(o.window), math.floor(o.max_body)
   o.keys, o.key_trouble = read_keys(given)

@@ -6,7 +6,7 @@
 #include "lua_verdict.h"
 
 #include <math.h>
-#include <stdio.h>
+#include <string.h>
 
 #define ENGINE_METATABLE "openrouter.engine"
 
@@ -156,20 +156,35 @@ static int id_valid (lua_State *L) {
 
 /* ---- requests out ---------------------------------------------------------------------------------------------- */
 
+/* Push the id of the request, and keep it for same_id: see FINALIZERS in lua_compat.h. */
+static void push_id (lua_State *L, struct lookup_request *request, char kept[LOOKUP_KEY_MAX]) {
+  memcpy(kept, request->id, request->length);
+  request->id = kept;
+  lua_pushlstring(L, kept, request->length);
+}
+
+static bool same_id (const struct lookup_request *a, const struct lookup_request *b) {
+  return a->slot == b->slot && a->length == b->length && memcmp(a->id, b->id, a->length) == 0;
+}
+
 static int engine_next (lua_State *L) {
   struct lookup *l = check_engine(L);
-  struct lookup_request request;
-  char target[LOOKUP_TARGET_SIZE];
+  struct lookup_request request, still;
+  char id[LOOKUP_KEY_MAX], target[LOOKUP_TARGET_SIZE];
   double now = check_now(L, 2);
   luaL_checkstack(L, 4, "no room");
-  if (!lookup_next(l, now, &request)) return 0;
-  lua_pushlstring(L, request.id, request.length);
-  lookup_target(target, request.id, request.length);
-  lua_pushstring(L, target);
-  lua_pushnumber(L, request.timeout);
-  lua_pushinteger(L, (lua_Integer)request.slot + 1);
-  lookup_take(l, now);  /* last: should Lua run out of memory before, the id is still waiting */
-  return 4;
+  while (lookup_next(l, now, &request)) {
+    lua_settop(L, 2);
+    push_id(L, &request, id);
+    lookup_target(target, id, request.length);
+    lua_pushstring(L, target);
+    lua_pushnumber(L, request.timeout);
+    lua_pushinteger(L, (lua_Integer)request.slot + 1);
+    if (!lookup_next(l, now, &still) || !same_id(&request, &still)) continue;
+    lookup_take(l, now);  /* last: should Lua run out of memory before, the id is still waiting */
+    return 4;
+  }
+  return 0;
 }
 
 static int engine_due (lua_State *L) {
@@ -240,17 +255,22 @@ static int engine_fault (lua_State *L) {
 static int engine_ended (lua_State *L) {
   struct lookup *l = check_engine(L);
   double now = check_now(L, 2);
-  struct lookup_verdict v;
-  struct lookup_request id;
+  struct lookup_verdict v, last;
+  struct lookup_request id, still;
+  char kept[LOOKUP_KEY_MAX];
   luaL_checkstack(L, 8, "no room");
-  if (!lookup_ended(l, now, &id, &v)) return 0;
-  lua_pushlstring(L, id.id, id.length);
-  error_push(L, v.kind, v.why);
-  verdict_prepare(L, id.id, id.length);
-  verdict_finish(L, &v);
-  lookup_drop(l);
-  lua_pushinteger(L, (lua_Integer)v.slot + 1);
-  return 3;
+  while (lookup_ended(l, now, &id, &v)) {
+    lua_settop(L, 2);
+    push_id(L, &id, kept);
+    error_push(L, v.kind, v.why);
+    verdict_prepare(L, kept, id.length);
+    if (!lookup_ended(l, now, &still, &last) || !same_id(&id, &still) || v.kind != last.kind) continue;
+    verdict_finish(L, &last);
+    lookup_drop(l);
+    lua_pushinteger(L, (lua_Integer)last.slot + 1);
+    return 3;
+  }
+  return 0;
 }
 
 static int engine_cancel (lua_State *L) {

@@ -1,0 +1,141 @@
+-- Finalizers that call the very object that a function of ours is at work with. Each program is a process of its own: what is
+-- wrong here takes it along, at the latest with spec/support/sanitize.
+local servers = require "spec.support.servers"
+local shell = require "spec.support.shell"
+
+local LUA = os.getenv "LUA" or "lua5.4"
+
+-- finalizer(f): garbage that calls f, once. eager(): from here on every value comes with a whole collection.
+local PRELUDE = [[
+local core = require "openrouter.core"
+local function finalizer(f)
+  if not newproxy then return setmetatable({}, { __gc = f }) end
+  local proxy = newproxy(true)
+  getmetatable(proxy).__gc = f
+  return proxy
+end
+local function eager()
+  if _VERSION == "Lua 5.4" then
+    collectgarbage("incremental", 1, 1000, 63)
+  else
+    collectgarbage("setpause", 0)
+    collectgarbage("setstepmul", 1e8)
+  end
+  collectgarbage("step", 0)
+end
+local function calm()
+  if _VERSION == "Lua 5.4" then
+    collectgarbage("incremental", 200, 100, 13)
+  else
+    collectgarbage("setpause", 200)
+    collectgarbage("setstepmul", 200)
+  end
+end
+-- Let `step` run with `act` called at the first, second, … value that is made meanwhile, until there are no more of them.
+local function everywhere(prepare, step, act)
+  local reached, place = true, 0
+  while reached do
+    place, reached = place + 1, false
+    local left, done = place, false
+    local subject = prepare(place)
+    local function plant()
+      finalizer(function()
+        if done then return end
+        left = left - 1
+        if left > 0 then return plant() end
+        reached = true
+        act(subject, place)
+      end)
+    end
+    plant()
+    eager()
+    step(subject, place)
+    calm()
+    done = true
+    collectgarbage()
+  end
+  return place
+end
+]]
+
+describe("a finalizer", function()
+  local sandbox
+  lazy_setup(function() sandbox = servers.sandbox() end)
+  lazy_teardown(function() sandbox:stop() end)
+  after_each(shell.clean)
+
+  local function run(program)
+    local path = shell.write(shell.directory() .. "/program.lua", PRELUDE .. program)
+    local status, out, err = shell.run(("OPENROUTER_API_KEY=sk-or-sandbox OPENROUTER_BASE_URL=%s %s %s"):format(sandbox.url, LUA, path))
+    assert.same({ 0, "", "done" }, { status, err, out:match "(%S*)\n$" }, out)
+  end
+
+  local ENGINE = [[
+    local function engine()
+      local e = core.engine { window = 100, concurrency = 100, timeout = 5, deadline = 20, wait = 2, epoch = 0, seed = 5,
+        retry = { base = 0.1, factor = 2, cap = 3 } }
+      for i = 1, 9 do e:submit(("gen-%d"):format(i), 0) end
+      return e
+    end
+    -- by its last digit: a string that is there already needs no memory
+    local function is_number(text, n) return tonumber(text:sub(-1)) == n end
+    local function cancel_all(e) for i = 1, 9 do e:cancel(("gen-%d"):format(i), 0) end end
+    local function cancel_some(e) for i = 1, 8 do e:cancel(("gen-%d"):format(i), 0) end end
+  ]]
+
+  it("may cancel the id that the engine is about to give out", function()
+    run(ENGINE .. [[
+      local places = everywhere(engine, function(e)
+        local id, target = e:next(0)
+        assert(id == nil and e:open() == 0 or is_number(id, 1) and is_number(target, 1))
+      end, cancel_all)
+      everywhere(engine, function(e)
+        local id, target, _, slot = e:next(0)
+        assert(is_number(id, slot) and is_number(target, slot) and (slot == 9 or slot == 1))
+      end, cancel_some)
+      print(places > 2 and "done")
+    ]])
+  end)
+
+  it("may cancel the id whose end the engine is about to tell", function()
+    run(ENGINE .. [[
+      local places = everywhere(engine, function(e)
+        local id, err, slot = e:ended(30)
+        assert(id == nil and e:open() == 0 or id == "gen-1" and err.id == id and slot == 1 and err.kind == "timeout")
+      end, cancel_all)
+      everywhere(engine, function(e)
+        local id, err, slot = e:ended(30)
+        assert(id == "gen-9" and slot == 9 or id == "gen-1" and slot == 1)
+        assert(err.id == id and err.elapsed == 30)
+      end, cancel_some)
+      everywhere(engine, function(e)
+        local id, err = e:ended(30)
+        assert(id == "gen-2" and e:open() == 8 or id == "gen-1")
+        assert(err.id == id)
+      end, function(e) e:submit("gen-1", 30) end) -- again, with more time
+      print(places > 4 and "done")
+    ]])
+  end)
+
+  it("may cancel its request while the client is at work with another, or with that one", function()
+    run [[
+      local openrouter = require "openrouter"
+      local client = openrouter.client { deadline = 0.05, concurrency = 1, rate = 1 }
+      local back, accepted = 0, 0
+      for i = 1, 200 do
+        local id = "gen-1790000000-" .. i
+        assert(client:submit(id))
+        finalizer(function() client:cancel(id) end)
+      end
+      repeat
+        local any = false
+        for id, gen, err in client:poll(0.5) do
+          any, back = true, back + 1
+          assert(gen or err.kind == "timeout" or err.kind == "cancelled")
+        end
+      until not any
+      assert(back == 200 and client.accepted == 0, back)
+      print "done"
+    ]]
+  end)
+end)

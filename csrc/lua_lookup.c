@@ -222,10 +222,16 @@ static const char *header (lua_State *L, int index, const char *name) {
   return lua_tostring(L, -1);  /* stays on the stack, and so alive */
 }
 
+static int push_verdict (lua_State *L, struct lookup *l, const char *key, size_t length, const struct reply *reply, double now) {
+  size_t slot;
+  enum kind kind = verdict_judge(L, key, length, reply);
+  return verdict_push(L, l, key, length, kind, reply, now, &slot) ? 5 : luaL_error(L, "engine: %s is not on the wire", key);
+}
+
 static int engine_answer (lua_State *L) {
   struct lookup *l = check_engine(L);
-  struct reply reply = { 0, KIND_settled, NULL, NULL, NULL, NULL, 0 };
-  size_t length, slot;
+  struct reply reply = { 0, KIND_settled, NULL, NULL, NULL, NULL, 0, 0 };
+  size_t length;
   const char *key = luaL_checklstring(L, 2, &length);
   reply.status = (int)luaL_checkinteger(L, 3);
   reply.body = luaL_checklstring(L, 5, &reply.length);
@@ -234,20 +240,20 @@ static int engine_answer (lua_State *L) {
   luaL_checkstack(L, 4, "no room");
   reply.retry_after_ms = header(L, 4, "retry-after-ms");
   reply.retry_after = header(L, 4, "retry-after");
-  return verdict_push(L, l, key, length, &reply, now, &slot);
+  return push_verdict(L, l, key, length, &reply, now);
 }
 
 static int engine_fault (lua_State *L) {
   struct lookup *l = check_engine(L);
-  struct reply reply = { 0, KIND_settled, NULL, NULL, NULL, NULL, 0 };
-  size_t length, slot;
+  struct reply reply = { 0, KIND_settled, NULL, NULL, NULL, NULL, 0, 0 };
+  size_t length;
   const char *key = luaL_checklstring(L, 2, &length);
   int kind = kind_find(luaL_checkstring(L, 3));
   reply.message = luaL_optstring(L, 4, NULL);
   double now = check_now(L, 5);
   luaL_argcheck(L, kind > KIND_settled, 3, "unknown kind");
   reply.fault = (enum kind)kind;
-  return verdict_push(L, l, key, length, &reply, now, &slot);
+  return push_verdict(L, l, key, length, &reply, now);
 }
 
 /* ---- ids out, without an answer -------------------------------------------------------------------------------- */
@@ -273,19 +279,23 @@ static int engine_ended (lua_State *L) {
   return 0;
 }
 
+bool engine_push_cancelled (lua_State *L, struct lookup *l, const char *id, size_t length, double now) {
+  struct lookup_verdict v;
+  luaL_checkstack(L, 8, "no room");
+  error_push(L, KIND_cancelled, NULL);
+  verdict_prepare(L, id, length);
+  if (!lookup_cancel(l, id, length, now, &v)) return false;
+  verdict_finish(L, &v);
+  lua_pushinteger(L, (lua_Integer)v.slot + 1);
+  return true;
+}
+
 static int engine_cancel (lua_State *L) {
   struct lookup *l = check_engine(L);
   size_t length;
   const char *id = luaL_checklstring(L, 2, &length);
   double now = check_now(L, 3);
-  struct lookup_verdict v;
-  luaL_checkstack(L, 8, "no room");
-  error_push(L, KIND_cancelled, NULL);
-  verdict_prepare(L, id, length);
-  if (!lookup_cancel(l, id, length, now, &v)) return 0;
-  verdict_finish(L, &v);
-  lua_pushinteger(L, (lua_Integer)v.slot + 1);
-  return 2;
+  return engine_push_cancelled(L, l, id, length, now) ? 2 : 0;
 }
 
 /* ---- figures --------------------------------------------------------------------------------------------------- */

@@ -37,7 +37,7 @@ local function everywhere(prepare, step, act)
   while reached do
     place, reached = place + 1, false
     local left, done = place, false
-    local subject = prepare(place)
+    local subject = prepare()
     local function plant()
       finalizer(function()
         if done then return end
@@ -66,7 +66,8 @@ describe("a finalizer", function()
 
   local function run(program)
     local path = shell.write(shell.directory() .. "/program.lua", PRELUDE .. program)
-    local status, out, err = shell.run(("OPENROUTER_API_KEY=sk-or-sandbox OPENROUTER_BASE_URL=%s %s %s"):format(sandbox.url, LUA, path))
+    local status, out, err = shell.run(("OPENROUTER_API_KEY=sk-or-sandbox OPENROUTER_BASE_URL=%s %s %s")
+      :format(sandbox.url, LUA, path))
     assert.same({ 0, "", "done" }, { status, err, out:match "(%S*)\n$" }, out)
   end
 
@@ -115,6 +116,22 @@ describe("a finalizer", function()
       end, function(e) e:submit("gen-1", 30) end) -- again, with more time
       print(places > 4 and "done")
     ]])
+  end)
+
+  it("may close the client that is at work", function()
+    run [[
+      local openrouter = require "openrouter"
+      local closed = 0
+      local places = everywhere(openrouter.client, function(client, place)
+        local id = "gen-1790000000-" .. place
+        local gen, err = client:get(id)
+        if err and err.kind == "closed" and err.id == id then closed = closed + 1
+        else assert(gen, err) assert(gen.id == id) end
+        assert(client.accepted == 0)
+      end, function(client) client:close() end)
+      assert(closed > 3 and places > 5)
+      print "done"
+    ]]
   end)
 
   it("may cancel its request while the client is at work with another, or with that one", function()

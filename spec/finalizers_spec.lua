@@ -155,4 +155,35 @@ describe("a finalizer", function()
       print "done"
     ]]
   end)
+
+  local PARSER = [[
+    local length
+    local function text(n, c) return ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\nRetry-After: 5\r\n\r\n"):format(n) .. c:rep(n) end
+    local function parser()
+      local p = core.http1(32 * 1024 * 1024)
+      p:feed(text(length, "y"))
+      return p
+    end
+    -- The whole answer, or none
+    local function is_whole(p)
+      local ok, status, headers, body = pcall(p.answer, p)
+      if not ok then return assert(status:find "not complete", status) end
+      assert(status == 200 and headers["retry-after"] == "5" and #body == length and not body:find "[^y]", #body)
+    end
+  ]]
+
+  it("may reset the parser whose answer is taken, or bring it another", function()
+    run(PARSER .. [[
+      for _, n in ipairs { 1000, 10000, 100000 } do
+        length = n
+        local places = everywhere(parser, is_whole, function(p) p:reset() end)
+        everywhere(parser, is_whole, function(p)
+          p:reset()
+          p:feed(text(200000, "z"):sub(1, -2))
+        end)
+        assert(places > 2)
+      end
+      print "done"
+    ]])
+  end)
 end)

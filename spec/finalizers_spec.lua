@@ -7,6 +7,7 @@ local LUA = os.getenv "LUA" or "lua5.4"
 
 -- finalizer(f): garbage that calls f, once. eager(): from here on every value comes with a whole collection.
 local PRELUDE = [[
+if jit then jit.off() end -- compiled code runs no finalizers, and does not get on when there is one at each value
 local core = require "openrouter.core"
 local function finalizer(f)
   if not newproxy then return setmetatable({}, { __gc = f }) end
@@ -155,6 +156,123 @@ describe("a finalizer", function()
       print "done"
     ]]
   end)
+
+  -- Each way to use a client, with each thing a finalizer may do to it at each place: every id handed over comes back once, in
+  -- the right hands, and nobody waits for what is not there.
+  local CLIENT = [[
+    local openrouter = require "openrouter"
+    local serial, options = 0, {}
+    local submitted, polled
+
+    local function new()
+      submitted, polled = 0, 0
+      return (assert(openrouter.client(options)))
+    end
+    local function new_id()
+      serial = serial + 1
+      return ("gen-1790000000-%d"):format(serial)
+    end
+    local function check(id, gen, err)
+      if gen then return assert(gen.id == id, "another one's record") end
+      assert(err and err.id == id, "another one's error")
+      assert(err.kind == "cancelled" or err.kind == "closed" or err.kind == "network" or err.kind == "timeout", tostring(err))
+    end
+    local function get(client, id) check(id, client:get(id)) end
+    local function submit(client, id)
+      local ok, err = client:submit(id, { id })
+      if ok then submitted = submitted + 1 else assert(err.kind == "closed" or err.kind == "full", tostring(err)) end
+    end
+    local function poll(client, seconds)
+      local before = polled
+      for id, gen, err, context in client:poll(seconds) do
+        assert(context[1] == id, "another one's context")
+        check(id, gen, err)
+        polled = polled + 1
+      end
+      return polled > before
+    end
+    local function each(client, ids, most)
+      local open, count = {}, 0
+      for _, id in ipairs(ids) do open[id] = (open[id] or 0) + 1 end
+      local i = 0
+      for id, gen, err, context in client:each(function() i = i + 1 return ids[i], i end) do
+        assert(ids[context] == id, "another one's context")
+        check(id, gen, err)
+        open[id] = assert(open[id] > 0 and open[id] - 1, "twice")
+        count = count + 1
+        if count == most then return end
+      end
+      assert(count == #ids, "not all came back")
+    end
+    local function drain(client)
+      collectgarbage()
+      collectgarbage()
+      repeat until not poll(client, 20)
+      assert(submitted == polled, submitted .. " submitted, " .. polled .. " came back")
+      if client.accepted > 0 then poll(client, 0) end -- who was left in a loop
+      assert(client.accepted == 0, "open: " .. client.accepted)
+    end
+
+    local ids
+    local USES = {
+      get = function(client) get(client, ids[1]) end,
+      submit = function(client) for i = 1, 3 do submit(client, ids[i]) end poll(client, 20) end,
+      shared = function(client) submit(client, ids[1]) get(client, ids[1]) end,
+      each = function(client) each(client, { ids[1], ids[2], ids[3], ids[1] }) end,
+      left = function(client)
+        each(client, ids, 1)
+        collectgarbage()
+        get(client, ids[9])
+      end,
+      cancel = function(client)
+        submit(client, ids[1])
+        client:cancel(ids[1])
+      end,
+    }
+    local ACTS = {
+      cancel = function(client) for _, id in ipairs(ids) do client:cancel(id) end end,
+      get = function(client) get(client, ids[9]) end,
+      same = function(client) get(client, ids[1]) end,
+      submit = function(client) submit(client, ids[2]) submit(client, ids[8]) end,
+      again = function(client)
+        client:cancel(ids[1])
+        submit(client, ids[1])
+      end,
+      poll = function(client) submit(client, ids[7]) poll(client, 20) end,
+      each = function(client) each(client, ids) end,
+      close = function(client) client:close() end,
+    }
+    local function try(...)
+      options = ...
+      local places = 0
+      for use, call in pairs(USES) do
+        for act, f in pairs(ACTS) do
+          places = places + everywhere(function()
+            ids = {}
+            for i = 1, 9 do ids[i] = new_id() end
+            return new()
+          end, function(client, place)
+            local ok, why = pcall(call, client)
+            calm()
+            if ok then ok, why = pcall(drain, client) end
+            if not ok then error(("%s, %s at place %d: %s"):format(use, act, place, tostring(why)), 0) end
+            client:close()
+          end, f)
+        end
+      end
+      return places
+    end
+  ]]
+
+  for name, options in pairs {
+    ["answers come, and the window is small"] = "{ window = 2 }",
+    ["nothing listens"] = "{ base_url = 'http://127.0.0.1:1/api/v1', retry = false }",
+    ["the time is over"] = "{ deadline = 0, wait = 0, concurrency = 1, rate = 1 }",
+  } do
+    it("may do anything to a client that is at work, where " .. name, function()
+      run(CLIENT .. ("print(try(%s) > 200 and 'done')"):format(options))
+    end)
+  end
 
   local PARSER = [[
     local length

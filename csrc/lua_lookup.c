@@ -320,14 +320,14 @@ static void set_number (lua_State *L, const char *name, double value) {
 static uint64_t set_octaves (lua_State *L, const struct histogram *h) {
   uint64_t sum = 0;
   int rows = 0;
-  for (int i = 0; i < h->size;) {
+  for (int i = h->first; i < h->first + h->size;) {  /* a finalizer may make it begin earlier */
     double from, to, start, end;
     uint64_t count = 0;
-    histogram_octave(h->first + i, &from, &to);
+    histogram_octave(i, &from, &to);
     do {
-      count += h->count[i++];
-      histogram_octave(h->first + i, &start, &end);
-    } while (i < h->size && start <= from);
+      count += h->count[i++ - h->first];
+      histogram_octave(i, &start, &end);
+    } while (i < h->first + h->size && start <= from);
     if (count == 0) continue;
     sum += count;
     lua_newtable(L);

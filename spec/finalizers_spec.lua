@@ -304,4 +304,52 @@ describe("a finalizer", function()
       print "done"
     ]])
   end)
+
+  it("may add to the tally whose dearest are listed", function()
+    run [[
+      local count
+      local function add(t, most)
+        for _ = 1, most do
+          count = count + 1
+          t:add_line(('{"id":"g%d","total_cost":%d,"external_user":"%s"}'):format(count, count, ("u"):rep(count)))
+        end
+      end
+      local function tally()
+        local t = core.tally { dimensions = {}, sums = { "spend" }, spreads = {}, dearest = 10 }
+        count = 0
+        add(t, 10)
+        return t
+      end
+      local places = everywhere(tally, function(t)
+        local list = t:dearest()
+        assert(#list >= 10)
+        for _, text in ipairs(list) do
+          local id, user = text:match '^{"id":"g(%d+)","external_user":"(u+)","total_cost":%d+}$'
+          assert(tonumber(id) == #user, text)
+        end
+      end, function(t) add(t, 100) end)
+      print(places > 10 and "done")
+    ]]
+  end)
+
+  it("may reset the scanner that is asked, or bring it another answer", function()
+    run [[
+      local usage = '{"cost":0.001,"of":"%s"}'
+      local function scanner()
+        local s = core.scanner()
+        s:feed('{"id":"gen-' .. ("a"):rep(100) .. '","usage":' .. usage:format(("a"):rep(1000)) .. "}")
+        return s
+      end
+      local function ask(s)
+        local id, found = s:id(), s:usage()
+        assert(id == nil or id:find "^gen%-a+$", id)
+        assert(found == nil or found:find '^{"cost":0.001,"of":"a+"}$', found)
+      end
+      everywhere(scanner, ask, function(s) s:reset() end)
+      local places = everywhere(scanner, ask, function(s)
+        for _ = 1, 2 do s:feed('{"id":"gen-1","usage":' .. usage:format(("z"):rep(1000)) .. "}") end
+      end)
+      print(places > 2 and "done")
+    ]]
+  end)
 end)

@@ -332,22 +332,20 @@ describe("a finalizer", function()
     ]]
   end)
 
-  it("may reset the scanner that is asked, or bring it another answer", function()
+  it("may bring another answer to the scanner that is asked", function()
     run [[
-      local usage = '{"cost":0.001,"of":"%s"}'
       local function scanner()
         local s = core.scanner()
-        s:feed('{"id":"gen-' .. ("a"):rep(100) .. '","usage":' .. usage:format(("a"):rep(1000)) .. "}")
+        s:feed('{"id":"gen-' .. ("a"):rep(100) .. '"}')
         return s
       end
       local function ask(s)
-        local id, found = s:id(), s:usage()
-        assert(id == nil or id:find "^gen%-a+$", id)
-        assert(found == nil or found:find '^{"cost":0.001,"of":"a+"}$', found)
+        local id = s:id()
+        assert(id:find "^gen%-a+$" or id == "gen-zz", id)
       end
-      everywhere(scanner, ask, function(s) s:reset() end)
       local places = everywhere(scanner, ask, function(s)
-        for _ = 1, 2 do s:feed('{"id":"gen-1","usage":' .. usage:format(("z"):rep(1000)) .. "}") end
+        s:reset()
+        s:feed '{"id":"gen-zz"}'
       end)
       print(places > 2 and "done")
     ]]

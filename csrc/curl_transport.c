@@ -3,12 +3,12 @@
 #include "curl_events.h"
 #include "curl_origin.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
-#define HEADER_VALUE_MAX 64  /* of Retry-After; anything longer is none */
 #define HEADERS_MAX 65536    /* bytes of all headers of an answer */
 #define BODY_FIRST_SIZE 4096
 #define TARGET_SIZE 2048     /* bytes */
@@ -21,10 +21,11 @@ struct transfer {
   bool busy, done, too_large;
   bool posts;                /* is set up for POST */
   bool whole_head;           /* all headers of the last answer came; before it there may be 1xx answers */
+  uint64_t number;
   CURLcode result;
   char *body;
   size_t length, capacity, header_bytes;
-  char retry_after[HEADER_VALUE_MAX], retry_after_ms[HEADER_VALUE_MAX];
+  char retry_after[TRANSPORT_VALUE_SIZE], retry_after_ms[TRANSPORT_VALUE_SIZE];
   char error[CURL_ERROR_SIZE];
   size_t tag_length;
   char tag[TRANSPORT_TAG_SIZE];
@@ -36,6 +37,7 @@ struct transport {
   struct origin origin;
   struct curl_slist *headers, *json_headers;  /* of GET and of POST */
   size_t max_body, slots;
+  uint64_t requests;         /* started so far */
   struct transfer *transfer;
   struct transfer *free;
   struct transfer *done, **done_end;
@@ -71,7 +73,7 @@ static void keep_header (char *value, const char *line, size_t size, const char 
   const char *start = line + n + 1, *end = line + size;
   while (start < end && (*start == ' ' || *start == '\t')) start++;
   while (end > start && (unsigned char)end[-1] <= ' ') end--;
-  if ((size_t)(end - start) >= HEADER_VALUE_MAX) return;
+  if ((size_t)(end - start) >= TRANSPORT_VALUE_SIZE) return;
   memcpy(value, start, (size_t)(end - start));
   value[end - start] = '\0';
 }
@@ -309,6 +311,7 @@ bool transport_start (struct transport *t, const char *tag, size_t tag_length, c
   if (curl_multi_add_handle(t->multi, x->easy) != CURLM_OK) return false;
   t->free = x->next;
   x->busy = true;
+  x->number = ++t->requests;
   return true;
 }
 
@@ -392,22 +395,30 @@ static enum transport_fault fault_of (struct transfer *x, long status) {
   }
 }
 
+uint64_t transport_first (const struct transport *t) { return t->done ? t->done->number : 0; }
+
+static const char *message_of (struct transfer *x) {
+  if (strncmp(x->error, "Unsupported proxy", 17) == 0) x->error[17] = '\0';  /* and its URL, with the login */
+  return x->error[0] ? x->error : x->result != CURLE_OK ? curl_easy_strerror(x->result) : "the headers were cut short";
+}
+
 bool transport_finished (struct transport *t, struct transport_answer *a) {
   struct transfer *x = t->done;
   long status = 0, connects = 0;
   if (x == NULL) return false;
   curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &connects);
-  a->tag = x->tag;
+  a->number = x->number;
   a->tag_length = x->tag_length;
+  memcpy(a->tag, x->tag, x->tag_length + 1);
   if (x->result == CURLE_BAD_CONTENT_ENCODING) x->length = 0;
   a->fault = fault_of(x, status);
-  if (strncmp(x->error, "Unsupported proxy", 17) == 0) x->error[17] = '\0';  /* and its URL, with the login */
-  a->message = x->error[0] ? x->error : x->result != CURLE_OK ? curl_easy_strerror(x->result) : "the headers were cut short";
+  a->message[0] = '\0';
+  if (a->fault != TRANSPORT_OK) snprintf(a->message, sizeof a->message, "%s", message_of(x));
   a->reused = connects == 0 && (status != 0 || x->result == CURLE_OK);
   a->status = (int)status;
-  a->retry_after = x->retry_after[0] ? x->retry_after : NULL;
-  a->retry_after_ms = x->retry_after_ms[0] ? x->retry_after_ms : NULL;
+  strcpy(a->retry_after, x->retry_after);
+  strcpy(a->retry_after_ms, x->retry_after_ms);
   a->body = x->length > 0 ? x->body : "";
   a->length = x->length;
   return true;

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct transport_options {
   const char *base_url;      /* scheme, host, perhaps port and path; or a unix socket */
@@ -33,17 +34,20 @@ enum transport_fault {
 };
 
 #define TRANSPORT_TAG_SIZE 160
+#define TRANSPORT_VALUE_SIZE 64    /* of Retry-After; anything longer is none */
+#define TRANSPORT_MESSAGE_SIZE 256
 
 struct transport_answer {
-  const char *tag;             /* of the request, with a NUL at its end */
+  uint64_t number;             /* of the request, from 1 */
   size_t tag_length;
   enum transport_fault fault;
-  const char *message;         /* of a fault */
   bool reused;                 /* a connection that was there before */
   int status;
-  const char *retry_after, *retry_after_ms;  /* headers of these names, NULL where there was none */
-  const char *body;
+  const char *body;            /* as long as transport_first says this number */
   size_t length;
+  char tag[TRANSPORT_TAG_SIZE];  /* of the request, with a NUL at its end */
+  char retry_after[TRANSPORT_VALUE_SIZE], retry_after_ms[TRANSPORT_VALUE_SIZE];  /* headers; empty where there was none */
+  char message[TRANSPORT_MESSAGE_SIZE];  /* of a fault */
 };
 
 struct transport;
@@ -72,7 +76,8 @@ void transport_wait (struct transport *t, double seconds);
 int transport_fd (struct transport *t);
 double transport_timeout (struct transport *t);
 
-/* A request that is over; the same one until it is released. */
+/* A request that is over; the same one until it is released, or cancelled. transport_first is its number, 0: there is none. */
+uint64_t transport_first (const struct transport *t);
 bool transport_finished (struct transport *t, struct transport_answer *answer);
 void transport_release (struct transport *t);  /* the one that transport_finished gave last */
 

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #define LOOKUP_ID_MAX 128
+#define LOOKUP_KEY_MAX (LOOKUP_ID_MAX + 10)  /* an id with its prefix */
 #define LOOKUP_TARGET_SIZE (32 + 3 * LOOKUP_ID_MAX)
 
 enum resource { RESOURCE_RECORD, RESOURCE_CONTENT, RESOURCE_FEEDBACK, RESOURCE_ACTIVITY, RESOURCE_ANALYTICS };

@@ -23,6 +23,13 @@
 #define compat_integer(L, i) lua_pushnumber(L, (lua_Number)(i))  /* lua_Integer may have 32 bits */
 #endif
 
+/*
+** FINALIZERS. Whenever Lua makes a value it may run some program's __gc first, LuaJIT even before it copies the bytes of a
+** string. That may call anything here, for the very object at hand. So across a call that makes a value nothing points to
+** memory that an object of ours may give back or write to: what is needed of it is copied to the C stack, or to a userdata
+** made for it. And what was found out is looked at again before the object is changed accordingly.
+*/
+
 /* One table of Lua values that belong to a userdata. Before 5.2 that is its environment, which starts out as a table
    shared with others: callers set their own before they read it. */
 #if LUA_VERSION_NUM >= 504

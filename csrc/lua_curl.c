@@ -8,8 +8,9 @@
 **   transport:drive(engine, seconds, bodies)  send what is due and wait up to `seconds` for answers
 **                              -> true: engine:ended() has something, in which case it did not wait
 **                              bodies: what to POST, by slot
-**   transport:receive(engine)  -> slot, status or nil, reused, then what engine:answer returns | nil   nothing has come
-**   transport:cancel(id)
+**   transport:receive(engine)  -> slot, status or nil, reused, then what engine:answer returns | nil   nothing has come, or it
+**                              is closed
+**   transport:cancel(engine, id) -> what engine:cancel returns
 **   transport:fd(), transport:timeout()       -> number | nil
 **   transport:check()          raises in a process that forked; so does everything above but receive
 **   transport:close()
@@ -151,28 +152,54 @@ static enum kind kind_of_fault (enum transport_fault fault) {
   }
 }
 
+/* The first answer to an id that is on the wire; the others were cancelled. */
+static bool next_answer (struct handle *h, const struct lookup *l, struct transport_answer *a) {
+  while (h->transport != NULL && transport_finished(h->transport, a)) {
+    if (lookup_is_on_wire(l, a->tag, a->tag_length)) return true;
+    transport_release(h->transport);
+  }
+  return false;
+}
+
+/* Whether it is still there after values were made: see FINALIZERS in lua_compat.h. */
+static bool is_first (const struct handle *h, const struct transport_answer *a) {
+  return h->transport != NULL && transport_first(h->transport) == a->number;
+}
+
+static void fill_reply (struct reply *reply, const struct transport_answer *a) {
+  const struct reply filled = { a->fault == TRANSPORT_OK ? a->status : 0, kind_of_fault(a->fault),
+                                a->fault == TRANSPORT_TOO_LARGE ? NULL : a->message,  /* that kind says it all */
+                                a->retry_after_ms[0] ? a->retry_after_ms : NULL, a->retry_after[0] ? a->retry_after : NULL,
+                                NULL, 0, 3 };
+  *reply = filled;
+}
+
 /* The answer is released last: if Lua runs out of memory before, it is still there for the next call. */
 static int transport_lua_receive (lua_State *L) {
-  struct transport *t = check_transport(L);
+  struct handle *h = (struct handle *)luaL_checkudata(L, 1, TRANSPORT_METATABLE);
   struct lookup *l = engine_check(L, 2);
   struct transport_answer a;
+  struct reply reply;
   size_t slot;
-  luaL_checkstack(L, 20, "no room");
-  while (transport_finished(t, &a) && !lookup_is_on_wire(l, a.tag, a.tag_length)) transport_release(t);  /* cancelled */
-  if (!transport_finished(t, &a)) return 0;
-  struct reply reply = { 0, kind_of_fault(a.fault), a.message, a.retry_after_ms, a.retry_after, a.body, a.length };
-  if (a.fault == TRANSPORT_OK) reply.status = a.status;
-  else if (a.fault == TRANSPORT_TOO_LARGE) reply.message = NULL;  /* the kind says it all */
-  lua_settop(L, 2);
-  lua_pushnil(L);  /* for the slot */
-  if (reply.status) lua_pushinteger(L, reply.status);
-  else lua_pushnil(L);
-  lua_pushboolean(L, a.reused);
-  verdict_push(L, l, a.tag, a.tag_length, &reply, events_now(), &slot);
-  lua_pushinteger(L, (lua_Integer)slot + 1);
-  lua_replace(L, 3);
-  transport_release(t);
-  return 8;
+  luaL_checkstack(L, 30, "no room");
+  while (next_answer(h, l, &a)) {
+    lua_settop(L, 2);
+    struct record *r = record_push_room(L, a.length);
+    if (!is_first(h, &a)) continue;
+    record_put_text(r, a.body, a.length);
+    fill_reply(&reply, &a);
+    lua_pushnil(L);  /* for the slot */
+    if (reply.status) lua_pushinteger(L, reply.status);
+    else lua_pushnil(L);
+    lua_pushboolean(L, a.reused);
+    enum kind kind = verdict_judge(L, a.tag, a.tag_length, &reply);
+    if (!is_first(h, &a) || !verdict_push(L, l, a.tag, a.tag_length, kind, &reply, events_now(), &slot)) continue;
+    transport_release(h->transport);
+    lua_pushinteger(L, (lua_Integer)slot + 1);
+    lua_replace(L, 4);
+    return 8;
+  }
+  return 0;
 }
 
 static int transport_lua_check (lua_State *L) {
@@ -181,8 +208,14 @@ static int transport_lua_check (lua_State *L) {
 }
 
 static int transport_lua_cancel (lua_State *L) {
-  transport_cancel(check_own_transport(L), luaL_checkstring(L, 2));
-  return 0;
+  struct handle *h = (struct handle *)luaL_checkudata(L, 1, TRANSPORT_METATABLE);
+  struct lookup *l = engine_check(L, 2);
+  size_t length;
+  const char *id = luaL_checklstring(L, 3, &length);
+  if (h->transport != NULL) check_own_transport(L);
+  if (!engine_push_cancelled(L, l, id, length, events_now())) return 0;
+  if (h->transport != NULL) transport_cancel(h->transport, id);
+  return 2;
 }
 
 static int transport_lua_fd (lua_State *L) {

@@ -2,7 +2,10 @@
 
 #include "http1.h"
 
+#include <string.h>
+
 #define PARSER_METATABLE "openrouter.http1"
+#define MOST_ON_STACK 4096
 
 /* Every function has the metatable as its upvalue: looking it up by name would cost more than most calls do. */
 #define PARSER_UPVALUE lua_upvalueindex(1)
@@ -32,9 +35,10 @@ static int parser_new (lua_State *L) {
 static int push_result (lua_State *L, const struct http1 *p, enum http1_result result) {
   if (result == HTTP1_NO_MEMORY) return luaL_error(L, "not enough memory");
   if (result == HTTP1_FAILED) {
+    const struct http1 failed = *p;
     lua_pushnil(L);
-    lua_pushstring(L, kind_name(p->kind));
-    lua_pushstring(L, p->message);
+    lua_pushstring(L, kind_name(failed.kind));
+    lua_pushstring(L, failed.message);
     return 3;
   }
   lua_pushboolean(L, result == HTTP1_DONE);
@@ -86,12 +90,18 @@ static void push_headers (lua_State *L, const struct http1 *p) {
   set_header(L, "retry-after-ms", p->retry_after_ms);
 }
 
+/* See FINALIZERS in lua_compat.h. Most bodies fit on the stack, so that no userdata has to be made for them. */
 static int parser_answer (lua_State *L) {
   struct http1 *p = check_parser(L);
-  if (p->state != HTTP1_COMPLETE) return luaL_error(L, "the answer is not complete");
-  lua_pushinteger(L, p->status);
-  push_headers(L, p);
-  lua_pushlstring(L, p->length > 0 ? p->buffer : "", p->length);
+  char small[MOST_ON_STACK], *body = small;
+  const size_t room = p->length;
+  if (room > sizeof small) body = (char *)compat_newuserdata(L, room);
+  if (p->state != HTTP1_COMPLETE || p->length > room) return luaL_error(L, "the answer is not complete");
+  const struct http1 answer = *p;
+  if (answer.length > 0) memcpy(body, answer.buffer, answer.length);
+  lua_pushinteger(L, answer.status);
+  push_headers(L, &answer);
+  lua_pushlstring(L, body, answer.length);
   return 3;
 }
 

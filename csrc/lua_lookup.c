@@ -6,7 +6,7 @@
 #include "lua_verdict.h"
 
 #include <math.h>
-#include <stdio.h>
+#include <string.h>
 
 #define ENGINE_METATABLE "openrouter.engine"
 
@@ -156,20 +156,35 @@ static int id_valid (lua_State *L) {
 
 /* ---- requests out ---------------------------------------------------------------------------------------------- */
 
+/* Push the id of the request, and keep it for same_id: see FINALIZERS in lua_compat.h. */
+static void push_id (lua_State *L, struct lookup_request *request, char kept[LOOKUP_KEY_MAX]) {
+  memcpy(kept, request->id, request->length);
+  request->id = kept;
+  lua_pushlstring(L, kept, request->length);
+}
+
+static bool same_id (const struct lookup_request *a, const struct lookup_request *b) {
+  return a->slot == b->slot && a->length == b->length && memcmp(a->id, b->id, a->length) == 0;
+}
+
 static int engine_next (lua_State *L) {
   struct lookup *l = check_engine(L);
-  struct lookup_request request;
-  char target[LOOKUP_TARGET_SIZE];
+  struct lookup_request request, still;
+  char id[LOOKUP_KEY_MAX], target[LOOKUP_TARGET_SIZE];
   double now = check_now(L, 2);
   luaL_checkstack(L, 4, "no room");
-  if (!lookup_next(l, now, &request)) return 0;
-  lua_pushlstring(L, request.id, request.length);
-  lookup_target(target, request.id, request.length);
-  lua_pushstring(L, target);
-  lua_pushnumber(L, request.timeout);
-  lua_pushinteger(L, (lua_Integer)request.slot + 1);
-  lookup_take(l, now);  /* last: should Lua run out of memory before, the id is still waiting */
-  return 4;
+  while (lookup_next(l, now, &request)) {
+    lua_settop(L, 2);
+    push_id(L, &request, id);
+    lookup_target(target, id, request.length);
+    lua_pushstring(L, target);
+    lua_pushnumber(L, request.timeout);
+    lua_pushinteger(L, (lua_Integer)request.slot + 1);
+    if (!lookup_next(l, now, &still) || !same_id(&request, &still)) continue;
+    lookup_take(l, now);  /* last: should Lua run out of memory before, the id is still waiting */
+    return 4;
+  }
+  return 0;
 }
 
 static int engine_due (lua_State *L) {
@@ -207,10 +222,16 @@ static const char *header (lua_State *L, int index, const char *name) {
   return lua_tostring(L, -1);  /* stays on the stack, and so alive */
 }
 
+static int push_verdict (lua_State *L, struct lookup *l, const char *key, size_t length, const struct reply *reply, double now) {
+  size_t slot;
+  enum kind kind = verdict_judge(L, key, length, reply);
+  return verdict_push(L, l, key, length, kind, reply, now, &slot) ? 5 : luaL_error(L, "engine: %s is not on the wire", key);
+}
+
 static int engine_answer (lua_State *L) {
   struct lookup *l = check_engine(L);
-  struct reply reply = { 0, KIND_settled, NULL, NULL, NULL, NULL, 0 };
-  size_t length, slot;
+  struct reply reply = { 0, KIND_settled, NULL, NULL, NULL, NULL, 0, 0 };
+  size_t length;
   const char *key = luaL_checklstring(L, 2, &length);
   reply.status = (int)luaL_checkinteger(L, 3);
   reply.body = luaL_checklstring(L, 5, &reply.length);
@@ -219,20 +240,20 @@ static int engine_answer (lua_State *L) {
   luaL_checkstack(L, 4, "no room");
   reply.retry_after_ms = header(L, 4, "retry-after-ms");
   reply.retry_after = header(L, 4, "retry-after");
-  return verdict_push(L, l, key, length, &reply, now, &slot);
+  return push_verdict(L, l, key, length, &reply, now);
 }
 
 static int engine_fault (lua_State *L) {
   struct lookup *l = check_engine(L);
-  struct reply reply = { 0, KIND_settled, NULL, NULL, NULL, NULL, 0 };
-  size_t length, slot;
+  struct reply reply = { 0, KIND_settled, NULL, NULL, NULL, NULL, 0, 0 };
+  size_t length;
   const char *key = luaL_checklstring(L, 2, &length);
   int kind = kind_find(luaL_checkstring(L, 3));
   reply.message = luaL_optstring(L, 4, NULL);
   double now = check_now(L, 5);
   luaL_argcheck(L, kind > KIND_settled, 3, "unknown kind");
   reply.fault = (enum kind)kind;
-  return verdict_push(L, l, key, length, &reply, now, &slot);
+  return push_verdict(L, l, key, length, &reply, now);
 }
 
 /* ---- ids out, without an answer -------------------------------------------------------------------------------- */
@@ -240,17 +261,33 @@ static int engine_fault (lua_State *L) {
 static int engine_ended (lua_State *L) {
   struct lookup *l = check_engine(L);
   double now = check_now(L, 2);
-  struct lookup_verdict v;
-  struct lookup_request id;
+  struct lookup_verdict v, last;
+  struct lookup_request id, still;
+  char kept[LOOKUP_KEY_MAX];
   luaL_checkstack(L, 8, "no room");
-  if (!lookup_ended(l, now, &id, &v)) return 0;
-  lua_pushlstring(L, id.id, id.length);
-  error_push(L, v.kind, v.why);
-  verdict_prepare(L, id.id, id.length);
+  while (lookup_ended(l, now, &id, &v)) {
+    lua_settop(L, 2);
+    push_id(L, &id, kept);
+    error_push(L, v.kind, v.why);
+    verdict_prepare(L, kept, id.length);
+    if (!lookup_ended(l, now, &still, &last) || !same_id(&id, &still) || v.kind != last.kind) continue;
+    verdict_finish(L, &last);
+    lookup_drop(l);
+    lua_pushinteger(L, (lua_Integer)last.slot + 1);
+    return 3;
+  }
+  return 0;
+}
+
+bool engine_push_cancelled (lua_State *L, struct lookup *l, const char *id, size_t length, double now) {
+  struct lookup_verdict v;
+  luaL_checkstack(L, 8, "no room");
+  error_push(L, KIND_cancelled, NULL);
+  verdict_prepare(L, id, length);
+  if (!lookup_cancel(l, id, length, now, &v)) return false;
   verdict_finish(L, &v);
-  lookup_drop(l);
   lua_pushinteger(L, (lua_Integer)v.slot + 1);
-  return 3;
+  return true;
 }
 
 static int engine_cancel (lua_State *L) {
@@ -258,14 +295,7 @@ static int engine_cancel (lua_State *L) {
   size_t length;
   const char *id = luaL_checklstring(L, 2, &length);
   double now = check_now(L, 3);
-  struct lookup_verdict v;
-  luaL_checkstack(L, 8, "no room");
-  error_push(L, KIND_cancelled, NULL);
-  verdict_prepare(L, id, length);
-  if (!lookup_cancel(l, id, length, now, &v)) return 0;
-  verdict_finish(L, &v);
-  lua_pushinteger(L, (lua_Integer)v.slot + 1);
-  return 2;
+  return engine_push_cancelled(L, l, id, length, now) ? 2 : 0;
 }
 
 /* ---- figures --------------------------------------------------------------------------------------------------- */
@@ -290,14 +320,14 @@ static void set_number (lua_State *L, const char *name, double value) {
 static uint64_t set_octaves (lua_State *L, const struct histogram *h) {
   uint64_t sum = 0;
   int rows = 0;
-  for (int i = 0; i < h->size;) {
+  for (int i = h->first; i < h->first + h->size;) {  /* a finalizer may make it begin earlier */
     double from, to, start, end;
     uint64_t count = 0;
-    histogram_octave(h->first + i, &from, &to);
+    histogram_octave(i, &from, &to);
     do {
-      count += h->count[i++];
-      histogram_octave(h->first + i, &start, &end);
-    } while (i < h->size && start <= from);
+      count += h->count[i++ - h->first];
+      histogram_octave(i, &start, &end);
+    } while (i < h->first + h->size && start <= from);
     if (count == 0) continue;
     sum += count;
     lua_newtable(L);

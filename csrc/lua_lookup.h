@@ -33,6 +33,9 @@ void lookup_register (lua_State *L);
 /* For functions elsewhere that take an engine: it, or an error. They have its metatable as their second upvalue. */
 #define ENGINE_UPVALUE lua_upvalueindex(2)
 struct lookup *engine_check (lua_State *L, int index);
+
+/* Cancel the id and push what engine:cancel returns; false: it is not in the window. The last values are made before it goes. */
+bool engine_push_cancelled (lua_State *L, struct lookup *l, const char *id, size_t length, double now);
 void engine_push_metatable (lua_State *L);  /* nil before lookup_register */
 
 #endif

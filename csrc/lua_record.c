@@ -166,16 +166,19 @@ static void push_error (lua_State *L, const struct record *r, enum record_kind k
   }
 }
 
-static enum record_kind put_text (struct record *r, const char *text, size_t length, const char **part,
-                                  struct json_check *check) {
+void record_put_text (struct record *r, const char *text, size_t length) {
   r->length = (uint32_t)length;
   memcpy(r->text, text, length);
   r->text[length] = '\0';
+}
+
+static enum record_kind put_text (struct record *r, const char *text, size_t length, const char **part,
+                                  struct json_check *check) {
+  record_put_text(r, text, length);
   return record_index(r, part, check);
 }
 
-/* Push a userdata with room for a text, which is no record yet. */
-static struct record *push_room (lua_State *L, size_t length) {
+struct record *record_push_room (lua_State *L, size_t length) {
   struct record *r = (struct record *)compat_newuserdata(L, sizeof *r + length);
   r->magic = 0;
   r->capacity = (uint32_t)length;
@@ -191,15 +194,11 @@ static void become_record (lua_State *L, struct record *r, int metatable) {
   lua_setmetatable(L, -2);
 }
 
-enum record_kind record_decode (lua_State *L, const char *text, size_t length, int metatable) {
+enum record_kind record_decode_room (lua_State *L, int metatable) {
+  struct record *r = (struct record *)lua_touserdata(L, -1);
   const char *part = NULL;
   struct json_check error;
-  if (length > RECORD_MAX_TEXT) {
-    error_push(L, KIND_too_large, "the text is longer than 64 MiB");
-    return RECORD_INVALID;
-  }
-  struct record *r = push_room(L, length);
-  enum record_kind kind = put_text(r, text, length, &part, &error);
+  enum record_kind kind = record_index(r, &part, &error);
   if (kind == RECORD_GENERATION) {
     become_record(L, r, metatable);
     return kind;
@@ -207,6 +206,15 @@ enum record_kind record_decode (lua_State *L, const char *text, size_t length, i
   push_error(L, r, kind, part, &error);
   lua_remove(L, -2);
   return kind;
+}
+
+enum record_kind record_decode (lua_State *L, const char *text, size_t length, int metatable) {
+  if (length > RECORD_MAX_TEXT) {
+    error_push(L, KIND_too_large, "the text is longer than 64 MiB");
+    return RECORD_INVALID;
+  }
+  record_put_text(record_push_room(L, length), text, length);
+  return record_decode_room(L, metatable);
 }
 
 static bool is_free (const struct record *r, size_t length) { return !r->pinned && r->busy == 0 && length <= r->capacity; }
@@ -258,7 +266,7 @@ int record_lua_read (lua_State *L) {
   if (line == NULL || length > RECORD_MAX_TEXT) return push_reason(L, RECORD_TOO_LONG);
   if (record_is_blank(line, length)) return push_reason(L, NULL);
   lua_settop(L, 3);
-  if (r == NULL || !is_free(r, length)) r = push_room(L, length);
+  if (r == NULL || !is_free(r, length)) r = record_push_room(L, length);
   const enum record_kind kind = put_text(r, line, length, &part, &check);
   reason = record_refusal(r, kind, part, &check, room);
   if (kind == RECORD_GENERATION && reason == NULL) {

@@ -58,18 +58,20 @@ static int push_feed_bytes (lua_State *L) {
 
 static int push_id (lua_State *L) {
   size_t length;
+  char copy[LOOKUP_ID_MAX];  /* see FINALIZERS in lua_compat.h */
   const char *id = scanner_id(check_scanner(L), &length);
   if (id == NULL) lua_pushnil(L);
-  else lua_pushlstring(L, id, length);
+  else lua_pushlstring(L, (const char *)memcpy(copy, id, length), length);
   return 1;
 }
 
 static int push_usage (lua_State *L) {
   const char *text = NULL;
+  char copy[SCANNER_MAX_USAGE];
   size_t length = 0;
   enum scanner_usage state = scanner_usage(check_scanner(L), &text, &length);
   if (state == USAGE_FOUND) {
-    lua_pushlstring(L, text, length);
+    lua_pushlstring(L, (const char *)memcpy(copy, text, length), length);
     return 1;
   }
   lua_pushnil(L);

@@ -512,15 +512,16 @@ static int group_histogram (lua_State *L) {
   const struct histogram *spread = tally_histogram(g, h->sums + check_place(L, 3, h->declaration.measures - h->sums));
   double from, to;
   lua_newtable(L);
-  for (int i = 0; i < spread->size; i++) {
-    if (spread->count[i] == 0) continue;
-    histogram_bounds(spread->first + i, &from, &to);
+  for (int i = spread->first; i < spread->first + spread->size; i++) {  /* a finalizer may make it begin earlier */
+    const uint32_t count = spread->count[i - spread->first];
+    if (count == 0) continue;
+    histogram_bounds(i, &from, &to);
     lua_createtable(L, 0, 3);
     lua_pushnumber(L, from);
     lua_setfield(L, -2, "from");
     lua_pushnumber(L, to);
     lua_setfield(L, -2, "to");
-    compat_integer(L, spread->count[i]);
+    compat_integer(L, count);
     lua_setfield(L, -2, "count");
     lua_rawseti(L, -2, ++entries);
   }
@@ -530,12 +531,18 @@ static int group_histogram (lua_State *L) {
 /* tally:dearest() -> { text, … }: records with the members that a list shows, the greatest spend first */
 static int list_dearest (lua_State *L) {
   struct handle *h = check_resolved(L);
-  size_t length;
+  size_t length, room;
   const char *text;
+  int i = 0;
   lua_newtable(L);
-  for (int i = 0; (text = tally_dearest(h->tally, i, &length)) != NULL; i++) {
-    lua_pushlstring(L, text, length);
-    lua_rawseti(L, -2, i + 1);
+  while (tally_dearest(h->tally, i, &room) != NULL) {
+    char *copy = (char *)compat_newuserdata(L, room);  /* see FINALIZERS in lua_compat.h */
+    if ((text = tally_dearest(h->tally, i, &length)) != NULL && length <= room) {
+      memcpy(copy, text, length);
+      lua_pushlstring(L, copy, length);
+      lua_rawseti(L, -3, ++i);
+    }
+    lua_pop(L, 1);
   }
   return 1;
 }
@@ -671,13 +678,13 @@ static void push_notes (lua_State *L, const struct tally_read *result) {
 /* reading:result() -> { records =, skipped =, notes = { { line =, reason = }, … }, done = bytes, size = bytes } */
 static int reader_result (lua_State *L) {
   const struct reader *r = check_reader(L);
-  const struct tally_read *result = r->reading ? tally_reading_result(r->reading) : &r->result;
+  const struct tally_read result = r->reading ? *tally_reading_result(r->reading) : r->result;
   lua_createtable(L, 0, 5);
-  push_count(L, "records", result->records);
-  push_count(L, "skipped", result->skipped);
-  push_count(L, "done", result->done);
-  push_count(L, "size", result->size);
-  push_notes(L, result);
+  push_count(L, "records", result.records);
+  push_count(L, "skipped", result.skipped);
+  push_count(L, "done", result.done);
+  push_count(L, "size", result.size);
+  push_notes(L, &result);
   lua_setfield(L, -2, "notes");
   return 1;
 }

@@ -19,13 +19,19 @@ static bool is_other (const struct record *r, const char *id, size_t length) {
   return !json_string_is(raw, raw_length, id, length);
 }
 
+static enum record_kind decode (lua_State *L, const struct reply *reply) {
+  if (reply->body != NULL) return record_decode(L, reply->body, reply->length, RECORD_UPVALUE);
+  lua_pushvalue(L, reply->room);
+  return record_decode_room(L, RECORD_UPVALUE);
+}
+
 /* A 200: leaves the record or an error on the stack. */
 static enum kind judge_record (lua_State *L, const char *key, size_t key_length, const struct reply *reply) {
   enum kind kind = KIND_bad_answer;
   const char *id;
   size_t id_length;
   enum resource resource = lookup_resource(key, key_length, &id, &id_length);
-  if (record_decode(L, reply->body, reply->length, RECORD_UPVALUE) != RECORD_GENERATION) {
+  if (decode(L, reply) != RECORD_GENERATION) {
     error_set_kind(L, kind);
     return kind;
   }
@@ -56,7 +62,7 @@ static enum kind judge_status (lua_State *L, const struct reply *reply) {
   const char *words = NULL;
   if (status >= 300 && status < 400) words = "the server redirects, which is not followed; check the base URL";
   if (status == 407) words = "the proxy wants a login";  /* and may repeat the one it got */
-  if (words == NULL && record_decode(L, reply->body, reply->length, RECORD_UPVALUE) == RECORD_API_ERROR) {
+  if (words == NULL && decode(L, reply) == RECORD_API_ERROR) {
     error_set_kind(L, kind);
   } else {
     if (words == NULL) lua_pop(L, 1);
@@ -97,16 +103,20 @@ void verdict_finish (lua_State *L, const struct lookup_verdict *v) {
   lua_setfield(L, -2, "elapsed");
 }
 
-int verdict_push (lua_State *L, struct lookup *l, const char *key, size_t length, const struct reply *reply, double now,
-                  size_t *slot) {
-  struct lookup_verdict v;
-  double retry_after = -1;
+enum kind verdict_judge (lua_State *L, const char *key, size_t length, const struct reply *reply) {
   luaL_checkstack(L, 20, "no room");
-  if (reply->status != 200 && reply->status != 0)
-    retry_after = lookup_retry_after(l, reply->retry_after_ms, reply->retry_after, now);
   enum kind kind = judge(L, key, length, reply);
   if (kind != KIND_settled) verdict_prepare(L, key, length);
-  if (!lookup_answer(l, key, length, kind, retry_after, now, &v)) return luaL_error(L, "engine: %s is not on the wire", key);
+  return kind;
+}
+
+bool verdict_push (lua_State *L, struct lookup *l, const char *key, size_t length, enum kind kind, const struct reply *reply,
+                   double now, size_t *slot) {
+  struct lookup_verdict v;
+  double retry_after = -1;
+  if (reply->status != 200 && reply->status != 0)
+    retry_after = lookup_retry_after(l, reply->retry_after_ms, reply->retry_after, now);
+  if (!lookup_answer(l, key, length, kind, retry_after, now, &v)) return false;
   *slot = v.slot;
   if (v.action == LOOKUP_SETTLED) {
     lua_pushnil(L);
@@ -120,5 +130,5 @@ int verdict_push (lua_State *L, struct lookup *l, const char *key, size_t length
   }
   lua_pushinteger(L, v.attempts);
   lua_pushnumber(L, v.seconds);
-  return 5;
+  return true;
 }

@@ -13,18 +13,22 @@ struct reply {
   enum kind fault;                           /* this, and perhaps */
   const char *message;                       /* in words */
   const char *retry_after_ms, *retry_after;  /* headers, NULL where there were none */
-  const char *body;
+  const char *body;                          /* in a string of Lua's, with `length` bytes; NULL: */
   size_t length;
+  int room;                                  /* where on the stack it is, see record_push_room */
 };
 
+/* What the reply is: pushes the record or the error. It is not changed, and the engine is not told, so that the same can be done
+   again. The running function has the records' metatable as RECORD_UPVALUE. */
+enum kind verdict_judge (lua_State *L, const char *key, size_t length, const struct reply *reply);
+
 /*
-** Tell the engine, and push five values: record or nil, error or nil, delay in seconds (asked again) or nil, the number of
-** the attempt, the seconds it took. *slot is that of the id. Raises when the key is not on the wire; when Lua runs out of
-** memory, the engine has not been told, so the same call can be made again. The running function has the records' metatable
-** as RECORD_UPVALUE.
+** Tell the engine, with what was judged on top of the stack, and have five values in its place: record or nil, error or nil,
+** delay in seconds (asked again) or nil, the number of the attempt, the seconds it took. *slot is that of the id. Makes no value
+** that needs memory. False, and nothing has changed: the key is not on the wire.
 */
-int verdict_push (lua_State *L, struct lookup *l, const char *key, size_t length, const struct reply *reply, double now,
-                  size_t *slot);
+bool verdict_push (lua_State *L, struct lookup *l, const char *key, size_t length, enum kind kind, const struct reply *reply,
+                   double now, size_t *slot);
 
 /* For errors that come without an answer. Into the error on top of the stack: its id; room for the figures, so that to fill
    them in after the engine has been told allocates nothing; the figures. */

@@ -116,6 +116,7 @@ function Client.new(options)
     more = {}, -- who else wants it: { given = how many have it already, { queue =, context = }, … }
     over = { slot = false, gen = false, err = false }, -- ended, and not handed over yet
     accepted = 0, -- of all ids; the same id given twice counts twice
+    changes = 0, -- how often an id was handed over or given up: who has found nothing and is about to wait looks again
     abandoned = {}, -- queues of loops that were left: see guard()
     results = new_queue(), -- what poll() gives out
     connections = 0,
@@ -130,24 +131,36 @@ end
 -- Memory may run out wherever a function is called or a table grows, and then an error is raised. So that no result gets lost
 -- by that, it is in client.over from the moment the engine has forgotten its id until every queue has it; what is counted
 -- here is counted without calls.
+--
+-- And wherever a function is called or a table made, a finalizer may run that calls this very client, and comes back with all
+-- it has begun done. So what belongs together is done without either; what was found out before is looked at again behind it.
 local function hand_over(client)
   local over = client.over
   local slot, gen, err = over.slot, over.gen, over.err
   if not slot then return end
-  if err then concealers[client](err) end
+  if err then
+    errors.explain(err)
+    concealers[client](err)
+    if over.err ~= err then return hand_over(client) end -- a finalizer has handed it over
+  end
   local id, queue, more = client.ids[slot], client.queues[slot], client.more[slot]
   if queue then
-    push(queue, id, gen, err, client.contexts[slot])
-    client.queues[slot], client.contexts[slot], client.bodies[slot], client.accepted, queue.waiting =
-      false, NONE, false, client.accepted - 1, queue.waiting - 1 -- at one go, for Ctrl-C may come between two lines
+    local last = queue.last -- as push() does, without a call
+    queue[last + 1], queue[last + 2], queue[last + 3], queue[last + 4] = id, gen, err, client.contexts[slot]
+    queue.last, client.queues[slot], client.contexts[slot], client.bodies[slot], client.accepted, queue.waiting =
+      last + WIDTH, false, NONE, false, client.accepted - 1, queue.waiting - 1 -- at one go, for Ctrl-C may come between two lines
   end
   while more and more.given < #more do
     local other = more[more.given + 1]
-    push(other.queue, id, gen, err, other.context)
-    more.given = more.given + 1
-    client.accepted, other.queue.waiting = client.accepted - 1, other.queue.waiting - 1
+    queue = other.queue
+    local last = queue.last
+    queue[last + 1], queue[last + 2], queue[last + 3], queue[last + 4] = id, gen, err, other.context
+    queue.last, more.given, client.accepted, queue.waiting =
+      last + WIDTH, more.given + 1, client.accepted - 1, queue.waiting - 1
   end
   if more then client.more[slot] = nil end
+  client.keys[slot] = false
+  client.changes = client.changes + 1
   over.slot, over.gen, over.err = false, false, false
 end
 
@@ -169,13 +182,16 @@ local function collect(client)
     hand_over(client)
     local slot, status, reused, gen, err, delay, attempt, seconds = client.transport:receive(client.engine)
     if not slot then return end
-    if err then errors.explain(err) end
     if not delay then over.slot, over.gen, over.err = slot, gen or false, err or false end
+    local id = client.ids[slot]
     if not reused then client.connections = client.connections + 1 end
     hand_over(client)
     if client.options.on_event then
-      if err then concealers[client](err) end
-      notify(client, { id = client.ids[slot], attempt = attempt, kind = err and err.kind or "settled", status = status,
+      if err and delay then
+        errors.explain(err)
+        concealers[client](err)
+      end
+      notify(client, { id = id, attempt = attempt, kind = err and err.kind or "settled", status = status,
         seconds = seconds, delay = delay, reused = reused, err = err })
     end
   end
@@ -196,15 +212,14 @@ end
 local function withdraw(client, key)
   local over = client.over
   hand_over(client)
-  local err, slot = client.engine:cancel(key, core.now())
+  local err, slot = client.transport:cancel(client.engine, key)
   if not err then return false end
   over.slot, over.err = slot, err
-  client.transport:cancel(key)
   hand_over(client)
   return true
 end
 
--- Take what this queue waits for from a slot: true when it did and nobody else does.
+-- Take what this queue waits for from a slot: true when it did and nobody else does. Without calls.
 local function unsubscribe(client, slot, queue)
   local mine, more = client.queues[slot] == queue, client.more[slot]
   if mine then
@@ -213,11 +228,13 @@ local function unsubscribe(client, slot, queue)
   end
   for i = more and #more or 0, 1, -1 do
     if more[i].queue == queue then
-      table.remove(more, i)
+      more[i] = more[#more]
+      more[#more] = nil
       client.accepted, queue.waiting = client.accepted - 1, queue.waiting - 1
       mine = true
     end
   end
+  if mine then client.changes = client.changes + 1 end
   return mine and not client.queues[slot] and not (more and #more > 0)
 end
 
@@ -225,27 +242,27 @@ end
 local function forget_abandoned(client)
   local abandoned = client.abandoned
   while #abandoned > 0 do
-    local n = #abandoned -- more may come to be garbage meanwhile
-    local queue = abandoned[n]
+    local queue = abandoned[1] -- more may come to be garbage meanwhile, and stand behind it
     for slot = 1, queue.waiting > 0 and client.size or 0 do
       if unsubscribe(client, slot, queue) then withdraw(client, client.keys[slot]) end
     end
-    table.remove(abandoned, n)
+    if abandoned[1] == queue then
+      abandoned[1] = abandoned[#abandoned]
+      abandoned[#abandoned] = nil
+    end
   end
 end
 
--- Send what is due, then wait up to `seconds` for answers.
-local function pump(client, seconds)
+-- Send what is due, then wait up to `seconds` for answers; not at all where client.changes is not `seen` any more.
+local function pump(client, seconds, seen)
   if client.closed then return end
-  if client.over.slot then -- left from a call that raised: now there is something to see to
-    hand_over(client)
+  if client.over.slot then hand_over(client) end -- left from a call that raised: now there is something to see to
+  if #client.abandoned > 0 then forget_abandoned(client) end -- what this makes room for need not wait
+  local open = client.engine:open()
+  if client.closed then return end -- by a finalizer
+  if client.changes ~= seen then
     seconds = 0
-  end
-  if #client.abandoned > 0 then -- what this makes room for need not wait
-    forget_abandoned(client)
-    seconds = 0
-  end
-  if seconds == math.huge and client.engine:open() == 0 then
+  elseif seconds == math.huge and open == 0 then
     -- Nothing will ever come. An error raised between two instructions of ours leaves this behind, as Ctrl-C may.
     error("a call to this client was broken off from outside, and a result of it is lost: use another client", 0)
   end
@@ -284,33 +301,53 @@ local function add(client, queue, id, context, options, resource, body)
     local usual = client.options
     if wait and not deadline then deadline = math.max(usual.deadline, wait + math.min(usual.timeout, usual.deadline)) end
   end
+  local key, now = resource and resource .. " " .. id or id, core.now()
+  if context == nil then context = NONE end
   if client.size <= client.accepted then -- room first: once the engine has the id, nothing must go wrong
     local n = client.size + 1
     client.keys[n], client.ids[n], client.queues[n], client.contexts[n], client.bodies[n] = false, false, false, NONE, false
     client.size = n
   end
-  local key = resource and resource .. " " .. id or id
-  if context == nil then context = NONE end
-  local new, slot = client.engine:submit(id, core.now(), wait, deadline, resource)
+  local new, slot = client.engine:submit(id, now, wait, deadline, resource)
   if new == nil then return nil, slot end
   if new then
     client.keys[slot], client.ids[slot], client.contexts[slot], client.bodies[slot] = key, id, context, body or false
     client.queues[slot] = queue
+    if slot > client.size then client.size = slot end -- a finalizer has taken the room
   else
-    client.more[slot] = client.more[slot] or { given = 0 }
-    table.insert(client.more[slot], { queue = queue, context = context })
+    local more, other = { given = 0 }, { queue = queue, context = context }
+    if client.keys[slot] ~= key then return add(client, queue, id, context, options, resource, body) end -- answered meanwhile
+    more = client.more[slot] or more
+    more[#more + 1] = other
+    client.more[slot] = more
   end
   client.accepted = client.accepted + 1
   queue.waiting = queue.waiting + 1
+  if client.closed then client:close() end -- a finalizer has closed it before the id was there
   return true
 end
 
+-- As add(), but as soon as there is room.
+local function add_waiting(client, ...)
+  repeat
+    local seen = client.changes
+    if has_room(client) then
+      local ok, err = add(client, ...)
+      if ok or err.kind ~= "full" then return ok, err end -- else a finalizer has used the client
+    end
+    pump(client, math.huge, seen)
+  until false
+end
+
 local function wait_for(client, id, options, resource, body)
-  while not has_room(client) do pump(client, math.huge) end
   local queue = new_queue()
-  local ok, err = add(client, queue, id, nil, options, resource, body)
+  local ok, err = add_waiting(client, queue, id, nil, options, resource, body)
   if not ok then return nil, err end
-  while is_empty(queue) do pump(client, math.huge) end
+  repeat
+    local seen = client.changes
+    if not is_empty(queue) then break end
+    pump(client, math.huge, seen)
+  until false
   local _, gen, failure = pop(queue)
   return gen, failure
 end
@@ -355,7 +392,11 @@ function Client:feedback(feedback)
   feedback = option.check(feedback, FEEDBACK, "feedback", 2)
   local id, category, comment = feedback.generation_id, feedback.category, feedback.comment
   if not (id and category) then error("feedback: generation_id and category are needed", 2) end
-  while is_open(self, "feedback " .. id) do pump(self, math.huge) end
+  repeat
+    local seen = self.changes
+    local open = is_open(self, "feedback " .. id)
+    if open then pump(self, math.huge, seen) end
+  until not open
   local body = ('{"generation_id":%s,"category":%s%s}'):format(core.quote(id), core.quote(category),
     comment and ',"comment":' .. core.quote(comment) or "")
   local answer, err = wait_for(self, id, nil, "feedback", body)
@@ -450,11 +491,11 @@ function Client:each(ids, state, control)
     local id = held
     if type(id) ~= "string" then held = nil end
     check_id(id, 3)
-    if not stopped and not has_room(self) then return end -- the source itself has used the client
     if stopped then
       push(queue, id, nil, errors.new("unresolved", stopped, { id = id }), held_context)
     else
       local ok, err = add(self, queue, id, held_context)
+      if not ok and err.kind == "full" then return end -- the source itself has used the client, or a finalizer
       if not ok then push(queue, id, nil, err, held_context) end
     end
     held = nil
@@ -463,6 +504,7 @@ function Client:each(ids, state, control)
   local left = guard(function() self.abandoned[#self.abandoned + 1] = queue end)
   return function()
     while is_empty(queue) do
+      local seen = self.changes
       local hungry = self.closed or self.engine:hungry(core.now())
       for _ = 1, hungry and self.options.concurrency or 0 do -- not a whole window at once: a slow source must hold up no request
         if exhausted or not has_room(self) or not is_empty(queue) then break end
@@ -473,7 +515,7 @@ function Client:each(ids, state, control)
         left = nil -- it has nothing to guard any more
         return nil
       end
-      pump(self, hungry and not exhausted and has_room(self) and 0 or math.huge)
+      pump(self, hungry and not exhausted and has_room(self) and 0 or math.huge, seen)
     end
     local err = queue[queue.first + 2]
     if err then stopped = stopped or why_stopped(err) end
@@ -502,9 +544,9 @@ function Client:poll(seconds)
   end
   local queue, give_up = self.results, core.now() + seconds
   repeat
-    local left = give_up - core.now()
+    local seen, left = self.changes, give_up - core.now()
     local waiting = is_empty(queue) and queue.waiting > 0
-    pump(self, waiting and math.max(0, left) or 0)
+    pump(self, waiting and math.max(0, left) or 0, seen)
   until not is_empty(queue) or queue.waiting == 0 or left <= 0
   return function() return pop(queue) end
 end
@@ -575,9 +617,10 @@ function Client:close()
   self.transport:close()
   hand_over(self)
   for slot = 1, self.size do
-    if self.queues[slot] or self.more[slot] then
+    local key = self.keys[slot]
+    if key and (self.queues[slot] or self.more[slot]) then
       local err = closed_error(self.ids[slot])
-      self.engine:cancel(self.keys[slot], core.now())
+      self.engine:cancel(key, core.now())
       self.over.slot, self.over.err = slot, err
       hand_over(self)
     end

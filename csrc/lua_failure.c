@@ -4,6 +4,8 @@
 #include "unpack.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 
 static const char *word_for (int reason) {
   switch (reason) {
@@ -16,9 +18,11 @@ static const char *word_for (int reason) {
 
 int failure_push (lua_State *L, const char *path) {
   const int reason = errno;
+  char message[PATH_MAX + 200];  /* as the path may be an object's own: see FINALIZERS in lua_compat.h */
+  snprintf(message, sizeof message, "%s: %s", path,
+           reason == SEGMENT_NO_LINE ? "no line of a journal starts there" : unpack_strerror(reason));
   lua_pushnil(L);
-  lua_pushfstring(L, "%s: %s", path,
-                  reason == SEGMENT_NO_LINE ? "no line of a journal starts there" : unpack_strerror(reason));
+  lua_pushstring(L, message);
   lua_pushstring(L, word_for(reason));
   return 3;
 }

@@ -77,6 +77,18 @@ static int lines_damaged (lua_State *L, uint64_t number) {
   return 4;
 }
 
+#define MOST_ON_STACK 4096
+
+/* Push the line, which a finalizer may write over by calling the iterator: see FINALIZERS in lua_compat.h. */
+static void push_line (lua_State *L, const struct file_reader *r, const char *line, size_t length) {
+  char small[MOST_ON_STACK], *copy = small;
+  const uint64_t number = r->number;
+  if (length > sizeof small) copy = (char *)compat_newuserdata(L, length);
+  if (r->fd < 0 || r->number != number) luaL_error(L, "the file was read on while its next line was taken");
+  memcpy(copy, line, length);
+  lua_pushlstring(L, copy, length);
+}
+
 /* The iterator. A line too long to be read comes as false. A read error ends it with nil and a message. */
 static int next_of_lines (lua_State *L) {
   struct lines *l = (struct lines *)lua_touserdata(L, lua_upvalueindex(1));
@@ -90,9 +102,10 @@ static int next_of_lines (lua_State *L) {
     return lines_failed(L, unpack_strerror(reason));
   }
   if (what == FILE_END) return close_lines(l) ? 0 : lines_damaged(L, l->reader.number);
+  const uint64_t number = l->reader.number;
   if (what == FILE_TOO_LONG) lua_pushboolean(L, 0);
-  else lua_pushlstring(L, line, length);
-  compat_integer(L, l->reader.number);
+  else push_line(L, &l->reader, line, length);
+  compat_integer(L, number);
   lua_pushboolean(L, what == FILE_LINE);
   return 3;
 }

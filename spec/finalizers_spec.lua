@@ -350,4 +350,47 @@ describe("a finalizer", function()
       print(places > 2 and "done")
     ]]
   end)
+
+  it("may read on in the file of which a line is taken", function()
+    local lines = {}
+    for i = 1, 60 do lines[i] = ("%04d"):format(i):rep(i % 2 == 0 and 700 or 3000) end
+    local path = shell.write(shell.directory() .. "/lines", table.concat(lines, "\n") .. "\n")
+    run(("local path = %q\n"):format(path) .. [[
+      for first = 1, 2 do
+        local refused = 0
+        local places = everywhere(function()
+          local lines = assert(core.lines(path))
+          for _ = 1, first - 1 do lines() end
+          return lines
+        end, function(lines)
+          local ok, line, number = pcall(lines)
+          if not ok then
+            refused = refused + 1
+            assert(line:find "read on while its next line was taken")
+          else
+            assert(line == ("%04d"):format(number):rep(number % 2 == 0 and 700 or 3000))
+          end
+        end, function(lines) for _ = 1, 50 do lines() end end)
+        assert(places > 1 and refused <= 1)
+      end
+      print "done"
+    ]])
+  end)
+
+  it("may close the segment whose trouble is told", function()
+    local path = shell.directory() .. "/1-1.jsonl"
+    run(("local path = %q\n"):format(path) .. [[
+      local places = everywhere(function()
+        os.remove(path)
+        return assert(core.new_segment(path))
+      end, function(s)
+        local ok, fine, why = pcall(s.close_line, s, 5)
+        assert(ok and not fine and why:sub(1, #path) == path or not ok, tostring(why))
+      end, function(s)
+        s:close()
+        for i = 1, 20 do io.open(path .. i) end
+      end)
+      print(places > 1 and "done")
+    ]])
+  end)
 end)

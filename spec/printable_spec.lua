@@ -54,6 +54,28 @@ describe("text from outside", function()
     assert.equal("\\x80é", printable.line "\128é")
   end)
 
+  it("is valid where each of its characters is", function()
+    local EDGES = { 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC2, 0x41 }
+    local texts = {}
+    for lead = 0x80, 0xFF do
+      for _, second in ipairs(EDGES) do
+        for _, tail in ipairs { "", "\128", "\191", "\128\191", "\191\128\128" } do
+          texts[#texts + 1] = string.char(lead, second) .. tail
+        end
+      end
+    end
+    texts[#texts + 1] = "\224\194\128\129\130" -- what is left when the middle is taken out is no character
+    for _, text in ipairs(texts) do
+      local rest, valid = text, true
+      while rest ~= "" and valid do
+        local size = 4
+        while size > 0 and not printable.code_point(rest:sub(1, size)) do size = size - 1 end
+        valid, rest = size > 0, rest:sub(size + 1)
+      end
+      assert.same({ text, valid }, { text, printable.line(text):find "\\x" == nil })
+    end
+  end)
+
   it("is harmless in errors", function()
     assert.equal(all "shown" .. "\\xFF", errors.printable(all "raw" .. "\255"))
     local text = tostring(errors.new("server", all "raw", { id = "\255" .. all "raw" }))

@@ -534,14 +534,12 @@ function Client:submit(id, context)
 end
 
 --- Results of submitted ids: `for id, gen, err, context in client:poll(seconds)` waits up to `seconds` for the first one
---- (0: not at all) and gives all that are there.
----@param seconds? number not negative; default: until there is one
+--- (0 or less: not at all) and gives all that are there.
+---@param seconds? number default: until there is one
 ---@return fun(): string?, openrouter.Generation?, openrouter.Error?, any
 function Client:poll(seconds)
   if seconds == nil then seconds = math.huge end
-  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
-    error("poll: the time must be a number of seconds, and not negative", 2)
-  end
+  if type(seconds) ~= "number" or seconds ~= seconds then error("poll: the time must be a number of seconds", 2) end
   local queue, give_up = self.results, core.now() + seconds
   repeat
     local seen, left = self.changes, give_up - core.now()

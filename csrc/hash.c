@@ -40,7 +40,7 @@ static uint64_t last_bytes (const char *bytes, size_t length) {
 #ifndef OPENROUTER_NO_WORDS
   if (length > 8 && count > 0) return eight_bytes(bytes + length - 8) >> (64 - 8 * count);
 #endif
-  while (count-- > 0) word = word << 8 | (unsigned char)bytes[count];
+  for (const char *p = bytes + length; count > 0; count--) word = word << 8 | (unsigned char)*--p;
   return word;
 }
 

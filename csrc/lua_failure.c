@@ -6,7 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
+#include <string.h>
 
 static const char *word_for (int reason) {
   switch (reason) {
@@ -19,11 +19,12 @@ static const char *word_for (int reason) {
 
 int failure_push (lua_State *L, const char *path) {
   const int reason = errno;
-  char message[PATH_MAX + 200];  /* as the path may be an object's own: see FINALIZERS in lua_compat.h */
-  snprintf(message, sizeof message, "%s: %s", path,
-           reason == SEGMENT_NO_LINE ? "no line of a journal starts there" : unpack_strerror(reason));
+  const size_t length = strlen(path);
+  char own[PATH_MAX];  /* the path of an object may go with it (see FINALIZERS in lua_compat.h); no file has a longer one */
+  if (length < sizeof own) path = (const char *)memcpy(own, path, length + 1);
   lua_pushnil(L);
-  lua_pushstring(L, message);
+  lua_pushfstring(L, "%s: %s", path,
+                  reason == SEGMENT_NO_LINE ? "no line of a journal starts there" : unpack_strerror(reason));
   lua_pushstring(L, word_for(reason));
   return 3;
 }

@@ -471,6 +471,15 @@ describe("ledger", function()
       expect_all(files)
     end)
 
+    it("says what is wrong with a path that is much too long, and all of it", function()
+      local long = path .. ("/x"):rep(5000)
+      for _, open in ipairs { ledger.open, ledger.open_shared, ledger.read } do
+        local writer, err = open(long)
+        assert.is_nil(writer)
+        assert.same({ "io", long .. ": File name too long" }, { err.kind, err.message })
+      end
+    end)
+
     it("goes on in a new file when it was rotated away", function()
       local writer = assert(ledger.open_shared(path))
       append(writer, "gen-1")

@@ -29,6 +29,7 @@
 ** memory that an object of ours may give back or write to: what is needed of it is copied to the C stack, or to a userdata
 ** made for it. And what was found out is looked at again before the object is changed accordingly.
 */
+#define MOST_ON_STACK 4096  /* bytes that are copied to the C stack; more go to a userdata */
 
 /* One table of Lua values that belong to a userdata. Before 5.2 that is its environment, which starts out as a table
    shared with others: callers set their own before they read it. */

@@ -2,7 +2,7 @@
 #include "lua_directory.h"
 
 #include "lua_failure.h"
-#include "lua_file.h"
+#include "lua_path.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -4,6 +4,7 @@
 #include "file_reader.h"
 #include "file_shared.h"
 #include "lua_failure.h"
+#include "lua_path.h"
 #include "unpack.h"
 
 #include <errno.h>
@@ -76,8 +77,6 @@ static int lines_damaged (lua_State *L, uint64_t number) {
   compat_integer(L, number ? number : 1);
   return 4;
 }
-
-#define MOST_ON_STACK 4096
 
 /* Push the line, which a finalizer may write over by calling the iterator: see FINALIZERS in lua_compat.h. */
 static void push_line (lua_State *L, const struct file_reader *r, const char *line, size_t length) {

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define PARSER_METATABLE "openrouter.http1"
-#define MOST_ON_STACK 4096
 
 /* Every function has the metatable as its upvalue: looking it up by name would cost more than most calls do. */
 #define PARSER_UPVALUE lua_upvalueindex(1)

@@ -1,7 +1,7 @@
 #include "lua_segment.h"
 
 #include "lua_failure.h"
-#include "lua_file.h"
+#include "lua_path.h"
 #include "lua_line.h"
 #include "segment.h"
 
@@ -52,9 +52,7 @@ static int close_segment (lua_State *L) {
 /* segment:remove() -> true | nil, message */
 static int remove_segment (lua_State *L) {
   struct segment *s = check_open(L);
-  if (segment_remove(s) != 0) return failure_push(L, s->path);
-  lua_pushboolean(L, 1);
-  return 1;
+  return failure_push_outcome(L, segment_remove(s) == 0, s->path);
 }
 
 /* ---- lines ----------------------------------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@
 */
 #include "lua_tally.h"
 
-#include "lua_file.h"
+#include "lua_path.h"
 #include "lua_record.h"
 #include "histogram.h"
 #include "instant.h"

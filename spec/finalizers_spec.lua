@@ -5,7 +5,7 @@ local shell = require "spec.support.shell"
 
 local LUA = os.getenv "LUA" or "lua5.4"
 
--- finalizer(f): garbage that calls f, once. eager(): from here on every value comes with a whole collection.
+-- finalizer(f): garbage that calls f, once. collector(true): from here on every value comes with a whole collection.
 local PRELUDE = [[
 if jit then jit.off() end -- compiled code runs no finalizers, and does not get on when there is one at each value
 local core = require "openrouter.core"
@@ -15,22 +15,14 @@ local function finalizer(f)
   getmetatable(proxy).__gc = f
   return proxy
 end
-local function eager()
+local function collector(is_eager)
   if _VERSION == "Lua 5.4" then
-    collectgarbage("incremental", 1, 1000, 63)
+    collectgarbage("incremental", is_eager and 1 or 200, is_eager and 1000 or 100, is_eager and 63 or 13)
   else
-    collectgarbage("setpause", 0)
-    collectgarbage("setstepmul", 1e8)
+    collectgarbage("setpause", is_eager and 0 or 200)
+    collectgarbage("setstepmul", is_eager and 1e8 or 200)
   end
-  collectgarbage("step", 0)
-end
-local function calm()
-  if _VERSION == "Lua 5.4" then
-    collectgarbage("incremental", 200, 100, 13)
-  else
-    collectgarbage("setpause", 200)
-    collectgarbage("setstepmul", 200)
-  end
+  if is_eager then collectgarbage("step", 0) end
 end
 -- Let `step` run with `act` called at the first, second, … value that is made meanwhile, until there are no more of them.
 local function everywhere(prepare, step, act)
@@ -49,9 +41,9 @@ local function everywhere(prepare, step, act)
       end)
     end
     plant()
-    eager()
+    collector(true)
     step(subject, place)
-    calm()
+    collector(false)
     done = true
     collectgarbage()
   end
@@ -253,7 +245,7 @@ describe("a finalizer", function()
             return new()
           end, function(client, place)
             local ok, why = pcall(call, client)
-            calm()
+            collector(false)
             if ok then ok, why = pcall(drain, client) end
             if not ok then error(("%s, %s at place %d: %s"):format(use, act, place, tostring(why)), 0) end
             client:close()

@@ -217,9 +217,9 @@ local function nothing() end
 ---@return openrouter.Error? err kind "io"
 function check.ledgers(paths, options)
   option.paths("ledgers", paths, 2)
-  local filters, given = read_options(options)
-  if not filters then error(given, 2) end
-  options = given
+  local filters
+  filters, options = read_options(options)
+  if not filters then error(options, 2) end
   local r, progress = report.new(filters), options.progress or nothing
   local total, err = add_all(r, paths, progress)
   if not total then return nil, err end

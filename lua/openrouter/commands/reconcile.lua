@@ -206,8 +206,13 @@ local function fetch_missing(view, args)
   local outcome, err = fetch(ids, args.ledger)
   if not outcome then return nil, err end
   tools.say("%d of %d missing records fetched, now in %s", outcome.settled, #ids, args.ledger)
-  for kind, first in pairs(outcome.errors) do tools.say("%d %s, such as %s", outcome.kinds[kind], kind, tostring(first)) end
-  view.refused = outcome.errors.auth or outcome.errors.payment
+  local kinds = {}
+  for kind in pairs(outcome.errors) do kinds[#kinds + 1] = kind end
+  table.sort(kinds)
+  for _, kind in ipairs(kinds) do
+    tools.say("%d %s, such as %s", outcome.kinds[kind], kind, tostring(outcome.errors[kind]))
+    view.refused = view.refused or errors.stops[kind]
+  end
   return true
 end
 

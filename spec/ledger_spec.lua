@@ -462,8 +462,13 @@ describe("ledger", function()
     end)
 
     it("loses nothing while it is rotated under several processes", function()
-      write_at_once(("\nfor i in 1 2 3 4 5 6 7 8; do sleep 0.02; mv %s %s.$i 2>/dev/null; done; touch %s")
-        :format(path, path, path))
+      write_at_once(([[
+
+        for i in 1 2 3 4 5 6 7 8; do
+          sleep 0.02
+          until mv %s %s.$i 2>/dev/null; do kill -0 $p1 2>/dev/null || break 2; sleep 0.02; done
+        done
+        touch %s]]):format(path, path, path))
       local _, list = shell.run("ls -d " .. path .. "*")
       local files = {}
       for file in list:gmatch "[^\n]+" do files[#files + 1] = file end

@@ -1,5 +1,6 @@
 -- Segments of a journal: no line of one may be lost or come back to life, whatever its process, the disk or others do.
 local core = require "openrouter.core"
+local servers = require "spec.support.servers"
 local shell = require "spec.support.shell"
 
 local LUA = os.getenv "LUA"
@@ -232,7 +233,10 @@ describe("a segment", function()
 
   it("is not inherited by what its process starts", function()
     local segment = assert(core.new_segment(path))
-    local pipe = assert(io.popen("cat >/dev/null", "w")) -- lives on
+    local started = path .. ".started"
+    local pipe = assert(io.popen("touch " .. started .. "; cat >/dev/null", "w")) -- lives on
+    -- Until it is the shell, it is a copy of this process.
+    assert.is_truthy(servers.wait_for(function() return io.open(started) end))
     segment:close()
     adopt():close()
     pipe:close()

@@ -290,9 +290,10 @@ describe("transport", function()
     for _, concurrency in ipairs { 32, 120 } do -- the server takes 128 at once
       it("HTTP/2 over one connection: " .. concurrency, function()
         local client = to_front("h2", { concurrency = concurrency })
+        assert_all_answered(client, ids(1)) -- until the server has said how many, libcurl asks for 100 at once of a connection
         for _ = 1, 3 do assert_all_answered(client, ids(concurrency)) end
-        local requests, connections = front:requests(3 * concurrency)
-        assert.same({ 3 * concurrency, 1, "HTTP/2.0" }, { #requests, connections, common(requests, "protocol") })
+        local requests, connections = front:requests(1 + 3 * concurrency)
+        assert.same({ 1 + 3 * concurrency, 1, "HTTP/2.0" }, { #requests, connections, common(requests, "protocol") })
         client:close()
       end)
     end

@@ -16,19 +16,10 @@ describe("client", function()
   teardown(function() server:stop() end)
   after_each(shell.clean)
 
-  -- Whether every connection of this test is closed, or has its answers: no event of it can come in the midst of the next one.
-  local function is_over()
-    local busy = {}
-    for _, event in ipairs((server:events())) do
-      busy[event.connection] = event.what == "accept" or event.what == "ask" or nil
-    end
-    return not next(busy)
-  end
-
   before_each(function()
     collectgarbage() -- clients that nobody closed
     collectgarbage()
-    servers.wait_for(is_over, 5)
+    servers.wait_for(function() return server:is_over() end, 5)
     server:mark()
   end)
 

@@ -1181,7 +1181,6 @@ def certificates():
 
 def serve(c, talk_to, tls):
     try:
-        c.event("accept")
         if tls:
             c.sock = Tls(c.sock, tls)
         talk_to(c)
@@ -1196,7 +1195,9 @@ def accept(name, listener, talk_to, tls):
     while True:
         sock, _ = listener.accept()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)    # what is sent is there
-        threading.Thread(target=serve, args=(Connection(name, sock), talk_to, tls), daemon=True).start()
+        c = Connection(name, sock)
+        c.event("accept")
+        threading.Thread(target=serve, args=(c, talk_to, tls), daemon=True).start()
 
 
 def main():

@@ -91,6 +91,28 @@ function Hostile:mark()
   self.seen = number
 end
 
+-- Whether a client has closed a connection of which the server does not know yet: there may be a request on it still.
+local function is_behind(server)
+  local file = io.open "/proc/net/tcp"
+  if not file then return false end
+  local sockets, is_ours = file:read "*a", {}
+  file:close()
+  for _, port in pairs(server.port) do is_ours[("%04X"):format(port)] = true end
+  for at in sockets:gmatch "() 08 " do -- CLOSE_WAIT, behind HOST:PORT of both ends, ours first
+    if is_ours[sockets:sub(at - 18, at - 15)] then return true end
+  end
+  return false
+end
+
+--- Whether every connection since mark() is closed, or has its answers: no event of one can come in the midst of the next test.
+function Hostile:is_over()
+  local busy = {}
+  for _, event in ipairs((self:events())) do
+    busy[event.connection] = event.what == "accept" or event.what == "ask" or nil
+  end
+  return not next(busy) and not is_behind(self)
+end
+
 --- How many events of this kind there were since mark(), at this port (default: any).
 function Hostile:count(what, port)
   local count = 0

@@ -118,7 +118,7 @@ for _ in range(int(sys.argv[2]) // 1000):
       prepare = function(dir) traffic.orphans(dir, { [name] = table.concat(lines) }) end })
     finally(function() p:stop() end)
     local path = p.dir .. "/pending/" .. name
-    wait_for(function() return size(path) < 1000 end, 60)
+    wait_for(function() return size(path) < 1000 end, 180)
     assert.equal(3, #p:pending())
     api:set { late = "record" }
     for id, about in pairs(late) do ids[id] = about end

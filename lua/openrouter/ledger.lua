@@ -1,6 +1,7 @@
 --- The ledger: records and final failures as lines of JSON in a local file, one append each. docs/ledger.md has the form.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
+local files = require "openrouter.files"
 local generation = require "openrouter.generation"
 local option = require "openrouter.options"
 
@@ -352,19 +353,19 @@ local COMPRESSED = { gz = true, xz = true, zst = true, bz2 = true }
 local function ledger_files(directory, since, seen)
   local names, why = core.list_directory(directory)
   if not names then return nil, why end
-  local files = {}
+  local paths = {}
   for _, name in ipairs(names) do
     local path = directory .. "/" .. name
-    if name:find "^ledger[.-]" and name:find("jsonl", 1, true) and not COMPRESSED[name:match "%.(%w+)$"] and not seen[path]
+    if files.is_ledger(name) and not COMPRESSED[name:match "%.(%w+)$"] and not seen[path]
       and (core.modified(path) or 0) >= since - DISORDER then
-      files[#files + 1] = path
+      paths[#paths + 1] = path
     end
   end
-  table.sort(files, function(a, b)
+  table.sort(paths, function(a, b)
     if #a ~= #b then return #a < #b end
     return a < b
   end)
-  return files
+  return paths
 end
 
 --- Which of these ids have a settled or failed line that was written at `since` or later, in the directory's ledger.jsonl or
@@ -383,10 +384,10 @@ function ledger.settled_among(directory, ids, since, pause)
   if pause ~= nil then option.argument("settled_among", "pause", pause, "function", 2) end
   local found, seen, problem = {}, {}, nil
   while next(ids) ~= nil do
-    local files, why = ledger_files(directory, since, seen)
-    if not files then return found, why end
-    if #files == 0 then break end
-    for _, path in ipairs(files) do
+    local paths, why = ledger_files(directory, since, seen)
+    if not paths then return found, why end
+    if #paths == 0 then break end
+    for _, path in ipairs(paths) do
       seen[path] = true
       local file, reason, code = nil, "no regular file", nil
       if core.file_status(path) ~= "other" then file, reason, code = io.open(path, "rb") end

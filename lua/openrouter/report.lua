@@ -566,7 +566,7 @@ function Report:add_directory(path, options)
   if not open then return nil, journals end
   local records, ledgers = add_files(self, path, files.is_ledger, add_whole_file, options)
   if not records then return nil, ledgers end
-  local err = journals + ledgers == 0 and files.complaint(path)
+  local err = journals + ledgers == 0 and files.complaint(path, files.NAME_THEM)
   if err then return nil, err end
   return records
 end

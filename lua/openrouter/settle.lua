@@ -49,25 +49,16 @@ Run.__index = Run
 ---@field refused { name: string, ids: integer, err: openrouter.Error }[] keys that are, and what they leave
 
 local SHAPE = "one that openrouter.nginx writes to, its option `dir`, has ledger.jsonl and pending/ in it"
-local UNUSED = ": there is neither ledger.jsonl nor pending/ in it; is it what start() of openrouter.nginx has as `dir`?"
+local IS_IT_DIR = "; is it what start() of openrouter.nginx has as `dir`?"
 
--- Whether a directory has anything of what nginx makes there: pending/ as soon as it starts. True where that cannot be known.
-local function is_used(directory)
-  if core.file_status(directory .. "/pending") then return true end
-  local ledgers = files.fresh_names(directory, files.is_ledger, {})
-  return not ledgers or #ledgers > 0
-end
-
-local function check_directory(directory)
+-- nil, or what is wrong with it.
+local function complaint(directory)
   local kind, why, what = core.file_status(directory)
-  if kind == "directory" then
-    if is_used(directory) then return true end
-    return nil, errors.new("io", directory .. UNUSED)
-  end
+  if kind == "directory" then return files.complaint(directory, IS_IT_DIR) end
   if kind then why = directory .. ": not a directory" end
   if what == "missing" then why = directory .. ": no such directory" end
   if kind or what == "missing" then why = why .. "; " .. SHAPE end
-  return nil, errors.new("io", why)
+  return errors.new("io", why)
 end
 
 -- ---- open lines ---------------------------------------------------------------------------------------------------------
@@ -125,8 +116,8 @@ end
 ---@return openrouter.SettleRun?, openrouter.Error? kind "io"
 function settle.adopt(directory)
   local path = directory:gsub("(.)/+$", "%1")
-  local ok, err = check_directory(path)
-  if not ok then return nil, err end
+  local err = complaint(path)
+  if err then return nil, err end
   local self = setmetatable({
     directory = path, pending = path .. "/pending", ledger = path .. "/ledger.jsonl",
     ids = {}, entries = {}, sources = {}, locked = 0, later = 0, problems = {},
@@ -135,7 +126,7 @@ function settle.adopt(directory)
   local names, why, what = core.list_directory(self.pending)
   if not names and what ~= "missing" then return nil, errors.new("io", files.with_owner(self.pending, why)) end
   for _, name in ipairs(names or {}) do
-    if name:find "%.jsonl$" then adopt(self, name) end
+    if files.is_journal(name) then adopt(self, name) end
   end
   return self
 end

@@ -3,6 +3,7 @@
 --- adopted. docs/ledger.md has the form of the files. A line is closed in place when its id is settled; segments with many
 --- closed lines are compacted, and removed when nothing in them is open.
 local core = require "openrouter.core"
+local files = require "openrouter.files"
 local unsettled = require "openrouter.unsettled"
 
 local journal = {}
@@ -234,7 +235,7 @@ function Journal:adopt()
   for source in pairs(self.sources) do held[source.path] = true end
   for _, name in ipairs(names) do
     local path = self.directory .. "/" .. name
-    if name:find "%.jsonl$" and not held[path] then
+    if files.is_journal(name) and not held[path] then
       local segment, reason, what = core.adopt_segment(path)
       if segment then
         local source = add_source(self, segment, path)

@@ -1,6 +1,7 @@
 --- Reports: declare what to group by and what to add up, hand over records or files, read rows.
 local core = require "openrouter.core"
 local decimal = require "openrouter.decimal"
+local each_line = require "openrouter.each_line"
 local errors = require "openrouter.errors"
 local files = require "openrouter.files"
 local generation = require "openrouter.generation"
@@ -524,16 +525,9 @@ local function add_open_line(self, path, line, number)
 end
 
 local function add_journal(self, path)
-  local lines, why, what = core.lines(path)
-  if not lines then return nil, errors.new("io", why), what end
-  while true do
-    local line, number = lines()
-    if line == nil then
-      if number then return nil, errors.new("io", number) end
-      return 0
-    end
-    add_open_line(self, path, line, number)
-  end
+  local ok, why, what = each_line(path, function(line, number) add_open_line(self, path, line, number) end)
+  if not ok then return nil, errors.new("io", why), what end
+  return 0
 end
 
 -- Add the files of this kind; returns how many records and files that was. They may be removed meanwhile, or renamed, and come

@@ -4,11 +4,13 @@
 --- Several processes may do this at once, beside a serving nginx: who has the lock of a segment settles what is open in it.
 --- A line is closed as soon as the ledger has its id, and whoever comes after a crash in between looks there first.
 local core = require "openrouter.core"
+local each_line = require "openrouter.each_line"
 local errors = require "openrouter.errors"
 local files = require "openrouter.files"
 local generation = require "openrouter.generation"
 local keys = require "openrouter.keys"
 local ledger = require "openrouter.ledger"
+local line_head = require "openrouter.line_head"
 local openrouter = require "openrouter"
 local unsettled = require "openrouter.unsettled"
 
@@ -185,23 +187,18 @@ end
 
 -- id -> its last failed line, of those without a settled one behind it; and the ids in order.
 local function failed_lines(path)
-  local lines, why, what = core.lines(path)
-  if not lines then return what == "missing" and {} or nil, what == "missing" and {} or why end
   local failed, order = {}, {}
-  while true do
-    local text, message = lines()
-    if text == nil then
-      if message then return nil, message end
-      return failed, order
-    end
-    local kind, id = (text or ""):match '^%s*{%s*"(%a+)"%s*:%s*"([^"\\%c]*)"'
+  local ok, why, what = each_line(path, function(text)
+    local kind, id = line_head.read(text or "")
     if kind == "failed" and core.id_valid(id) then
       if failed[id] == nil then order[#order + 1] = id end
       failed[id] = text
     elseif kind == "settled" and failed[id] then
       failed[id] = false
     end
-  end
+  end)
+  if not ok and what ~= "missing" then return nil, why end
+  return failed, order
 end
 
 -- A segment of that name, which one process at a time has. Only then is the ledger looked at: what is failed there stays so.

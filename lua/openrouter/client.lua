@@ -53,31 +53,24 @@ local concealers = setmetatable({}, { __mode = "k" }) -- client -> what takes th
 -- Where a key came from: a program may have got it from a variable itself.
 local function key_source(key)
   for _, name in ipairs { "OPENROUTER_API_KEY", "OPENROUTER_MANAGEMENT_KEY" } do
-    if (os.getenv(name) or ""):match "^%s*(.-)%s*$" == key then return name end
+    if keys.read(os.getenv(name)) == key then return name end
   end
   return "the option 'api_key'"
 end
 
---- A new client. Raises for unknown options and wrong types.
----@param options? openrouter.ClientOptions
----@return openrouter.Client?
----@return openrouter.Error? err without a key, or with what is none (kind "no_key"), with a bad base URL or proxy ("bad_request")
-function Client.new(options)
-  local o = option.client(options)
-  local key = (o.api_key or ""):match "^%s*(.-)%s*$"
-  if key == "" then
-    return nil, errors.new("no_key", "no API key: set OPENROUTER_API_KEY, or give the client an api_key")
-  end
-  local flaw = keys.flaw(key)
-  if flaw then return nil, errors.new("no_key", ("the key in %s %s"):format(key_source(key), flaw)) end
+-- A text that C would take for another one: true, or nil and an error.
+local function check_no_nul(o)
   for _, name in ipairs { "base_url", "proxy" } do
     if (o[name] or ""):find("\0", 1, true) then
       return nil, errors.new("bad_request", ("the option '%s' has a NUL byte in it"):format(name))
     end
   end
-  if o.ca_file then option.path("client: option 'ca_file'", o.ca_file, 2) end
+  return true
+end
+
+local function new_engine(o)
   local now, unix_time = core.now(), core.unix_time()
-  local engine = core.engine {
+  return core.engine {
     window = o.window,
     concurrency = o.concurrency,
     rate = o.rate,
@@ -88,7 +81,10 @@ function Client.new(options)
     epoch = unix_time - now,
     seed = math.floor(unix_time * 1e6) % 2 ^ 52,
   }
-  local transport, why = curl.transport {
+end
+
+local function new_transport(o, key)
+  return curl.transport {
     base_url = o.base_url,
     api_key = key,
     ca_file = o.ca_file,
@@ -99,6 +95,22 @@ function Client.new(options)
     max_body = o.max_body,
     slots = o.concurrency,
   }
+end
+
+--- A new client. Raises for unknown options and wrong types.
+---@param options? openrouter.ClientOptions
+---@return openrouter.Client?
+---@return openrouter.Error? err without a key, or with what is none (kind "no_key"), with a bad base URL or proxy ("bad_request")
+function Client.new(options)
+  local o = option.client(options)
+  local key, flaw = keys.read(o.api_key)
+  if not key then return nil, errors.new("no_key", "no API key: set OPENROUTER_API_KEY, or give the client an api_key") end
+  if flaw then return nil, errors.new("no_key", ("the key in %s %s"):format(key_source(key), flaw)) end
+  local fine, err = check_no_nul(o)
+  if not fine then return nil, err end
+  if o.ca_file then option.path("client: option 'ca_file'", o.ca_file, 2) end
+  local engine = new_engine(o)
+  local transport, why = new_transport(o, key)
   if not transport then return nil, errors.new("bad_request", why) end
   local secrets = option.secrets(key, o.proxy)
   o.api_key, o.proxy = nil, nil -- a dump of the client has no secret in it

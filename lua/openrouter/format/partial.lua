@@ -6,7 +6,7 @@ local partial = {}
 
 --- The dimensions whose values are times.
 ---@type table<string, boolean>
-partial.times = { hour = true, day = true, week = true, month = true }
+partial.times = require("openrouter.report.vocabulary").times
 
 -- Where the records begin or end (`edge`) within the days `from` to `to`; nil where that is not inside of them. One who asked
 -- for the whole of a day has it; so has one whose records reach to the hour at its end.

@@ -11,7 +11,7 @@ Client.__index = Client
 
 -- ---- queues of results: get, each and poll have their own, so that none sees another's ------------------------------
 
-local WIDTH = 4 -- id, gen, err and context of a result, one after the other: to make a table of each would be the dearest part
+local WIDTH = 4 -- id, gen, err and context of a result, one after the other: a table for each would cost more than all the rest
 
 -- waiting: results that are still to come
 local function new_queue()
@@ -22,7 +22,7 @@ local function is_empty(queue)
   return queue.first > queue.last
 end
 
-local NONE = {} -- a context that is nil: what stands in a table keeps its place there
+local NONE = {} -- stands for a context of nil, since storing nil would give the place in a table away
 
 -- All or nothing, should memory run out.
 local function push(queue, id, gen, err, context)
@@ -46,7 +46,8 @@ local function pop(queue)
   return id, gen or nil, err or nil, context
 end
 
-local concealers = setmetatable({}, { __mode = "k" }) -- client -> what takes the key out of errors; not in it, for dumps
+-- client -> what takes the key out of errors; no member of the client, so that a dump of it does not show the key
+local concealers = setmetatable({}, { __mode = "k" })
 
 -- ---- making one -----------------------------------------------------------------------------------------------------
 
@@ -231,7 +232,7 @@ local function withdraw(client, key)
   return true
 end
 
--- Take what this queue waits for from a slot: true when it did and nobody else does. Without calls.
+-- Let a queue wait no longer for the result of a slot: true when it was waiting, and nobody else is. Makes no calls.
 local function unsubscribe(client, slot, queue)
   local mine, more = client.queues[slot] == queue, client.more[slot]
   if mine then
@@ -250,7 +251,7 @@ local function unsubscribe(client, slot, queue)
   return mine and not client.queues[slot] and not (more and #more > 0)
 end
 
--- Withdraw what only loops wanted that nobody is in any more.
+-- Withdraw the ids that nobody wants but loops that were left.
 local function forget_abandoned(client)
   local abandoned = client.abandoned
   while #abandoned > 0 do

@@ -22,7 +22,7 @@ local RETRY = "retry.jsonl"  -- in pending/: the ids that failed and are asked f
 
 ---@class openrouter.SettleEntry: openrouter.OpenId In its array part: a source and an offset for each of its lines
 ---@field key? string the name of its key
----@field old boolean it failed for good before: whatever says so again is right
+---@field old boolean it failed for good before: the next failure of such a kind is final at once
 
 ---@class openrouter.SettleSource a segment that this process has the lock of
 ---@field segment userdata
@@ -326,7 +326,7 @@ local function writer_of(self)
   return writer
 end
 
--- Into the ledger with it, whichever it is. True, or nil and an error after which nothing can be written.
+-- Write the record or the failure to the ledger. True, or nil and an error after which nothing can be written.
 local function write(self, id, gen, failure)
   local entry = self.entries[id]
   local writer, err = writer_of(self)

@@ -1,5 +1,5 @@
 -- luacheck: std ngx_lua
---- Options of openrouter.nginx's start(), checked, and what they are when not said.
+--- Options of openrouter.nginx's start(): their types and defaults.
 local read_key = require("openrouter.keys").read
 local options = require "openrouter.options"
 local origin = require "openrouter.nginx.origin"

@@ -98,14 +98,14 @@ build = {
     ["openrouter.core"] = {
       sources = {
         "csrc/fields.c", "csrc/file.c", "csrc/file_reader.c", "csrc/file_shared.c", "csrc/hash.c", "csrc/histogram.c",
-        "csrc/http1.c", "csrc/instant.c", "csrc/json.c", "csrc/line.c", "csrc/lookup.c", "csrc/lua_core.c",
+        "csrc/http1.c", "csrc/json.c", "csrc/line.c", "csrc/lookup.c", "csrc/lua_core.c",
         "csrc/lua_directory.c", "csrc/lua_error.c", "csrc/lua_failure.c", "csrc/lua_file.c", "csrc/lua_generation.c",
-        "csrc/lua_http1.c", "csrc/lua_instant.c", "csrc/lua_line.c", "csrc/lua_lookup.c", "csrc/lua_record.c",
-        "csrc/lua_scanner.c", "csrc/lua_segment.c", "csrc/lua_tally.c", "csrc/lua_value.c", "csrc/lua_verdict.c",
-        "csrc/lua_zone.c", "csrc/money.c", "csrc/pace.c", "csrc/quote.c", "csrc/record.c", "csrc/retry.c",
+        "csrc/lua_http1.c", "csrc/lua_line.c", "csrc/lua_lookup.c", "csrc/lua_record.c",
+        "csrc/lua_scanner.c", "csrc/lua_segment.c", "csrc/lua_tally.c", "csrc/lua_utc.c", "csrc/lua_value.c",
+        "csrc/lua_verdict.c", "csrc/lua_zone.c", "csrc/money.c", "csrc/pace.c", "csrc/quote.c", "csrc/record.c", "csrc/retry.c",
         "csrc/scanner.c", "csrc/segment.c", "csrc/sightings.c", "csrc/spend.c", "csrc/tally.c", "csrc/tally_dearest.c",
         "csrc/tally_file.c", "csrc/tally_group.c", "csrc/tally_key.c", "csrc/tally_merge.c", "csrc/tally_part.c",
-        "csrc/tally_resolve.c", "csrc/unpack.c", "csrc/zone.c", "csrc/zone_file.c",
+        "csrc/tally_resolve.c", "csrc/unpack.c", "csrc/utc.c", "csrc/zone.c", "csrc/zone_file.c",
       },
       libraries = { "m", "pthread" },
     },
@@ -113,9 +113,9 @@ build = {
       sources = {
         "csrc/curl_events.c", "csrc/curl_origin.c", "csrc/curl_transport.c", "csrc/lua_curl.c",
         -- the engine, which it drives in C
-        "csrc/fields.c", "csrc/histogram.c", "csrc/instant.c", "csrc/json.c", "csrc/lookup.c", "csrc/lua_error.c",
+        "csrc/fields.c", "csrc/histogram.c", "csrc/json.c", "csrc/lookup.c", "csrc/lua_error.c",
         "csrc/lua_lookup.c", "csrc/lua_record.c", "csrc/lua_value.c", "csrc/lua_verdict.c", "csrc/money.c", "csrc/pace.c",
-        "csrc/quote.c", "csrc/record.c", "csrc/retry.c",
+        "csrc/quote.c", "csrc/record.c", "csrc/retry.c", "csrc/utc.c",
       },
       libraries = { "curl", "m" }, incdirs = { "$(CURL_INCDIR)" }, libdirs = { "$(CURL_LIBDIR)" },
     },

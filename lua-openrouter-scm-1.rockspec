@@ -31,6 +31,7 @@ build = {
     ["openrouter.commands.get"] = "lua/openrouter/commands/get.lua",
     ["openrouter.commands.ledgers"] = "lua/openrouter/commands/ledgers.lua",
     ["openrouter.commands.man"] = "lua/openrouter/commands/man.lua",
+    ["openrouter.commands.output"] = "lua/openrouter/commands/output.lua",
     ["openrouter.commands.reconcile"] = "lua/openrouter/commands/reconcile.lua",
     ["openrouter.commands.report"] = "lua/openrouter/commands/report.lua",
     ["openrouter.commands.settle"] = "lua/openrouter/commands/settle.lua",

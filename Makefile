@@ -52,8 +52,8 @@ SOURCES      = $(wildcard csrc/*.c)
 CURL_OBJECTS = lua_curl.o $(patsubst csrc/%.c,%.o,$(wildcard csrc/curl_*.c))
 CORE_OBJECTS = $(filter-out $(CURL_OBJECTS),$(SOURCES:csrc/%.c=%.o))
 # the engine, which curl.so drives in C, so that it has a copy of it
-ENGINE_OBJECTS = $(addsuffix .o,fields histogram instant json lookup lua_error lua_lookup lua_record lua_value lua_verdict \
-  money pace quote record retry)
+ENGINE_OBJECTS = $(addsuffix .o,fields histogram json lookup lua_error lua_lookup lua_record lua_value lua_verdict \
+  money pace quote record retry utc)
 OBJECTS      = $(foreach abi,5.4 5.1,$(addprefix $(BUILD)/$(abi)/,$(CORE_OBJECTS) $(CURL_OBJECTS)))
 MODULES      = $(foreach abi,5.4 5.1,$(BUILD)/$(abi)/openrouter/core.so $(BUILD)/$(abi)/openrouter/curl.so)
 

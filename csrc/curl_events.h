@@ -16,7 +16,7 @@ struct events {
 
 double events_now (void);  /* seconds, on the clock of core.now */
 
-/* From now on. Requests that are under way go on. */
+/* Watch the sockets by epoll from now on, also those of requests under way. False: that cannot be had. */
 bool events_on (struct events *e, CURLM *multi);
 void events_off (struct events *e);
 

@@ -18,7 +18,7 @@
 #define HTTP1_MAX_HEAD ((size_t)32 << 10)  /* all that is neither body nor chunk sizes: heads, trailers, chunk extensions */
 #define HTTP1_MAX_INTERIM 16               /* 1xx answers before the one that counts */
 #define HTTP1_MAX_KEPT ((size_t)64 << 10)  /* a larger buffer is not kept for the next answer */
-#define HTTP1_MAX_VALUE 64                 /* of a retry-after is read */
+#define HTTP1_MAX_VALUE 64                 /* bytes of a retry-after that are read */
 
 enum http1_result { HTTP1_MORE, HTTP1_DONE, HTTP1_FAILED, HTTP1_NO_MEMORY };
 

@@ -1,8 +1,8 @@
 #include "line.h"
 
-#include "instant.h"
 #include "json.h"
 #include "lookup.h"
+#include "utc.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -212,8 +212,8 @@ static bool fits (const struct line_text *text, size_t most, const char *name, s
 
 size_t line_write (char out[LINE_SIZE], const struct line *line, struct line_problem *problem) {
   struct place to = { out, 0, LINE_SIZE };
-  char time[INSTANT_SIZE];
-  size_t length = instant_format(time, line->at);
+  char time[UTC_SIZE];
+  size_t length = utc_format(time, line->at);
   if (line->head.kind == LINE_PENDING) PUT(&to, PENDING);
   else PUT(&to, NOTE);
   place_put(&to, line->head.id, line->head.id_length);
@@ -265,6 +265,6 @@ bool line_read (const char *text, size_t length, struct line *line) {
     else if (is_name(name, name_length, "instant")) read_text(value, '{', &line->instant);
     else if (is_name(name, name_length, "interrupted")) line->interrupted = *value == 't';
   }
-  if (at.bytes == NULL || !instant_parse(at.bytes, at.length, &line->at)) line->at = HUGE_VAL;
+  if (at.bytes == NULL || !utc_parse(at.bytes, at.length, &line->at)) line->at = HUGE_VAL;
   return true;
 }

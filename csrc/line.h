@@ -4,7 +4,7 @@
 **   {"pending":"ID","open":true ,"at":"T","key":"NAME","context":{…}}                    an id was seen
 **   {"note":"ID","open":true ,"at":"T","interrupted":true,"context":{…},"instant":{…}}   what the request's end added
 **
-** What has nothing to say is left out. A line is closed where it stands, by writing `false` over `true `: closing must not
+** Members without a value are left out. A line is closed where it stands, by writing `false` over `true `: closing must not
 ** need room, which a full disk has not. The id comes first and its characters are plain, so that a line which was cut short
 ** still has it.
 */

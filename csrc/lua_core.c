@@ -8,13 +8,13 @@
 #include "lua_file.h"
 #include "lua_generation.h"
 #include "lua_http1.h"
-#include "lua_instant.h"
 #include "lua_line.h"
 #include "lua_lookup.h"
 #include "lua_record.h"
 #include "lua_scanner.h"
 #include "lua_segment.h"
 #include "lua_tally.h"
+#include "lua_utc.h"
 #include "lua_value.h"
 #include "lua_zone.h"
 
@@ -124,7 +124,7 @@ MODULE_EXPORT int luaopen_openrouter_core (lua_State *L) {
   lookup_register(L);
   file_register(L);
   http1_register(L);
-  instant_register(L);
+  utc_register(L);
   line_register(L);
   segment_register(L);
   tally_register(L);

@@ -35,8 +35,8 @@ static inline struct record *record_peek (lua_State *L, int index) {
 enum record_kind record_decode (lua_State *L, const char *text, size_t length, int metatable);
 
 /* The same in steps, for a text that may be gone after the first (see FINALIZERS in lua_compat.h): push a userdata with room for
-   a text, RECORD_MAX_TEXT at most, which is no record yet; put one there that is no longer; decode it. The userdata is on top
-   of the stack then, and an error takes its place. */
+   a text, RECORD_MAX_TEXT at most, which is no record yet; put a text there that fits into that room; decode it. The userdata
+   is on top of the stack then, and an error takes its place. */
 struct record *record_push_room (lua_State *L, size_t length);
 void record_put_text (struct record *r, const char *text, size_t length);
 enum record_kind record_decode_room (lua_State *L, int metatable);

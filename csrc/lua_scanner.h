@@ -3,7 +3,7 @@
 **
 **   scanner = core.scanner()
 **   scanner:feed(chunk)  -> true | false    false: there is nothing more to find, however the body goes on
-**   scanner:id()         -> id | nil        once it was told it stays the same
+**   scanner:id()         -> id | nil        once given, it stays the same
 **   scanner:usage()      -> text | nil [, "too large" | "not JSON"]
 **   scanner:cost()       -> text | nil      the cost in that usage, as plain decimal text
 **   scanner:finished()   -> boolean         the answer came to its end

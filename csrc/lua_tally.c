@@ -14,10 +14,10 @@
 #include "lua_path.h"
 #include "lua_record.h"
 #include "histogram.h"
-#include "instant.h"
 #include "lua_zone.h"
 #include "tally_file.h"
 #include "unpack.h"
+#include "utc.h"
 
 #include <errno.h>
 #include <math.h>
@@ -445,10 +445,10 @@ static void push_money (lua_State *L, const struct money_sum *sum) {
 
 /* RFC 3339, in the zone of the tally; "" outside of the years 0 to 9999. */
 static void push_time (lua_State *L, const struct zone *zone, double seconds) {
-  char text[INSTANT_SIZE];
+  char text[UTC_SIZE];
   struct zone_span span = { 0, 0, 0 };
   const int offset = zone ? zone_offset(zone, &span, (int64_t)floor(seconds)) : 0;
-  const size_t length = instant_format(text, seconds + offset);
+  const size_t length = utc_format(text, seconds + offset);
   const int minutes = (offset < 0 ? -offset : offset) / 60;
   if (zone == NULL || length == 0) lua_pushlstring(L, text, length);
   else lua_pushfstring(L, "%s%s%d%d:%d%d", (text[length - 1] = '\0', text), offset < 0 ? "-" : "+", minutes / 600,

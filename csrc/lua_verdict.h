@@ -9,13 +9,13 @@
 
 /* What came back for a request. */
 struct reply {
-  int status;                                /* HTTP; 0: no complete answer, but */
-  enum kind fault;                           /* this, and perhaps */
-  const char *message;                       /* in words */
+  int status;                                /* HTTP; 0: there is no complete answer */
+  enum kind fault;                           /* … but this */
+  const char *message;                       /* … in words, or NULL */
   const char *retry_after_ms, *retry_after;  /* headers, NULL where there were none */
-  const char *body;                          /* in a string of Lua's, with `length` bytes; NULL: */
+  const char *body;                          /* in a string of Lua's; NULL: it is in `room` */
   size_t length;
-  int room;                                  /* where on the stack it is, see record_push_room */
+  int room;                                  /* where on the stack that is, see record_push_room */
 };
 
 /* What the reply is: pushes the record or the error. It is not changed, and the engine is not told, so that the same can be done

@@ -50,8 +50,8 @@ static int zone_lua_offset (lua_State *L) {
   return 1;
 }
 
-static int zone_lua_instant (lua_State *L) {
-  lua_pushnumber(L, (lua_Number)zone_instant(zone_check(L, 1), check_seconds(L, 2)));
+static int zone_lua_utc (lua_State *L) {
+  lua_pushnumber(L, (lua_Number)zone_utc(zone_check(L, 1), check_seconds(L, 2)));
   return 1;
 }
 
@@ -71,7 +71,7 @@ static int zone_show (lua_State *L) {
 static const luaL_Reg functions[] = { { "zone", open_zone }, { NULL, NULL } };
 static const luaL_Reg metamethods[] = { { "__gc", handle_gc }, { NULL, NULL } };
 static const luaL_Reg methods[] = { { "offset", zone_lua_offset },
-                                    { "instant", zone_lua_instant },
+                                    { "utc", zone_lua_utc },
                                     { "show", zone_show },
                                     { NULL, NULL } };
 

@@ -3,7 +3,7 @@
 **
 **   zone = core.zone(directory, name)  -> zone | nil, reason | nil: there is none of that name
 **   zone:offset(seconds)               -> seconds east of UTC
-**   zone:instant(local seconds)        -> the first instant when clocks show that, or more where they skip it
+**   zone:utc(local seconds)            -> when clocks show that for the first time, or more where they skip it
 **   zone:show(seconds)                 -> its hour, day, week and month
 **
 ** Seconds are since 1970, of the years 0 to 9999 and about.

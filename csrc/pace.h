@@ -31,7 +31,7 @@ void pace_accept (struct pace *p);                     /* an answer that is no 4
    them counts. Returns whether this one does. */
 bool pace_refuse (struct pace *p, uint64_t start);
 
-/* Nobody asks for so long, or until an earlier one of these is over; an hour at most, whatever a server says. */
+/* Nobody asks for so many seconds, an hour at most whatever a server says; what was held longer before stays so. */
 void pace_hold (struct pace *p, double now, double seconds);
 
 #endif

@@ -1,7 +1,7 @@
 #include "retry.h"
 
-#include "instant.h"
 #include "json.h"
+#include "utc.h"
 
 #include <math.h>
 #include <string.h>
@@ -117,7 +117,7 @@ static double asked_for (const char *retry_after_ms, const char *retry_after, do
   if (retry_after == NULL) return -1;
   value = number_of(retry_after);
   if (value >= 0) return value;
-  if (!instant_http_date(retry_after, &when)) return -1;
+  if (!utc_http_date(retry_after, &when)) return -1;
   return when > unix_now ? when - unix_now : 0;
 }
 

@@ -44,8 +44,8 @@ struct retry_times {
   double last_start;  /* no attempt starts after it: a longer delay gives up at once */
 };
 
-/* Seconds from `now` to the next attempt after `failures` failed ones (of kinds asked again briefly: failures of such kinds
-   alone), or a negative number: give up. */
+/* Seconds from `now` to the next attempt after `failures` failed ones, or a negative number: give up. For a kind that is asked
+   again briefly, only failures of such kinds are counted. */
 double retry_delay (const struct retry_policy *policy, enum kind kind, int failures, double retry_after, double random,
                     const struct retry_times *t);
 

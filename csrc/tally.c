@@ -2,7 +2,7 @@
 #define _FILE_OFFSET_BITS 64
 #include "tally_private.h"
 
-#include "instant.h"
+#include "utc.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -435,7 +435,7 @@ static bool read_hashes (struct tally *t, const char *id_json, uint64_t unique, 
 static bool read_identity (struct tally *t, struct facts *f, const char *id_json, const char *at, uint64_t unique,
                            uint64_t *hash) {
   if (!read_hashes(t, id_json, unique, hash, &f->id)) return false;
-  if (at == NULL || !key_instant(at, &f->at)) f->at = -HUGE_VAL;
+  if (at == NULL || !key_utc(at, &f->at)) f->at = -HUGE_VAL;
   f->has_instant = false;
   return true;
 }

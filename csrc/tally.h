@@ -11,8 +11,8 @@
 ** added as they come; tally_resolve finds those of one id and takes all but one back. For that an id costs 16 bytes where its
 ** record can be read again from a file; else what it had added is kept, about 200 bytes.
 **
-** Filters look at the record that counts. One that they leave out is in no group and in no sum, but known: where a later
-** one of its id replaces it, that one is looked at anew, and the other way round.
+** Filters look at the record that counts. One that they leave out is in no group and in no sum, but remembered: when another
+** record of its id comes to count, that one is judged anew, and the other way round.
 **
 ** A function that fails leaves the tally as it was, to all who read it.
 */
@@ -89,8 +89,7 @@ struct tally_key {
   char shown[ZONE_TEXT_SIZE];  /* an hour, day, week or month */
 };
 
-/* Only records count whose value in the dimension is one of these, as tally_next_key has it: "unknown" where there is
-   none. */
+/* Only records count that have one of these values in the dimension, as tally_next_key gives them: "unknown" for none. */
 struct tally_condition {
   struct tally_dimension dimension;
   int values;
@@ -104,7 +103,7 @@ struct tally_period {
   int64_t first_day, last_day;  /* since 1970-01-01 */
 };
 
-/* What to add up. Only what stands here is paid for. All zero is a beginning. */
+/* What to add up. What is not asked for costs nothing. Start from one that is all zero. */
 struct tally_declaration {
   const struct zone *zone;  /* NULL: UTC */
   int sets;                 /* one at least */
@@ -159,15 +158,15 @@ enum tally_line tally_add_line (struct tally *t, const char *line, size_t length
 /* An empty tally of the same kind, for another thread; it knows the sources by number. NULL: no memory. */
 struct tally *tally_sibling (const struct tally *t);
 
-/* Add all that a sibling has, which keeps nothing (all its lines had a place) and must not be used any more but to be
-   freed. False and the reason: nothing was added. */
+/* Add all that a sibling has. It keeps nothing (all its lines had a place), and can only be freed afterwards. False and the
+   reason: nothing was added. */
 bool tally_merge (struct tally *t, struct tally *sibling, const char **why);
 
 /* Find records of one id, and let one of them count. To be called before anything is read. False: no memory; call again. */
 bool tally_resolve (struct tally *t);
 
-/* Once that is done: whether the line's record is in a group, as it passes and none of its id counts rather; of lines that say
-   the same of an id, each. One without an id counts for itself. False: no memory. */
+/* After that: whether the record of a line is in a group, because it passes the filters and no other record of its id counts
+   instead. Of lines that say the same of an id each is; one without an id counts for itself. False: no memory. */
 bool tally_line_counts (struct tally *t, const char *line, size_t length, bool *counts);
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */

@@ -39,7 +39,7 @@ enum tally_step tally_reading_step (struct tally_reading *r, const char **why);
 
 const struct tally_read *tally_reading_result (const struct tally_reading *r);
 
-/* What is not in the tally by then never gets there. */
+/* Lines that are not in the tally by then never get there. */
 void tally_reading_free (struct tally_reading *r);
 
 #endif

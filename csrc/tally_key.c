@@ -1,6 +1,6 @@
 #include "tally_private.h"
 
-#include "instant.h"
+#include "utc.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -75,11 +75,11 @@ static char *put_value (char *out, const char *json) {
   }
 }
 
-bool key_instant (const char *json, double *seconds) {
+bool key_utc (const char *json, double *seconds) {
   size_t length;
   if (*json != '"') return false;
   json = json_string(json, &length);
-  return instant_parse(json, length, seconds);
+  return utc_parse(json, length, seconds);
 }
 
 /* ---- the key of a record ----------------------------------------------------------------------------------------- */
@@ -88,7 +88,7 @@ void key_read_moment (struct tally *t, const struct record *r) {
   double seconds;
   const char *created_at = record_member(r, FIELD_created_at);
   if (!t->uses_time) return;
-  t->moment.known = created_at != NULL && key_instant(created_at, &seconds);
+  t->moment.known = created_at != NULL && key_utc(created_at, &seconds);
   if (!t->moment.known) return;
   t->moment.at = seconds;
   t->moment.local = (int64_t)floor(seconds);

@@ -133,7 +133,7 @@ struct tally {
   int spreads, requests_measure;              /* -1: none */
   struct group_set set[TALLY_MAX_SETS];
   uint32_t serial;
-  struct tally_group *total;  /* of its own it has but the number of generations, see total_add_up */
+  struct tally_group *total;  /* only its number of generations is kept up to date, see total_add_up */
   struct hash_table by_provider;
   struct provider **provider;
   size_t providers, provider_room;
@@ -149,7 +149,7 @@ struct tally {
   bool resolved;
   bool stale;                 /* something was taken back that was the first, last or dearest: look at all records again */
   uint64_t unseen;            /* records that could not be looked at then, as their file was changed */
-  struct tally_counts counts; /* but those by fate */
+  struct tally_counts counts; /* all but those by fate */
   uint64_t fates[FATE_COUNT]; /* of the records that would count */
   struct facts *now, *other;  /* of lines being looked at */
   struct attempt *attempt;    /* of the record being looked at */
@@ -175,8 +175,8 @@ bool dimension_is_time (const struct tally_dimension *d);
 /* Write a value that a condition wants, as a record would have it. Returns the end. */
 char *key_of_value (char *out, const struct tally_key *value);
 
-/* A JSON string as an instant. */
-bool key_instant (const char *json, double *seconds);
+/* A JSON string as a Unix time. */
+bool key_utc (const char *json, double *seconds);
 
 /* Work out when the record was made, if that matters. */
 void key_read_moment (struct tally *t, const struct record *r);

@@ -17,14 +17,14 @@ const char *unpack_kind (const char *begin, size_t length);
 const char *unpack_program (int fd);
 
 /* Start it. Returns the descriptor to read from, which ends when the program does; -1: errno says why. Where the program is not
-   there that is ENOEXEC, since it is no file of the caller's that is missing. */
+   installed that is ENOEXEC: ENOENT would say that the file is missing. */
 int unpack_start (const char *program, int fd, pid_t *pid);
 
-/* As strerror, of what may go wrong when a file is opened or read that may have to be unpacked. */
+/* As strerror, for errors of opening or reading a file that may have to be unpacked. */
 const char *unpack_strerror (int reason);
 
-/* Wait for it to end, after its output was read or closed. False: it failed, so what it gave is not all. Where the process is
-   not told about children it cannot be known. */
+/* Wait for it to end, after its output was read or closed. False: it failed, so what it gave is not all. True where that
+   cannot be known, as the process ignores SIGCHLD. */
 bool unpack_ended (pid_t pid);
 
 #endif

@@ -1,6 +1,6 @@
 #include "zone.h"
 
-#include "instant.h"
+#include "utc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,13 +280,13 @@ bool zone_is_name (const char *name, size_t length) {
 static int64_t divide_down (int64_t a, int64_t b) { return (a >= 0 ? a : a - b + 1) / b; }
 
 static int days_of_month (int64_t year, int month) {
-  const int64_t next = month < 12 ? instant_days(year, month + 1, 1) : instant_days(year + 1, 1, 1);
-  return (int)(next - instant_days(year, month, 1));
+  const int64_t next = month < 12 ? utc_days(year, month + 1, 1) : utc_days(year + 1, 1, 1);
+  return (int)(next - utc_days(year, month, 1));
 }
 
 /* The last of the fifth weeks may be the fourth. */
 static int64_t day_of_month_week (const struct change *c, int64_t year) {
-  const int64_t first = instant_days(year, c->month, 1);
+  const int64_t first = utc_days(year, c->month, 1);
   const int weekday = (int)(first + 4 - divide_down(first + 4, 7) * 7);  /* 1970 began on a Thursday */
   int day = (c->day - weekday + 7) % 7 + 7 * (c->week - 1);
   if (day >= days_of_month(year, c->month)) day -= 7;
@@ -295,7 +295,7 @@ static int64_t day_of_month_week (const struct change *c, int64_t year) {
 
 /* The local time of the change in that year. */
 static int64_t change_in (const struct change *c, int64_t year) {
-  const int64_t new_year = instant_days(year, 1, 1);
+  const int64_t new_year = utc_days(year, 1, 1);
   int64_t day = new_year + c->day;
   if (c->kind == MONTH_WEEK_DAY) day = day_of_month_week(c, year);
   if (c->kind == JULIAN) day -= !(c->day >= 60 && days_of_month(year, 2) == 29);
@@ -314,7 +314,7 @@ static void consider (struct zone_span *span, int64_t t, int64_t when, int32_t o
 static void apply_rule (const struct rule *r, struct zone_span *span, int64_t t) {
   span->offset = r->standard;
   if (!r->changes) return;
-  const int64_t year = instant_date(divide_down(t + r->standard, 86400)).year;
+  const int64_t year = utc_date(divide_down(t + r->standard, 86400)).year;
   for (int64_t y = year - 2; y <= year + 2; y++) {
     consider(span, t, change_in(&r->start, y) - r->standard, r->summer, true);
     consider(span, t, change_in(&r->end, y) - r->summer, r->standard, false);
@@ -350,7 +350,7 @@ int32_t zone_offset (const struct zone *z, struct zone_span *span, int64_t t) {
   return span->offset;
 }
 
-int64_t zone_instant (const struct zone *z, int64_t local) {
+int64_t zone_utc (const struct zone *z, int64_t local) {
   struct zone_span span = { 0, 0, 0 };
   int64_t t = local - 93600;  /* no zone is so far east */
   for (;;) {
@@ -365,13 +365,13 @@ int64_t zone_instant (const struct zone *z, int64_t local) {
 
 int64_t zone_number (enum zone_unit unit, int64_t local) {
   const int64_t day = divide_down(local, 86400);
-  struct instant_date date;
+  struct utc_date date;
   switch (unit) {
     case ZONE_HOUR: return divide_down(local, 3600);
     case ZONE_DAY: return day;
     case ZONE_WEEK: return divide_down(day + 3, 7);  /* 1970 began on a Thursday */
     default:
-      date = instant_date(day);
+      date = utc_date(day);
       return (date.year - 1970) * 12 + date.month - 1;
   }
 }
@@ -387,7 +387,7 @@ static char *put_year (char *p, int64_t year) {
 }
 
 static char *put_date (char *p, int64_t days) {
-  const struct instant_date date = instant_date(days);
+  const struct utc_date date = utc_date(days);
   p = put_year(p, date.year);
   *p++ = '-';
   p = put(p, date.month, 2);
@@ -418,10 +418,10 @@ static char *put_hour (char *p, int64_t hour, int32_t offset) {
 
 /* A week belongs to the year of its Thursday. */
 static char *put_week (char *p, int64_t week) {
-  const int64_t thursday = week * 7, year = instant_date(thursday).year;
+  const int64_t thursday = week * 7, year = utc_date(thursday).year;
   p = put_year(p, year);
   memcpy(p, "-W", 2);
-  return put(p + 2, (thursday - instant_days(year, 1, 1)) / 7 + 1, 2);
+  return put(p + 2, (thursday - utc_days(year, 1, 1)) / 7 + 1, 2);
 }
 
 static char *put_month (char *p, int64_t month) {

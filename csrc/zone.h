@@ -32,13 +32,13 @@ struct zone_span {
   int32_t offset;
 };
 
-/* Seconds east of UTC at an instant, which is in the years -9999 to 99999; `span` is where the last one was, and makes
-   others near it cheap. */
+/* Seconds east of UTC at a time of the years -9999 to 99999; `span` is where the last one was, and makes others near it
+   cheap. */
 int32_t zone_offset (const struct zone *z, struct zone_span *span, int64_t unix_seconds);
 
-/* The first instant when clocks there show the time, or a later one where they skip it. Local times count as if they were
-   UTC: seconds since 1970-01-01 00:00. */
-int64_t zone_instant (const struct zone *z, int64_t local);
+/* When clocks there show a local time for the first time, or go on behind it where they skip it. Local times count as if they
+   were UTC: seconds since 1970-01-01 00:00. */
+int64_t zone_utc (const struct zone *z, int64_t local);
 
 /* ---- the calendar ------------------------------------------------------------------------------------------------ */
 

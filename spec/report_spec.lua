@@ -645,6 +645,11 @@ describe("report", function()
         {}, { by = "day" }, { by = { "context.a b", "model" }, tz = "UTC" },
         { by = { "hour", "week", "month" }, tz = "America/New_York" }, { measures = {} }, { by = " model , day " },
       }
+      local by, where = {}, {} -- as many as csrc/tally.h takes
+      for i = 1, 16 do by[i], where["context." .. i] = "context." .. i, "x" end
+      where["context.1"] = {}
+      for i = 1, 1000 - 15 do where["context.1"][i] = "x" .. i end
+      fine[#fine + 1] = { by = by, where = where }
       for _, options in ipairs(fine) do
         assert.is_true(report.check(options))
         report.new(options)

@@ -953,7 +953,7 @@ describe("tally", function()
   local function sources_of(program, ...)
     local sources = ("spec/support/%s.c"):format(program)
     for _, name in ipairs { "tally", "tally_dearest", "tally_group", "tally_key", "tally_merge", "tally_part", "tally_resolve",
-      "sightings", "hash", "histogram", "record", "json", "money", "spend", "instant", "fields", "zone", "zone_file", ... } do
+      "sightings", "hash", "histogram", "record", "json", "money", "spend", "utc", "fields", "zone", "zone_file", ... } do
       sources = ("%s csrc/%s.c"):format(sources, name)
     end
     return sources

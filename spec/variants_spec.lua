@@ -37,8 +37,9 @@ local variants = {
 }
 
 local SOURCES = "spec/support/variants.c"
-for _, name in ipairs { "fields", "hash", "histogram", "instant", "json", "money", "record", "sightings",
-  "spend", "tally", "tally_dearest", "tally_group", "tally_key", "tally_merge", "tally_part", "tally_resolve", "zone" } do
+for _, name in ipairs { "fields", "hash", "histogram", "json", "money", "record", "sightings",
+  "spend", "tally", "tally_dearest", "tally_group", "tally_key", "tally_merge", "tally_part", "tally_resolve", "utc",
+  "zone" } do
   SOURCES = ("%s csrc/%s.c"):format(SOURCES, name)
 end
 local STRICT = " -std=c99 -Wall -Wextra -pedantic -Wshadow -Wundef -Werror -I csrc"

@@ -127,21 +127,21 @@ describe("zone", function()
     assert.has_error(function() zone "UTC":show(0 / 0) end)
   end)
 
-  it("finds the instant of a local time: the first, or the next where clocks skip it", function()
-    local function instant(name, text)
-      return zone(name):instant(seconds(text .. "Z"))
+  it("finds when a local time is: the first, or the next where clocks skip it", function()
+    local function utc(name, text)
+      return zone(name):utc(seconds(text .. "Z"))
     end
-    assert.equal(seconds "2026-11-01T00:00:00+01:00", instant("Europe/Berlin", "2026-11-01T00:00:00"))
-    assert.equal(seconds "2026-10-25T02:30:00+02:00", instant("Europe/Berlin", "2026-10-25T02:30:00"))
-    assert.equal(seconds "2026-10-25T03:00:00+01:00", instant("Europe/Berlin", "2026-10-25T03:00:00"))
-    assert.equal(seconds "2026-03-29T03:00:00+02:00", instant("Europe/Berlin", "2026-03-29T02:30:00"))
-    assert.equal(seconds "2011-12-31T00:00:00+14:00", instant("Pacific/Apia", "2011-12-30T12:00:00"))
-    assert.equal(seconds "2090-07-01T12:00:00+02:00", instant("Europe/Berlin", "2090-07-01T12:00:00"))
-    assert.equal(0, zone "UTC":instant(0))
+    assert.equal(seconds "2026-11-01T00:00:00+01:00", utc("Europe/Berlin", "2026-11-01T00:00:00"))
+    assert.equal(seconds "2026-10-25T02:30:00+02:00", utc("Europe/Berlin", "2026-10-25T02:30:00"))
+    assert.equal(seconds "2026-10-25T03:00:00+01:00", utc("Europe/Berlin", "2026-10-25T03:00:00"))
+    assert.equal(seconds "2026-03-29T03:00:00+02:00", utc("Europe/Berlin", "2026-03-29T02:30:00"))
+    assert.equal(seconds "2011-12-31T00:00:00+14:00", utc("Pacific/Apia", "2011-12-30T12:00:00"))
+    assert.equal(seconds "2090-07-01T12:00:00+02:00", utc("Europe/Berlin", "2090-07-01T12:00:00"))
+    assert.equal(0, zone "UTC":utc(0))
     for _, name in ipairs { "Europe/Berlin", "Africa/Casablanca", "America/St_Johns", "Antarctica/Troll" } do
       local z = zone(name)
       for t = 1.7e9, 1.9e9, 1234567 do -- none of these is in the second of two equal hours
-        assert.equal(t, z:instant(t + z:offset(t)))
+        assert.equal(t, z:utc(t + z:offset(t)))
       end
     end
   end)
@@ -265,7 +265,7 @@ describe("zone", function()
   it("takes hostile files without a fault", function()
     local program = directory .. "/hostile"
     local status, _, errors = shell.run("cc -std=c99 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -I csrc -o "
-      .. program .. " spec/support/zone_hostile.c csrc/zone.c csrc/instant.c -lm")
+      .. program .. " spec/support/zone_hostile.c csrc/zone.c csrc/utc.c -lm")
     assert.equal(0, status, errors)
     assert.equal(0, (shell.run(("zic -b slim -d %s/slim %s/tzdata.zi"):format(directory, SYSTEM))))
     local files = {}

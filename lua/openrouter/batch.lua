@@ -1,5 +1,6 @@
 --- Batches: ids in from anywhere, records out to a ledger.
 local core = require "openrouter.core"
+local each_line = require "openrouter.each_line"
 local errors = require "openrouter.errors"
 local ledger = require "openrouter.ledger"
 local option = require "openrouter.options"
@@ -58,14 +59,7 @@ local function scan_line(result, seen, path, number, text)
 end
 
 local function scan_file(result, seen, path)
-  local lines, why = core.lines(path)
-  if not lines then return nil, errors.new("io", why) end
-  while true do
-    local text, number, whole = lines()
-    if text == nil then
-      if number then return nil, errors.new("io", number) end
-      return true
-    end
+  local ok, why = each_line(path, function(text, number, whole)
     result.lines = result.lines + 1
     if text == false then
       result.problems[#result.problems + 1] = ("%s:%d: the line is longer than 64 MiB"):format(path, number)
@@ -76,7 +70,9 @@ local function scan_file(result, seen, path)
           ("%s:%d: the last line has no line end; if it is still being written, its id may be cut short"):format(path, number)
       end
     end
-  end
+  end)
+  if not ok then return nil, errors.new("io", why) end
+  return true
 end
 
 --- The ids in files of any kind: logs, lists, JSON.

@@ -51,7 +51,8 @@ local SHOWN = 10 -- findings of a kind that are named; all are counted
 
 -- ---- one record -----------------------------------------------------------------------------------------------------
 
--- What it cost more than the response said, and what that said if that is known, too; nil where there is nothing to compare.
+-- By how much it cost more than the response said, and what the response said, where that is known; nil where there is nothing to
+-- compare.
 local function compare(gen, line)
   local cost = line and generation.exact(line, "instant", "cost")
   local billed = generation.state(gen, "total_cost") == "value" and generation.exact(gen, "total_cost")

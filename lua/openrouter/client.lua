@@ -11,7 +11,7 @@ Client.__index = Client
 
 -- ---- queues of results: get, each and poll have their own, so that none sees another's ------------------------------
 
-local WIDTH = 4 -- id, gen, err and context of a result, one after the other: to make a table of each would be the dearest part
+local WIDTH = 4 -- id, gen, err and context of a result, one after the other: a table for each would cost more than all the rest
 
 -- waiting: results that are still to come
 local function new_queue()
@@ -22,7 +22,7 @@ local function is_empty(queue)
   return queue.first > queue.last
 end
 
-local NONE = {} -- a context that is nil: what stands in a table keeps its place there
+local NONE = {} -- stands for a context of nil, since storing nil would give the place in a table away
 
 -- All or nothing, should memory run out.
 local function push(queue, id, gen, err, context)
@@ -46,38 +46,32 @@ local function pop(queue)
   return id, gen or nil, err or nil, context
 end
 
-local concealers = setmetatable({}, { __mode = "k" }) -- client -> what takes the key out of errors; not in it, for dumps
+-- client -> what takes the key out of errors; no member of the client, so that a dump of it does not show the key
+local concealers = setmetatable({}, { __mode = "k" })
 
 -- ---- making one -----------------------------------------------------------------------------------------------------
 
 -- Where a key came from: a program may have got it from a variable itself.
 local function key_source(key)
   for _, name in ipairs { "OPENROUTER_API_KEY", "OPENROUTER_MANAGEMENT_KEY" } do
-    if (os.getenv(name) or ""):match "^%s*(.-)%s*$" == key then return name end
+    if keys.read(os.getenv(name)) == key then return name end
   end
   return "the option 'api_key'"
 end
 
---- A new client. Raises for unknown options and wrong types.
----@param options? openrouter.ClientOptions
----@return openrouter.Client?
----@return openrouter.Error? err without a key, or with what is none (kind "no_key"), with a bad base URL or proxy ("bad_request")
-function Client.new(options)
-  local o = option.client(options)
-  local key = (o.api_key or ""):match "^%s*(.-)%s*$"
-  if key == "" then
-    return nil, errors.new("no_key", "no API key: set OPENROUTER_API_KEY, or give the client an api_key")
-  end
-  local flaw = keys.flaw(key)
-  if flaw then return nil, errors.new("no_key", ("the key in %s %s"):format(key_source(key), flaw)) end
+-- A text that C would take for another one: true, or nil and an error.
+local function check_no_nul(o)
   for _, name in ipairs { "base_url", "proxy" } do
     if (o[name] or ""):find("\0", 1, true) then
       return nil, errors.new("bad_request", ("the option '%s' has a NUL byte in it"):format(name))
     end
   end
-  if o.ca_file then option.path("client: option 'ca_file'", o.ca_file, 2) end
+  return true
+end
+
+local function new_engine(o)
   local now, unix_time = core.now(), core.unix_time()
-  local engine = core.engine {
+  return core.engine {
     window = o.window,
     concurrency = o.concurrency,
     rate = o.rate,
@@ -88,7 +82,10 @@ function Client.new(options)
     epoch = unix_time - now,
     seed = math.floor(unix_time * 1e6) % 2 ^ 52,
   }
-  local transport, why = curl.transport {
+end
+
+local function new_transport(o, key)
+  return curl.transport {
     base_url = o.base_url,
     api_key = key,
     ca_file = o.ca_file,
@@ -99,6 +96,22 @@ function Client.new(options)
     max_body = o.max_body,
     slots = o.concurrency,
   }
+end
+
+--- A new client. Raises for unknown options and wrong types.
+---@param options? openrouter.ClientOptions
+---@return openrouter.Client?
+---@return openrouter.Error? err without a key, or with what is none (kind "no_key"), with a bad base URL or proxy ("bad_request")
+function Client.new(options)
+  local o = option.client(options)
+  local key, flaw = keys.read(o.api_key)
+  if not key then return nil, errors.new("no_key", "no API key: set OPENROUTER_API_KEY, or give the client an api_key") end
+  if flaw then return nil, errors.new("no_key", ("the key in %s %s"):format(key_source(key), flaw)) end
+  local fine, err = check_no_nul(o)
+  if not fine then return nil, err end
+  if o.ca_file then option.path("client: option 'ca_file'", o.ca_file, 2) end
+  local engine = new_engine(o)
+  local transport, why = new_transport(o, key)
   if not transport then return nil, errors.new("bad_request", why) end
   local secrets = option.secrets(key, o.proxy)
   o.api_key, o.proxy = nil, nil -- a dump of the client has no secret in it
@@ -219,7 +232,7 @@ local function withdraw(client, key)
   return true
 end
 
--- Take what this queue waits for from a slot: true when it did and nobody else does. Without calls.
+-- Let a queue wait no longer for the result of a slot: true when it was waiting, and nobody else is. Makes no calls.
 local function unsubscribe(client, slot, queue)
   local mine, more = client.queues[slot] == queue, client.more[slot]
   if mine then
@@ -238,7 +251,7 @@ local function unsubscribe(client, slot, queue)
   return mine and not client.queues[slot] and not (more and #more > 0)
 end
 
--- Withdraw what only loops wanted that nobody is in any more.
+-- Withdraw the ids that nobody wants but loops that were left.
 local function forget_abandoned(client)
   local abandoned = client.abandoned
   while #abandoned > 0 do

@@ -4,6 +4,9 @@ local errors = require "openrouter.errors"
 
 local files = {}
 
+--- The advice for whoever wants to read a directory's ledgers.
+files.NAME_THEM = ", as openrouter.nginx makes them; other ledgers are to be named one by one"
+
 --- `ledger.jsonl`, and what it was rotated to, compressed or not.
 ---@param name string
 ---@return any truth
@@ -36,13 +39,15 @@ function files.fresh_names(directory, is_one, seen)
   return fresh
 end
 
---- What to say of a directory without a ledger that openrouter.nginx has not made; nil of one that it has.
+--- What to say of a directory that has nothing of what openrouter.nginx makes; nil where it has, or where nobody can tell.
 ---@param directory string
+---@param advice string what to do about it
 ---@return openrouter.Error? err kind "io"
-function files.complaint(directory)
+function files.complaint(directory, advice)
   if core.file_status(directory .. "/pending") then return nil end
-  return errors.new("io", directory .. ": there is neither ledger.jsonl nor pending/ in it, as openrouter.nginx makes them; "
-    .. "other ledgers are to be named one by one")
+  local ledgers = files.fresh_names(directory, files.is_ledger, {})
+  if not ledgers or #ledgers > 0 then return nil end
+  return errors.new("io", directory .. ": there is neither ledger.jsonl nor pending/ in it" .. advice)
 end
 
 --- What went wrong with a file, and where nobody else may do this, who may.

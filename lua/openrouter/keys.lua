@@ -21,13 +21,20 @@ local function variable(name)
   return "OPENROUTER_API_KEY_" .. name:gsub("%-", "_"):upper()
 end
 
---- Why a text cannot be a key, which is printable ASCII without spaces: what it has that none has; nil where it may be one.
----@param key string without white space around it
----@return string?
-function keys.flaw(key)
+-- What a text has that no key has, which is printable ASCII without spaces; nil where it may be one.
+local function flaw_of(key)
   if key:find "[\128-\255]" then return "has a character that is not ASCII, such as an example's ellipsis" end
   if key:find " " then return "has a space in it" end
   return key:find "[^!-~]" and "has a control character in it" or nil
+end
+
+--- A key without the white space around it.
+---@param text? string
+---@return string? key nil: there is nothing
+---@return string? flaw why it cannot be one, to be put behind "the key"
+function keys.read(text)
+  local key = trimmed(text)
+  return key, key and flaw_of(key)
 end
 
 -- As an argument of a command that is to be typed.
@@ -82,7 +89,7 @@ function keys.find(name, directory)
     value, why = from_file(name, directory)
     source = directory .. "/" .. name
   end
-  local flaw = value and keys.flaw(value)
+  local flaw = value and flaw_of(value)
   if flaw then why = ("the key in %s %s"):format(source, flaw) end
   if value and not flaw then return value end
   return nil, errors.printable(why)

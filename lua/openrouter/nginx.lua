@@ -18,6 +18,7 @@ local nginx = {}
 
 local sub, find = string.sub, string.find
 
+---@type openrouter.Worker?
 local worker -- what start() made; nil before
 local start_raised = false
 
@@ -52,6 +53,17 @@ local function note_missing(o, dict)
   end
 end
 
+---@class openrouter.Worker
+---@field options table what start() was given, complete
+---@field metrics openrouter.Metrics
+---@field journal openrouter.Journal
+---@field ledger openrouter.NginxLedger
+---@field settle openrouter.Settle
+---@field streaming table<string, table> id -> request, see new_request: seen, and its request is not over
+---@field free userdata[] scanners to use again
+---@field free_count integer
+---@field log fun(level: integer, topic: string, message: string) one line for each topic a minute
+
 local function new_worker(o, dict)
   local counts = metrics.new(dict)
   local made = {
@@ -62,8 +74,7 @@ local function new_worker(o, dict)
       log(ngx.ALERT, "journal", ("%s; the proxy goes on, and ids are kept in memory until it can be written"):format(why))
     end),
     ledger = ledger.new(o.dir .. "/ledger.jsonl"),
-    streaming = {}, -- id -> request: seen, and its request is not over
-    free = {}, free_count = 0, -- scanners to use again
+    streaming = {}, free = {}, free_count = 0,
     log = log,
   }
   made.settle = settle.new(o, made.journal, made.ledger, made.metrics, log)

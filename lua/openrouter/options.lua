@@ -1,5 +1,5 @@
---- Options of the client: what there is, checked with a near name for typing errors, and what they are when not said. Options of
---- other functions are checked in the same way, and so are arguments.
+--- Options of the client: their types, limits and defaults. An unknown name is answered with the nearest one. Options of other
+--- functions are checked in the same way, and so are arguments.
 local errors = require "openrouter.errors"
 local nearest = require "openrouter.nearest"
 

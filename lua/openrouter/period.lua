@@ -9,8 +9,8 @@ local FORMS = "a date (2026-11-01), a month, week or year (2026-11, 2026-W44, 20
   .. "or with an offset) or how long ago (36h, 7d, 4w)"
 
 -- When clocks of the zone (false: UTC) show that, for the first time.
-local function instant_of(of_tz, local_seconds)
-  return of_tz and of_tz:instant(local_seconds) or local_seconds
+local function utc_of(of_tz, local_seconds)
+  return of_tz and of_tz:utc(local_seconds) or local_seconds
 end
 
 -- "7d"
@@ -75,19 +75,19 @@ local function read_time(text, of_tz)
   local minute, rest = text:match "^(%d%d%d%d%-%d%d%-%d%d[Tt ]%d%d:%d%d)(.*)$"
   if not minute then return nil end
   if rest:sub(1, 1) ~= ":" then rest = ":00" .. rest end
-  local instant = core.parse_time(minute .. rest)
-  if instant then return instant end
+  local time = core.parse_time(minute .. rest)
+  if time then return time end
   local shown = core.parse_time(minute .. rest .. "Z")
-  return shown and instant_of(of_tz, shown)
+  return shown and utc_of(of_tz, shown)
 end
 
--- { day = } or { instant = }; nil and what is wrong.
+-- { day = } or { time = }; nil and what is wrong.
 local function read_bound(option, text, of_tz, now)
   if type(text) ~= "string" then return nil, ("%s must be a string, not a %s"):format(option, type(text)) end
   local first, last = period.days(text)
   if first then return { day = option == "since" and first or last } end
-  local instant = read_ago(text, now) or read_time(text, of_tz)
-  if instant then return { instant = instant } end
+  local time = read_ago(text, now) or read_time(text, of_tz)
+  if time then return { time = time } end
   return nil, ("%s must be %s, not '%s'"):format(option, FORMS, errors.printable(text))
 end
 
@@ -110,12 +110,12 @@ function period.read(since, until_, of_tz, now)
   if since ~= nil then from, why = read_bound("since", since, of_tz, now) end
   if why == nil and until_ ~= nil then to, why = read_bound("until", until_, of_tz, now) end
   if why then return nil, why end
-  local start = from.day and instant_of(of_tz, from.day * 86400) or from.instant
-  local stop = to.day and instant_of(of_tz, (to.day + 1) * 86400) or to.instant
+  local start = from.day and utc_of(of_tz, from.day * 86400) or from.time
+  local stop = to.day and utc_of(of_tz, (to.day + 1) * 86400) or to.time
   if start and stop and start >= stop then
     return nil, ("since '%s' is not before until '%s'"):format(since, until_)
   end
-  return { since = from.instant, ["until"] = to.instant, first_day = from.day, last_day = to.day }
+  return { since = from.time, ["until"] = to.time, first_day = from.day, last_day = to.day }
 end
 
 -- ---- a period in one word -------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ local VALID = {
   "\240[\144-\191]" .. TAIL .. TAIL, "[\241-\243]" .. TAIL .. TAIL .. TAIL, "\244[\128-\143]" .. TAIL .. TAIL,
 }
 
--- Records are valid always, and may be long: to call a function for each character would take many times their length.
+-- Records are always valid, and may be long: a function call for each of their characters would take many times as long.
 local function is_valid(text)
   for _, pattern in ipairs(VALID) do
     if text:find(pattern) then text = text:gsub(pattern, "x") end

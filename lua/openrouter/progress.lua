@@ -34,8 +34,8 @@ local function words_of(self, done, share, rate, remark)
     ("%.0f%s/s"):format(rate / scale, self.scale and " " .. self.unit or ""), left .. " left", remark }
 end
 
--- A line of at most so many characters, as one that is wider than the terminal could not be drawn over: the bar gets shorter
--- and goes first, then words, the rate and the time left before others.
+-- A line of at most so many characters, since one that is wider than the terminal could not be drawn over. The bar gets shorter
+-- and goes first, then go the rate and the time left, then other words.
 local function line_of(share, words, most)
   while #words > 1 and #table.concat(words, "  ") > most do table.remove(words, math.min(3, #words)) end
   local text = table.concat(words, "  ")

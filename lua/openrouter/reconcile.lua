@@ -27,7 +27,7 @@ local MEASURES = { "generations", "unpriced", "spend", "total_cost", "upstream_i
   "tokens_completion", "native_tokens_prompt", "native_tokens_completion", "native_tokens_reasoning" }
 
 -- What OpenRouter charged for the records of a row, and what providers did: total_cost, else usage. Without the caller's own
--- key that is spend. (Once reports have spend_openrouter and spend_upstream, these are those, and "is_byok" no dimension.)
+-- key that is spend. (spend_openrouter would not do: it has no value where upstream_inference_cost is unknown.)
 local function charged(row)
   return (row.is_byok == true and row.exact.total_cost or row.is_byok ~= true and row.exact.spend) or ZERO
 end
@@ -134,7 +134,7 @@ local function compare_counts(ours, theirs)
   return { ledger = ours, theirs = theirs, difference = ours - theirs, status = ours == theirs and "same" or "differs" }
 end
 
--- Whether that is all that two amounts differ by.
+-- Whether two amounts differ by no more than that.
 local function is_rounding(difference, amount)
   return math.abs(tonumber(difference)) <= ROUNDING * math.abs(tonumber(amount))
 end
@@ -150,8 +150,8 @@ local function compare_amounts(ours, theirs)
   return { ledger = ours, theirs = theirs, difference = difference, status = status }
 end
 
--- As many generations that cost as much, however small: of two models that is not to be expected. Where nothing was charged, that
--- there are as many tokens as well.
+-- Whether both have as many generations, at the same cost, however small: two different models hardly do. Where nothing was
+-- charged, they must have as many tokens, too.
 local function same_figures(missing, extra)
   local cost_nothing = true
   for _, field in ipairs(AMOUNTS) do
@@ -175,7 +175,8 @@ local function add_hints(rows)
   end
 end
 
--- Which kind of tokens OpenRouter counts here is documented of analytics alone: of each model its own.
+-- Which tokens OpenRouter counts is documented for analytics alone, which has those of each model's own tokenizer. Where only the
+-- tokens that are counted for all models alike are the same as theirs, these are what is compared.
 local function choose_tokens(ours, theirs)
   local other = ours.other
   local own = ours.prompt == theirs.prompt and ours.completion == theirs.completion

@@ -29,7 +29,7 @@ local function directory_paths(self, directory)
     for _, name in ipairs(names or {}) do coroutine.yield(directory .. "/" .. name, true) end
     count = count + #(names or {})
   until not names or #names == 0
-  self.err = err or count == 0 and files.complaint(directory) or nil
+  self.err = err or count == 0 and files.complaint(directory, files.NAME_THEM) or nil
 end
 
 -- An iterator of paths, each with whether it may be missing.

@@ -4,11 +4,13 @@
 --- Several processes may do this at once, beside a serving nginx: who has the lock of a segment settles what is open in it.
 --- A line is closed as soon as the ledger has its id, and whoever comes after a crash in between looks there first.
 local core = require "openrouter.core"
+local each_line = require "openrouter.each_line"
 local errors = require "openrouter.errors"
 local files = require "openrouter.files"
 local generation = require "openrouter.generation"
 local keys = require "openrouter.keys"
 local ledger = require "openrouter.ledger"
+local line_head = require "openrouter.line_head"
 local openrouter = require "openrouter"
 local unsettled = require "openrouter.unsettled"
 
@@ -20,7 +22,7 @@ local RETRY = "retry.jsonl"  -- in pending/: the ids that failed and are asked f
 
 ---@class openrouter.SettleEntry: openrouter.OpenId In its array part: a source and an offset for each of its lines
 ---@field key? string the name of its key
----@field old boolean it failed for good before: whatever says so again is right
+---@field old boolean it failed for good before: the next failure of such a kind is final at once
 
 ---@class openrouter.SettleSource a segment that this process has the lock of
 ---@field segment userdata
@@ -49,25 +51,16 @@ Run.__index = Run
 ---@field refused { name: string, ids: integer, err: openrouter.Error }[] keys that are, and what they leave
 
 local SHAPE = "one that openrouter.nginx writes to, its option `dir`, has ledger.jsonl and pending/ in it"
-local UNUSED = ": there is neither ledger.jsonl nor pending/ in it; is it what start() of openrouter.nginx has as `dir`?"
+local IS_IT_DIR = "; is it what start() of openrouter.nginx has as `dir`?"
 
--- Whether a directory has anything of what nginx makes there: pending/ as soon as it starts. True where that cannot be known.
-local function is_used(directory)
-  if core.file_status(directory .. "/pending") then return true end
-  local ledgers = files.fresh_names(directory, files.is_ledger, {})
-  return not ledgers or #ledgers > 0
-end
-
-local function check_directory(directory)
+-- nil, or what is wrong with it.
+local function complaint(directory)
   local kind, why, what = core.file_status(directory)
-  if kind == "directory" then
-    if is_used(directory) then return true end
-    return nil, errors.new("io", directory .. UNUSED)
-  end
+  if kind == "directory" then return files.complaint(directory, IS_IT_DIR) end
   if kind then why = directory .. ": not a directory" end
   if what == "missing" then why = directory .. ": no such directory" end
   if kind or what == "missing" then why = why .. "; " .. SHAPE end
-  return nil, errors.new("io", why)
+  return errors.new("io", why)
 end
 
 -- ---- open lines ---------------------------------------------------------------------------------------------------------
@@ -125,8 +118,8 @@ end
 ---@return openrouter.SettleRun?, openrouter.Error? kind "io"
 function settle.adopt(directory)
   local path = directory:gsub("(.)/+$", "%1")
-  local ok, err = check_directory(path)
-  if not ok then return nil, err end
+  local err = complaint(path)
+  if err then return nil, err end
   local self = setmetatable({
     directory = path, pending = path .. "/pending", ledger = path .. "/ledger.jsonl",
     ids = {}, entries = {}, sources = {}, locked = 0, later = 0, problems = {},
@@ -135,7 +128,7 @@ function settle.adopt(directory)
   local names, why, what = core.list_directory(self.pending)
   if not names and what ~= "missing" then return nil, errors.new("io", files.with_owner(self.pending, why)) end
   for _, name in ipairs(names or {}) do
-    if name:find "%.jsonl$" then adopt(self, name) end
+    if files.is_journal(name) then adopt(self, name) end
   end
   return self
 end
@@ -194,23 +187,18 @@ end
 
 -- id -> its last failed line, of those without a settled one behind it; and the ids in order.
 local function failed_lines(path)
-  local lines, why, what = core.lines(path)
-  if not lines then return what == "missing" and {} or nil, what == "missing" and {} or why end
   local failed, order = {}, {}
-  while true do
-    local text, message = lines()
-    if text == nil then
-      if message then return nil, message end
-      return failed, order
-    end
-    local kind, id = (text or ""):match '^%s*{%s*"(%a+)"%s*:%s*"([^"\\%c]*)"'
+  local ok, why, what = each_line(path, function(text)
+    local kind, id = line_head.read(text or "")
     if kind == "failed" and core.id_valid(id) then
       if failed[id] == nil then order[#order + 1] = id end
       failed[id] = text
     elseif kind == "settled" and failed[id] then
       failed[id] = false
     end
-  end
+  end)
+  if not ok and what ~= "missing" then return nil, why end
+  return failed, order
 end
 
 -- A segment of that name, which one process at a time has. Only then is the ledger looked at: what is failed there stays so.
@@ -338,7 +326,7 @@ local function writer_of(self)
   return writer
 end
 
--- Into the ledger with it, whichever it is. True, or nil and an error after which nothing can be written.
+-- Write the record or the failure to the ledger. True, or nil and an error after which nothing can be written.
 local function write(self, id, gen, failure)
   local entry = self.entries[id]
   local writer, err = writer_of(self)

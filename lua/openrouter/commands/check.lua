@@ -3,6 +3,7 @@ local check = require "openrouter.check"
 local decimal = require "openrouter.decimal"
 local errors = require "openrouter.errors"
 local ledgers = require "openrouter.commands.ledgers"
+local output = require "openrouter.commands.output"
 local tools = require "openrouter.commands.tools"
 
 local command = {}
@@ -29,7 +30,7 @@ function command.add(parser)
     :argname "<percent>":convert(percent)
   ledgers.add_options(of_check, true)
   tools.choice(of_check:option("--format", "text or json.", "text"), "format", { "text", "json" })
-  tools.output_option(of_check)
+  output.option(of_check)
   tools.epilog(of_check, "The exit status is 8 when there is something, 3 when ids have no record or lines were skipped.", {
     "openrouter-cost check costs.jsonl",
     "openrouter-cost check /var/log/nginx/openrouter --since 24h --max-per-hour 5",
@@ -49,7 +50,7 @@ function command.run(args)
   local omitted = result.omitted
   ledgers.explain_skipped(omitted, result.generations + omitted.filtered + omitted.undated)
   local text = require("openrouter.format.check_" .. args.format)(result, tools.look(args.output))
-  if not tools.write(args.output, text, args.file) then return tools.FAILURE end
+  if not output.write(args.output, text, args.file) then return tools.FAILURE end
   if result.tripped then return tools.TRIPPED end
   return ledgers.is_incomplete(omitted) and tools.INCOMPLETE or tools.OK
 end

@@ -3,6 +3,7 @@ local core = require "openrouter.core"
 local diff = require "openrouter.diff"
 local errors = require "openrouter.errors"
 local ledgers = require "openrouter.commands.ledgers"
+local output = require "openrouter.commands.output"
 local period = require "openrouter.period"
 local tools = require "openrouter.commands.tools"
 
@@ -21,7 +22,7 @@ function command.add(parser)
     :default("generations,spend,native_tokens_prompt,native_tokens_completion,latency_p50"):show_default(false)
   ledgers.add_options(of_diff, false)
   tools.choice(of_diff:option("--format", "text or json.", "text"), "format", FORMATS)
-  tools.output_option(of_diff)
+  output.option(of_diff)
   tools.epilog(of_diff, "The greatest change of spend comes first. What is only in one of them is new or gone.", {
     "openrouter-cost diff 2026-10 2026-11 costs.jsonl",
     "openrouter-cost diff 2026-W44 2026-W45 costs.jsonl --by external_user",
@@ -82,7 +83,7 @@ function command.run(args)
     total = diff.row(a.view.total, b.view.total, {}, measures),
   }
   local text = require("openrouter.format.diff_" .. args.format)(view, tools.look(args.output))
-  if not tools.write(args.output, text, #args.file > 0 and args.file or { args.a, args.b }) then return tools.FAILURE end
+  if not output.write(args.output, text, #args.file > 0 and args.file or { args.a, args.b }) then return tools.FAILURE end
   local incomplete = ledgers.is_incomplete(a.omitted) or ledgers.is_incomplete(b.omitted)
   return incomplete and tools.INCOMPLETE or tools.OK
 end

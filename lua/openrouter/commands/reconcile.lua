@@ -5,6 +5,7 @@ local errors = require "openrouter.errors"
 local ledger = require "openrouter.ledger"
 local ledgers = require "openrouter.commands.ledgers"
 local openrouter = require "openrouter"
+local output = require "openrouter.commands.output"
 local period = require "openrouter.period"
 local reconcile = require "openrouter.reconcile"
 local tools = require "openrouter.commands.tools"
@@ -30,7 +31,7 @@ function command.add(parser)
   it:flag("--fetch", "Fetch the records that are missing, and compare again.")
   tools.ledger_option(it, "Where --fetch writes them.")
   tools.choice(it:option("--format", "text or json.", "text"), "format", { "text", "json" })
-  tools.output_option(it)
+  output.option(it)
   tools.epilog(it, "Asks GET /activity and POST /analytics/query, which want a management key: $OPENROUTER_MANAGEMENT_KEY, "
     .. "else $OPENROUTER_API_KEY. The exit status is 0 when the ledgers are complete, 3 when something is "
     .. "missing or differs, ids are open or failed in the ledgers, or lines were skipped.", {
@@ -314,7 +315,7 @@ function command.run(args)
   client:close()
   if not view then return fail(trouble) end
   local text = require("openrouter.format.reconcile_" .. args.format)(view, tools.look(args.output))
-  if not tools.write(args.output, text, args.file) then return tools.FAILURE end
+  if not output.write(args.output, text, args.file) then return tools.FAILURE end
   if view.refused then return tools.KEY_TROUBLE end
   return view.complete and tools.OK or tools.INCOMPLETE
 end

@@ -1,5 +1,6 @@
 --- openrouter-cost report: what ledgers add up to.
 local ledgers = require "openrouter.commands.ledgers"
+local output = require "openrouter.commands.output"
 local report = require "openrouter.report"
 local tools = require "openrouter.commands.tools"
 
@@ -14,7 +15,7 @@ function command.add(parser)
   ledgers.add_options(of_report, true)
   local formats = table.concat(report.formats, ", "):gsub(", (%w+)$", " or %1.")
   tools.choice(of_report:option("--format", formats, "text"), "format", report.formats)
-  tools.output_option(of_report)
+  output.option(of_report)
   tools.epilog(of_report, "It ends with what is not in the figures. docs/reports.md has all dimensions and measures.", {
     "openrouter-cost report costs.jsonl",
     "openrouter-cost report costs.jsonl --by day --since 7d --tz Europe/Berlin",
@@ -32,7 +33,7 @@ function command.run(args)
   local omitted = r:omitted()
   ledgers.explain_empty(omitted, records, args)
   local text = r:render(args.format, tools.look(args.output))
-  if not tools.write(args.output, text, args.file) then return tools.FAILURE end
+  if not output.write(args.output, text, args.file) then return tools.FAILURE end
   if not ledgers.is_incomplete(omitted) then return tools.OK end
   if args.output and args.output ~= "-" then ledgers.tell_incomplete(omitted, args.output) end
   return tools.INCOMPLETE

@@ -4,8 +4,8 @@ local core = require "openrouter.core"
 local printable = require "openrouter.printable"
 local scope = require "openrouter.format.scope"
 
--- Spreadsheets take text that begins so for a formula; an apostrophe before it keeps it text, and those of the text apart
--- from it. The last ones are = + - @ in full width.
+-- Spreadsheets take text that begins with one of these for a formula, which an apostrophe in front prevents; a text that has one
+-- of its own gets another. The last ones are = + - @ in full width.
 local FORMULA = { "^[=+%-@']", "^\239\188[\157\139\141\160]" }
 
 local function text_cell(text)

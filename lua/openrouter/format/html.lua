@@ -33,7 +33,7 @@ end
 local function each_cost(total)
   local priced = (total.generations or 0) - (total.unpriced or 0)
   if not total.spend or priced < 1 then return nil end
-  local each = ("%.40f"):format(total.spend / priced) -- of one unit of money (1e-27) and all that can be counted it is not 0
+  local each = ("%.40f"):format(total.spend / priced) -- not 0 even for one unit of money (1e-27) over all that can be counted
   return figures.money_text(each, figures.places { each }) .. " per generation"
 end
 

@@ -3,8 +3,8 @@ local printable = require "openrouter.printable"
 
 local layout = {}
 
--- Ranges, rising, of what takes two columns of a terminal: East Asian scripts and pictures; and none: marks upon the letter
--- before, of the scripts that models and people are named in.
+-- Ranges of characters, rising: those that take two columns of a terminal (East Asian scripts and pictures), and those that take
+-- none (marks upon the letter before, of the scripts that models and people are named in).
 local WIDE = { 0x1100, 0x115F, 0x231A, 0x231B, 0x2329, 0x232A, 0x23E9, 0x23EC, 0x23F0, 0x23F0, 0x23F3, 0x23F3, 0x25FD, 0x25FE,
   0x2614, 0x2615, 0x2648, 0x2653, 0x267F, 0x267F, 0x2693, 0x2693, 0x26A1, 0x26A1, 0x26AA, 0x26AB, 0x26BD, 0x26BE,
   0x26C4, 0x26C5, 0x26CE, 0x26CE, 0x26D4, 0x26D4, 0x26EA, 0x26EA, 0x26F2, 0x26F3, 0x26F5, 0x26F5, 0x26FA, 0x26FA,

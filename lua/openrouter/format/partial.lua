@@ -1,15 +1,15 @@
---- Hours, days, weeks and months that the records cover only in part, the first and the last of a report: less was spent in them
---- for that alone.
+--- The hours, days, weeks and months that the records cover only in part, which may be the first and the last of a report: for
+--- that reason alone they show less spend.
 local span = require("openrouter.period").span
 
 local partial = {}
 
 --- The dimensions whose values are times.
 ---@type table<string, boolean>
-partial.times = { hour = true, day = true, week = true, month = true }
+partial.times = require("openrouter.report.vocabulary").times
 
--- Where the records begin or end (`edge`) within the days `from` to `to`; nil where that is not inside of them. One who asked
--- for the whole of a day has it; so has one whose records reach to the hour at its end.
+-- Where the records begin or end (`edge`) within the days `from` to `to`; nil where that is not inside of them. A day is whole if
+-- all of it was asked for, or if the records reach into its outermost hour.
 local function inside(edge, from, to, outermost, whole)
   local day, hour, minute = (edge or ""):match "^(%d+%-%d+%-%d+)T(%d%d):(%d%d)"
   if not day or day < from or day > to then return nil end

@@ -10,7 +10,7 @@ local width = layout.width
 -- ---- columns --------------------------------------------------------------------------------------------------------
 
 local LONGEST = 80      -- columns of a name that are shown
-local SHORT, LEAST = 24, 8 -- and how narrow names may get: before measures go, and after
+local SHORT, LEAST = 24, 8 -- columns that names may be narrowed to: before measures are left out, and after
 local HEADER = 11       -- characters of a header's line
 local GAP = 2           -- which layout.line leaves between columns
 local NARROWEST = 20    -- terminals are taken to be that wide
@@ -92,7 +92,7 @@ local function restore(columns)
   for _, column in ipairs(columns) do column.width = column.natural end
 end
 
--- The place of the measure that is missed least: the last that is no money, then the last; spend is never, nor a lone one.
+-- The place of the measure to leave out next: the last that is no money, then the last of all; never spend, nor the only one.
 local function least_important(columns)
   local money
   if not (columns[#columns - 1] or {}).measure then return nil end

@@ -17,7 +17,7 @@ local function has_ink(text)
   return text ~= ""
 end
 
---- A value of a dimension. One of nothing to be seen is between quotes, and so is one with spaces at an end.
+--- A value of a dimension, between quotes where nothing of it would be seen, or where it has spaces at an end.
 ---@param value string|number|boolean
 ---@return string
 function words.name(value)

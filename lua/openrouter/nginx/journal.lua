@@ -3,6 +3,7 @@
 --- adopted. docs/ledger.md has the form of the files. A line is closed in place when its id is settled; segments with many
 --- closed lines are compacted, and removed when nothing in them is open.
 local core = require "openrouter.core"
+local files = require "openrouter.files"
 local unsettled = require "openrouter.unsettled"
 
 local journal = {}
@@ -145,6 +146,7 @@ function Journal:note(id, entry, interrupted, context, instant)
 end
 
 --- Try again to write what the disk would not take of an id.
+---@param id string
 ---@return boolean written
 function Journal:rewrite(id)
   local lines = self.unwritten[id]
@@ -169,6 +171,7 @@ function Journal:rewrite(id)
 end
 
 --- Forget the lines in memory of an id that is settled.
+---@param id string
 function Journal:forget(id)
   if not self.unwritten[id] then return end
   self.unwritten[id] = nil
@@ -176,6 +179,10 @@ function Journal:forget(id)
 end
 
 --- The pending and the note line of an id.
+---@param source openrouter.Source|false false: no line of it is written
+---@param id string
+---@param pending integer offset of its line, -1 when it is not written
+---@param note integer
 ---@return string? pending, string? note
 function Journal:lines(source, id, pending, note)
   local kept = self.unwritten[id]
@@ -193,6 +200,10 @@ local function close_line(source, offset)
 end
 
 --- The id is settled: nobody shall ask for it again.
+---@param source openrouter.Source|false false: no line of it is written
+---@param id string
+---@param pending integer offset of its line, -1 when it is not written
+---@param note integer
 ---@return true?, string? why
 function Journal:close(source, id, pending, note)
   self:forget(id)
@@ -234,7 +245,7 @@ function Journal:adopt()
   for source in pairs(self.sources) do held[source.path] = true end
   for _, name in ipairs(names) do
     local path = self.directory .. "/" .. name
-    if name:find "%.jsonl$" and not held[path] then
+    if files.is_journal(name) and not held[path] then
       local segment, reason, what = core.adopt_segment(path)
       if segment then
         local source = add_source(self, segment, path)
@@ -251,6 +262,7 @@ function Journal:adopt()
 end
 
 --- An id of this source waits for a later turn.
+---@param source openrouter.Source
 ---@param since number Unix time at which it was seen
 function journal.park(source, since)
   source.parked = source.parked + 1
@@ -258,6 +270,7 @@ function journal.park(source, since)
 end
 
 --- Remove a source in which nothing is open.
+---@param source openrouter.Source
 ---@return true?, string? why not
 function Journal:remove(source)
   self.sources[source] = nil
@@ -267,6 +280,7 @@ function Journal:remove(source)
 end
 
 --- Let go of a source: what is open in it is for whoever gets the lock.
+---@param source openrouter.Source
 function Journal:release(source)
   self.sources[source] = nil
   source.segment:close()
@@ -283,18 +297,24 @@ function Journal:roll()
 end
 
 --- Whether a source has many closed lines.
+---@param source openrouter.Source
+---@return boolean
 function journal.is_sparse(source)
   local size = source.segment:size()
   return source.closed > MUCH_CLOSED and source.closed > size / 2 and size < 2 * FULL_SEGMENT
 end
 
 --- The lines of a source have moved: put it right in an entry.
+---@param entry openrouter.Entry
+---@param source openrouter.Source
+---@param moved table<integer, integer> old offset -> new one
 function journal.translate(entry, source, moved)
   if entry.source ~= source then return end
   entry.pending, entry.note = moved[entry.pending] or -1, moved[entry.note] or -1
 end
 
 --- Drop the closed lines of a source. Who remembers offsets has to translate them.
+---@param source openrouter.Source
 ---@return table<integer, integer>? moved old offset -> new one, for every open line
 ---@return string? why not
 function journal.compact(source)

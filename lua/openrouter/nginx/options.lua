@@ -1,6 +1,6 @@
 -- luacheck: std ngx_lua
---- Options of openrouter.nginx's start(), checked, and what they are when not said.
-local find_flaw = require("openrouter.keys").flaw
+--- Options of openrouter.nginx's start(): their types and defaults.
+local read_key = require("openrouter.keys").read
 local options = require "openrouter.options"
 local origin = require "openrouter.nginx.origin"
 
@@ -36,21 +36,20 @@ local function check_key(name, key)
     error(("start: keys: '%s' is no name for a key: letters, digits, _ and - (and not \"request\")"):format(tostring(name)), 4)
   end
   if type(key) ~= "string" then error(("start: keys: %s must be a string, not a %s"):format(name, type(key)), 4) end
-  key = key:match "^%s*(.-)%s*$"
-  local flaw = key == "" and "is empty" or find_flaw(key)
+  local read, flaw = read_key(key)
+  if not read then flaw = "is empty" end
   if flaw then error(("start: the key '%s' of the option 'keys' %s"):format(name, flaw), 4) end
-  return key
+  return read
 end
 
 -- The keys, and what is wrong with the one in the environment, which is no reason to log nothing: ids wait on disk for a key.
 local function read_keys(given)
   local keys, trouble = {}, nil
-  local key = (given.api_key or os.getenv "OPENROUTER_API_KEY" or ""):match "^%s*(.-)%s*$"
-  local flaw = find_flaw(key)
+  local key, flaw = read_key(given.api_key or os.getenv "OPENROUTER_API_KEY")
   if flaw and given.api_key then error("start: the key in the option 'api_key' " .. flaw, 4) end
   if flaw then
     trouble = "the key in OPENROUTER_API_KEY " .. flaw
-  elseif key ~= "" then
+  else
     keys.default = key
   end
   for name, of_name in pairs(given.keys or {}) do keys[name] = check_key(name, of_name) end

@@ -138,6 +138,8 @@ function Settle:has_room()
 end
 
 --- The offsets of a compacted segment's lines are others now.
+---@param source openrouter.Source
+---@param moved table<integer, integer> old offset -> new one
 function Settle:translate(source, moved)
   for _, engine in ipairs(self.engines) do
     for slot, at in pairs(engine.source) do
@@ -230,6 +232,9 @@ local function on_record(self, engine, slot, id, gen, due)
 end
 
 --- An id has no record, for good: into the ledger with it.
+---@param id string
+---@param entry openrouter.Entry
+---@param err openrouter.Error
 function Settle:fail(id, entry, err)
   local written = write(self, id, entry, function(context, instant)
     return self.ledger:failed(id, err, context, instant)
@@ -240,6 +245,8 @@ function Settle:fail(id, entry, err)
 end
 
 --- An id has no key, and will have none. False: the disk does not take that for now, and the id stays open.
+---@param id string
+---@param entry openrouter.Entry
 ---@return boolean written
 function Settle:fail_keyless(id, entry)
   local context, instant = described(self, id, entry)
@@ -254,6 +261,8 @@ function Settle:fail_keyless(id, entry)
 end
 
 --- It stays open on disk, and is taken up again later.
+---@param id string
+---@param entry openrouter.Entry
 function Settle:park(id, entry)
   self.metrics:add "overflow_total"
   if entry.source then
@@ -397,6 +406,7 @@ function Settle:should_end()
 end
 
 --- Something is due at `due`: see that somebody is awake then.
+---@param due number on the clock of core.now
 function Settle:wake(due)
   if self.leading_until and due < self.leading_until then
     self.leading_until = due

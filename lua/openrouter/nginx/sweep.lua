@@ -46,6 +46,7 @@ local function not_taken(worker, id, entry, why)
 end
 
 --- Where a request ends: from now on its record can be asked for.
+---@param worker openrouter.Worker
 ---@param request table see new_request() in nginx.lua
 function sweep.hand_over(worker, request)
   local id = request.id
@@ -243,6 +244,7 @@ local function gauges(worker)
 end
 
 --- Figures of this worker.
+---@param worker openrouter.Worker
 ---@return table<string, number>
 function sweep.stats(worker)
   local stats = { open = worker.settle.open, streaming = #values(worker.streaming), parked = parked_count(worker),
@@ -353,6 +355,7 @@ local function run(premature, worker)
 end
 
 --- Start the timer, unless it is there.
+---@param worker openrouter.Worker
 function sweep.start(worker)
   local now = core.now()
   if worker.beat and now - worker.beat < 30 then return end

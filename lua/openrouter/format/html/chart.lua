@@ -1,5 +1,5 @@
---- Charts of the HTML page as inline SVG. Lengths along are percentages and heights are pixels, so that a chart is as wide as
---- the page, and its letters are of the size of the text at any width.
+--- Charts of the HTML page as inline SVG. Widths are percentages and heights are pixels, so that a chart is as wide as the page,
+--- with letters as large as the text at any width.
 local figures = require "openrouter.format.html.figures"
 local markup = require "openrouter.format.html.markup"
 
@@ -112,7 +112,7 @@ local function extent(label, plot)
   return from, from + width
 end
 
--- In the middle below its tick, but where that would leave the narrowest page, or the plot of a wide one.
+-- In the middle below its tick, except where it would stand out of the narrowest page, or out of the plot of a wide one.
 local function anchor_of(label, axis_width)
   local narrowest, widest = plot_of(NARROWEST, axis_width), plot_of(WIDEST, axis_width)
   local half = text_width(label.text) / 2

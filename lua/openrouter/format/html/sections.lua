@@ -85,7 +85,7 @@ local function describe_days(series, places)
     series.unit == "day" and "on" or "from", most.span)
 end
 
--- What is fainter than the other bars, and less high for having had less time; nil where all are whole.
+-- Says which bars are fainter than the others, and lower because they stand for less time; nil where all are whole.
 local function partial_text(series)
   local told = {}
   for _, bar in ipairs(series.bars) do
@@ -323,8 +323,8 @@ local function is_impossible(total)
 end
 
 --- The part of prompt tokens that came from a cache, "38.2%", or "at least 27.2%" where some records do not say how many did;
---- behind such a bound that of the others, "at most 72.8%". Nil where some records only say how many came from the cache, or none
---- does, and where it would be no part.
+--- then the part of the others comes with it, "at most 72.8%". Nil where some records only say how many came from the cache, or
+--- none does, and where it would be no part.
 ---@param page openrouter.ReportPage
 ---@return string? share, string? others
 function sections.cached_share(page)

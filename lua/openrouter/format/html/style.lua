@@ -1,5 +1,5 @@
 --- How the HTML page looks: on screens light and dark, small and large, and on paper. The page allows this style alone, by the
---- hash of its text; a spec tells the hash where it has changed.
+--- hash of its text; when it changes, a spec says what the hash is now.
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text

@@ -78,7 +78,7 @@ function tables.make(of)
       of.total and element("tfoot", {}, row_element(of.columns, of.total))))
 end
 
---- The same, unseen until it is asked for.
+--- The same, folded until a reader opens it.
 ---@param summary string
 ---@param of table as `make` takes it
 function tables.folded(summary, of)

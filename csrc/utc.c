@@ -1,11 +1,11 @@
-#include "instant.h"
+#include "utc.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Years start in March here, so that a leap day comes last. */
-int64_t instant_days (int64_t year, int month, int day) {
+int64_t utc_days (int64_t year, int month, int day) {
   year -= month <= 2;
   int64_t era = (year >= 0 ? year : year - 399) / 400;
   int64_t year_of_era = year - era * 400;
@@ -28,7 +28,7 @@ static int two_digits (const char *p) {
 static bool make (int year, int month, int day, int hour, int minute, int second, double *out) {
   if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month)) return false;
   if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60) return false;
-  *out = (double)(instant_days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second);
+  *out = (double)(utc_days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second);
   return true;
 }
 
@@ -54,7 +54,7 @@ static bool offset (const char *p, const char *end, int *seconds) {
   return hour >= 0 && hour <= 23 && minute >= 0 && minute <= 59;
 }
 
-bool instant_parse (const char *text, size_t length, double *out) {
+bool utc_parse (const char *text, size_t length, double *out) {
   const char *t = text, *end = text + length;
   int east;
   double part;
@@ -71,7 +71,7 @@ bool instant_parse (const char *text, size_t length, double *out) {
   return true;
 }
 
-bool instant_http_date (const char *text, double *out) {
+bool utc_http_date (const char *text, double *out) {
   static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
   char name[4], end[4];
   int day, year, hour, minute, second;
@@ -83,14 +83,14 @@ bool instant_http_date (const char *text, double *out) {
   return make(year, (int)(month - months) / 3 + 1, day, hour, minute, second, out);
 }
 
-struct instant_date instant_date (int64_t days) {
+struct utc_date utc_date (int64_t days) {
   days += 719468;
   int64_t era = (days >= 0 ? days : days - 146096) / 146097;
   int64_t day_of_era = days - era * 146097;
   int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
   int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
   int month = (int)(5 * day_of_year + 2) / 153;
-  struct instant_date date = { year_of_era + era * 400, month < 10 ? month + 3 : month - 9,
+  struct utc_date date = { year_of_era + era * 400, month < 10 ? month + 3 : month - 9,
                                (int)day_of_year - (153 * month + 2) / 5 + 1 };
   date.year += date.month <= 2;
   return date;
@@ -102,7 +102,7 @@ static char *put_number (char *p, int64_t number, int digits, char behind) {
   return p + digits + 1;
 }
 
-/* Microseconds since the second began. A double holds them until 2242, if not exactly: they are rounded, or what instant_parse
+/* Microseconds since the second began. A double holds them until 2242, if not exactly: they are rounded, or what utc_parse
    made of .123 would be .122999; after that a double holds milliseconds. Never to the next second, which has not begun. */
 static int64_t microseconds (double unix_seconds) {
   static const double year_2242 = 8589934592.0;
@@ -111,11 +111,11 @@ static int64_t microseconds (double unix_seconds) {
   return micro < 1000000 ? micro : 999999;
 }
 
-size_t instant_format (char out[INSTANT_SIZE], double unix_seconds) {
+size_t utc_format (char out[UTC_SIZE], double unix_seconds) {
   static const double year_0 = -62167219200.0, year_10000 = 253402300800.0;
   if (!(unix_seconds >= year_0 && unix_seconds < year_10000)) return 0;
   const int64_t second = (int64_t)floor(unix_seconds) - (int64_t)year_0;  /* from there on, as all days are after it */
-  const struct instant_date date = instant_date((int64_t)floor(floor(unix_seconds) / 86400));
+  const struct utc_date date = utc_date((int64_t)floor(floor(unix_seconds) / 86400));
   char *p = put_number(out, date.year, 4, '-');
   p = put_number(p, date.month, 2, '-');
   p = put_number(p, date.day, 2, 'T');

@@ -1,10 +1,10 @@
-#include "lua_instant.h"
+#include "lua_utc.h"
 
-#include "instant.h"
+#include "utc.h"
 
 static int timestamp (lua_State *L) {
-  char text[INSTANT_SIZE];
-  size_t length = instant_format(text, luaL_checknumber(L, 1));
+  char text[UTC_SIZE];
+  size_t length = utc_format(text, luaL_checknumber(L, 1));
   luaL_argcheck(L, length > 0, 1, "not in the years 0 to 9999");
   lua_pushlstring(L, text, length);
   return 1;
@@ -14,11 +14,11 @@ static int parse_time (lua_State *L) {
   size_t length;
   double seconds;
   const char *text = luaL_checklstring(L, 1, &length);
-  if (!instant_parse(text, length, &seconds)) return 0;
+  if (!utc_parse(text, length, &seconds)) return 0;
   lua_pushnumber(L, seconds);
   return 1;
 }
 
 static const luaL_Reg functions[] = { { "timestamp", timestamp }, { "parse_time", parse_time }, { NULL, NULL } };
 
-void instant_register (lua_State *L) { compat_setfuncs(L, functions, 0); }
+void utc_register (lua_State *L) { compat_setfuncs(L, functions, 0); }

@@ -225,6 +225,17 @@ describe("openrouter-cost settle", function()
     assert.equal(before, shell.read(dir .. "/pending/1-1.jsonl"))
   end)
 
+  it("writes what it says into no segment where standard output or error is closed", function()
+    for i, closed in ipairs { "2>&-", ">&-", "<&-", "<&- >&- 2>&-" } do
+      local id, kept = "gen-1792120000-a" .. i, "gen-1792120000-b" .. i
+      local lines = { seen(id), seen(kept, '"key":"none"') }
+      segment(lines)
+      assert.equal(3, (shell.run(("%s sh -c %s"):format(env, shell.quote(command(closed))))))
+      assert.equal(1, results()[id].settled)
+      assert.same({ (lines[1]:gsub("true ", "false")), lines[2] }, lines_of "pending/1-1.jsonl")
+    end
+  end)
+
   it("passes over torn lines, and settles ids that are whole in them", function()
     local torn = seen("gen-1792120000-b", '"context":{"user":"u"}')
     segment { seen "gen-1792120000-a", '{"pending":"gen-17921200', torn:sub(1, 60), "\0\0\0" .. seen "gen-1792120000-c",

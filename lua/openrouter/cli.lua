@@ -112,6 +112,7 @@ end
 ---@param arguments string[]
 ---@return integer status for os.exit
 function cli.main(arguments)
+  core.fill_standard_files()
   local ok, result = xpcall(run, tools.on_error, arguments)
   local flushed, why = io.stdout:flush()
   local trouble = tools.output_trouble or not flushed and why

@@ -180,6 +180,24 @@ describe("a bug", function()
   end)
 end)
 
+describe("Ctrl-C", function()
+  after_each(shell.clean)
+
+  it("is no bug while the command line is read", function()
+    local program = shell.write(shell.directory() .. "/program.lua", [[
+      local argparse = require "argparse"
+      local make = getmetatable(argparse).__call
+      getmetatable(argparse).__call = function(...)
+        local parser = make(...)
+        parser._parse = function() error("interrupted!", 0) end
+        return parser
+      end
+      os.exit(require("openrouter.cli").main(arg))]])
+    local status, out, err = shell.run(("%s %s report /dev/null"):format(os.getenv "LUA", program))
+    assert.same({ 130, "", "openrouter-cost: interrupted\n" }, { status, out, err })
+  end)
+end)
+
 describe("a file of -o", function()
   after_each(shell.clean)
 

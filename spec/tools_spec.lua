@@ -183,6 +183,12 @@ end)
 describe("Ctrl-C", function()
   after_each(shell.clean)
 
+  it("is no bug while the command looks for its modules", function()
+    local status, out, err = shell.run(os.getenv "LUA"
+      .. " -e 'io.open = function() error([[interrupted!]], 0) end' bin/openrouter-cost man")
+    assert.same({ 130, "", "openrouter-cost: interrupted\n" }, { status, out, err })
+  end)
+
   it("is no bug while the command line is read", function()
     local program = shell.write(shell.directory() .. "/program.lua", [[
       local argparse = require "argparse"
@@ -195,6 +201,19 @@ describe("Ctrl-C", function()
       os.exit(require("openrouter.cli").main(arg))]])
     local status, out, err = shell.run(("%s %s report /dev/null"):format(os.getenv "LUA", program))
     assert.same({ 130, "", "openrouter-cost: interrupted\n" }, { status, out, err })
+  end)
+end)
+
+describe("memory that runs out", function()
+  after_each(shell.clean)
+
+  it("is told, and is no bug", function()
+    local program = shell.write(shell.directory() .. "/program.lua", [[
+      local cli = require "openrouter.cli"
+      xpcall = function() return false, "not enough memory" end -- as it does then, and calls no handler
+      os.exit(cli.main(arg))]])
+    local status, out, err = shell.run(("%s %s man"):format(os.getenv "LUA", program))
+    assert.same({ 1, "", "openrouter-cost: not enough memory\n" }, { status, out, err })
   end)
 end)
 

@@ -125,6 +125,10 @@ function cli.main(arguments)
     tools.say "interrupted"
     return tools.INTERRUPTED
   end
+  if not result.trace then -- there was no memory for tools.on_error either
+    tools.say("%s", result)
+    return tools.FAILURE
+  end
   tools.say "this is a bug, please report it:"
   for line in result.trace:gmatch "[^\n]+" do tools.say("%s", (line:gsub("\t", "  "))) end
   return tools.FAILURE

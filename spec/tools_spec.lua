@@ -183,10 +183,15 @@ end)
 describe("Ctrl-C", function()
   after_each(shell.clean)
 
-  it("is no bug while the command looks for its modules", function()
-    local status, out, err = shell.run(os.getenv "LUA"
-      .. " -e 'io.open = function() error([[interrupted!]], 0) end' bin/openrouter-cost man")
-    assert.same({ 130, "", "openrouter-cost: interrupted\n" }, { status, out, err })
+  it("is no bug while the command looks for its modules, nor while it ends", function()
+    for name, words in pairs { ["io.open"] = "", ["os.exit"] = "openrouter-cost" } do
+      local status, out, err = shell.run(([[%s -e '
+        local before = %s
+        %s = function() %s = before error("interrupted!", 0) end' bin/openrouter-cost completion bash]]):format(
+        os.getenv "LUA", name, name, name))
+      assert.same({ 130, "openrouter-cost: interrupted\n" }, { status, err })
+      assert.equal(words, out:match "openrouter%-cost" or "")
+    end
   end)
 
   it("is no bug while the command line is read", function()

@@ -388,7 +388,7 @@ function ledger.settled_among(directory, ids, since, pause)
     if #files == 0 then break end
     for _, path in ipairs(files) do
       seen[path] = true
-      local file, reason, code = nil, "no regular file", nil
+      local file, reason, code = nil, path .. ": no regular file", nil
       if core.file_status(path) ~= "other" then file, reason, code = io.open(path, "rb") end
       if file then
         reason = search(file, ids, since, pause or function() end, found)

@@ -331,6 +331,18 @@ describe("openrouter-cost", function()
       assert.matches("0 records of this run are safe in /dev/full, 13 ids are not fetched", err)
     end)
 
+    it("does not say that records are in a ledger that was moved meanwhile", function()
+      local ledger, log = directory .. "/costs.jsonl", file("ids", "gen-1792120000-a\ngen-1792120000-slow-b\n")
+      local move = ("{ until [ -s %s ]; do sleep 0.02; done; mv %s %s.1; } & "):format(ledger, ledger, ledger)
+      local status, _, err = shell.run(("(%s %s %s; status=$?; wait; exit $status)"):format(move, env,
+        cost(("fetch %s --ledger %s"):format(log, ledger))))
+      assert.equal(1, status)
+      assert.matches("/costs%.jsonl: it was renamed, removed or replaced meanwhile, and lines went with it; "
+        .. "run the same command again\n$", err)
+      assert.not_matches("now in", err)
+      assert.not_matches("safe in", err)
+    end)
+
     it("goes on behind the line that a full disk cut in two", function()
       local ledger = directory .. "/costs.jsonl"
       -- 8 blocks of 512 bytes: room for two records and a piece

@@ -860,6 +860,22 @@ describe("ledger", function()
     end)
   end)
 
+  it("says at its end that the file is no longer the one of that name", function()
+    for _, how in ipairs { "mv %s %s.1", "rm %s", "cp %s %s.2 && mv %s.2 %s" } do
+      local writer = assert(ledger.open(path))
+      assert(writer:settled("gen-1", assert(openrouter.decode '{"id":"gen-1"}')))
+      assert.equal(0, (shell.run((how:gsub("%%s", path)))))
+      local ok, err = writer:close()
+      assert.is_nil(ok)
+      assert.same({ "io", path .. ": it was renamed, removed or replaced meanwhile, and lines went with it" },
+        { err.kind, err.message })
+      os.remove(path)
+    end
+    os.rename(path .. ".1", path)
+    assert.equal(0, (shell.run(("ln -s %s %s.link"):format(path, path))))
+    assert(assert(ledger.open(path .. ".link")):close()) -- a link is no other file
+  end)
+
   -- ---- what has been written lately ---------------------------------------------------------------------------------
 
   describe("lately", function()

@@ -651,14 +651,17 @@ describe("openrouter-cost", function()
 
     it("writes where a link leads", function()
       local real, link, dangling = file("real.txt", "old\n"), directory .. "/link.txt", directory .. "/dangling.txt"
+      local far = directory .. "/far.txt"
       assert.equal(0, (shell.run(("mkdir %s/deep; ln -s real.txt %s; ln -s deep/new.txt %s"):format(directory, link, dangling))))
-      for _, path in ipairs { link, dangling } do
+      assert.equal(0, (shell.run(("ln -s deep/link.txt %s; ln -s ../far-away.txt %s/deep/link.txt"):format(far, directory))))
+      for _, path in ipairs { link, dangling, far, directory .. "/deep/link.txt" } do
         assert.equal(3, (run(("report %s -o %s"):format(ledger, path))))
         assert.equal("symbolic link\n", select(2, shell.run("stat -c %F " .. path)))
       end
       assert.matches("generations", shell.read(real))
       assert.matches("generations", shell.read(directory .. "/deep/new.txt"))
-      assert.equal("new.txt\n", select(2, shell.run("ls -A " .. directory .. "/deep")))
+      assert.matches("generations", shell.read(directory .. "/far-away.txt"))
+      assert.equal("link.txt\nnew.txt\n", select(2, shell.run("ls -A " .. directory .. "/deep")))
     end)
 
     it("writes to what is no regular file as it is", function()

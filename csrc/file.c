@@ -47,6 +47,12 @@ int file_append (int fd, const char *line, size_t length, size_t *written) {
   return 0;
 }
 
+bool file_is_named (int fd, const char *path) {
+  struct stat ours, named;
+  if (fstat(fd, &ours) != 0 || !S_ISREG(ours.st_mode)) return true;
+  return stat(path, &named) == 0 && named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
+}
+
 bool file_is_sync_failure (int reason) { return reason != 0 && reason != EINVAL && reason != EROFS; }
 
 int file_close (int fd) { return fsync(fd) != 0 && file_is_sync_failure(errno) ? file_give_up(fd) : close(fd); }

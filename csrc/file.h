@@ -21,6 +21,9 @@ int file_append (int fd, const char *line, size_t length, size_t *written);
 /* Bytes in the file; 0 for what is no regular file. */
 int64_t file_size (int fd);
 
+/* Whether the path names this file, as it did when it was opened; true of what is no regular file. */
+bool file_is_named (int fd, const char *path);
+
 /* To the disk, then closed. */
 int file_close (int fd);
 

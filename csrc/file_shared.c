@@ -112,10 +112,12 @@ static bool is_current (const struct file_shared *s, const struct stat *status) 
   return status->st_dev == s->device && status->st_ino == s->inode;
 }
 
-/* Whether somebody's last line, in front of `end`, has no end. When the file has grown since, it is being written just now. */
+/* Whether somebody's last line, in front of `end`, has no end. When the file has grown since, it is being written just now.
+   Where that cannot be read it may have none: an empty line too many does no harm. */
 static bool is_torn (int fd, off_t end) {
   char last;
-  return end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n' && file_size(fd) == end;
+  bool ended = end == 0 || (pread(fd, &last, 1, end - 1) == 1 && last == '\n');
+  return !ended && file_size(fd) == end;
 }
 
 static int write_line (int fd, const char *line, size_t length, bool torn) {
@@ -136,14 +138,15 @@ static int write_line (int fd, const char *line, size_t length, bool torn) {
 
 /*
 ** A process killed in its write leaves a torn line, perhaps just behind the end that this one saw: its own line is glued to
-** that one then. So see where it went, which is where others wrote only if the end has moved.
+** that one then. So see where it went, which is where others wrote only if the end has moved. -1: it cannot be told.
 */
-static bool is_glued (int fd, off_t seen_end, const char *line, size_t length) {
+static int is_glued (int fd, off_t seen_end, const char *line, size_t length) {
   char there[33];
   off_t start = lseek(fd, 0, SEEK_CUR) - (off_t)length - 1;
   size_t head = length < sizeof there - 1 ? length : sizeof there - 1;
-  if (start == seen_end || start <= 0) return false;
-  if (pread(fd, there, head + 1, start - 1) != (ssize_t)head + 1) return false;
+  if (start == seen_end || start <= 0) return 0;
+  errno = EIO;  /* of a file that somebody has cut */
+  if (pread(fd, there, head + 1, start - 1) != (ssize_t)head + 1) return -1;
   return there[0] != '\n' && memcmp(there + 1, line, head) == 0;
 }
 
@@ -155,8 +158,8 @@ int file_shared_append (struct file_shared *s, const char *line, size_t length) 
   bool is_file = S_ISREG(status.st_mode), torn = is_file && is_torn(fd, status.st_size);
   s->current->unsynced = true;
   if (write_line(fd, line, length, torn) != 0) return -1;
-  if (torn || !is_file || !is_glued(fd, status.st_size, line, length)) return 0;
-  return write_line(fd, line, length, true);
+  int glued = torn || !is_file ? 0 : is_glued(fd, status.st_size, line, length);
+  return glued > 0 ? write_line(fd, line, length, true) : glued;
 }
 
 struct file_shared *file_shared_open (const char *path) {

@@ -18,6 +18,7 @@
 #include "lua_value.h"
 #include "lua_zone.h"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,6 +87,15 @@ static int is_terminal (lua_State *L) {
   return 1;
 }
 
+/* fill_standard_files(): put what gives and takes nothing where standard input, output or error is closed. A file opened later
+   would get that number, and whatever is said would be written into it. */
+static int fill_standard_files (lua_State *L) {
+  (void)L;
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) break;
+  return 0;
+}
+
 /* terminal_width(descriptor) -> columns | nil: it does not say, or is none */
 static int terminal_width (lua_State *L) {
   struct winsize size;
@@ -106,6 +116,7 @@ static const luaL_Reg functions[] = { { "quote", value_quote },
                                       { "now", now },
                                       { "unix_time", unix_time },
                                       { "is_terminal", is_terminal },
+                                      { "fill_standard_files", fill_standard_files },
                                       { "terminal_width", terminal_width },
                                       { "processors", processors },
                                       { NULL, NULL } };

@@ -174,6 +174,12 @@ static int writer_size (lua_State *L) {
   return 1;
 }
 
+/* writer:is_named(path) -> whether the path names the file, as it did when it was opened */
+static int writer_is_named (lua_State *L) {
+  lua_pushboolean(L, file_is_named(check_writer(L)->fd, path_check(L, 2)));
+  return 1;
+}
+
 /* writer:close() -> true | nil, message. Returns when what was appended is on the disk. */
 static int writer_close (lua_State *L) {
   struct writer *w = check_writer(L);
@@ -270,7 +276,8 @@ static const luaL_Reg functions[] = {
   { "lines", lines }, { "append_file", append_file }, { "shared_file", shared_file }, { "modified", modified }, { NULL, NULL }
 };
 static const luaL_Reg writer_methods[] = {
-  { "append", writer_append }, { "size", writer_size }, { "close", writer_close }, { NULL, NULL }
+  { "append", writer_append }, { "size", writer_size }, { "is_named", writer_is_named }, { "close", writer_close },
+  { NULL, NULL }
 };
 static const luaL_Reg shared_methods[] = {
   { "append", shared_append }, { "size", shared_size },   { "sync", shared_sync },

@@ -103,6 +103,13 @@ describe("batch", function()
     assert(writer:close())
   end)
 
+  it("asks for nothing where the ledger cannot be read to its end", function()
+    local unreadable = { path = "/proc/self/mem", empty = function() return false end } -- may be opened, and gives EIO
+    local open, err = batch.remaining({ "gen-1" }, unreadable)
+    assert.is_nil(open)
+    assert.same({ "io", "/proc/self/mem: Input/output error" }, { err.kind, err.message })
+  end)
+
   it("takes no line without a record for a fetched one", function()
     local path = directory .. "/costs.jsonl"
     local writer = assert(ledger.open(path))

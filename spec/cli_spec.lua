@@ -331,6 +331,18 @@ describe("openrouter-cost", function()
       assert.matches("0 records of this run are safe in /dev/full, 13 ids are not fetched", err)
     end)
 
+    it("does not say that records are in a ledger that was moved meanwhile", function()
+      local ledger, log = directory .. "/costs.jsonl", file("ids", "gen-1792120000-a\ngen-1792120000-slow-b\n")
+      local move = ("{ until [ -s %s ]; do sleep 0.02; done; mv %s %s.1; } & "):format(ledger, ledger, ledger)
+      local status, _, err = shell.run(("(%s %s %s; status=$?; wait; exit $status)"):format(move, env,
+        cost(("fetch %s --ledger %s"):format(log, ledger))))
+      assert.equal(1, status)
+      assert.matches("/costs%.jsonl: it was renamed, removed or replaced meanwhile, and lines went with it; "
+        .. "run the same command again\n$", err)
+      assert.not_matches("now in", err)
+      assert.not_matches("safe in", err)
+    end)
+
     it("goes on behind the line that a full disk cut in two", function()
       local ledger = directory .. "/costs.jsonl"
       -- 8 blocks of 512 bytes: room for two records and a piece
@@ -639,14 +651,17 @@ describe("openrouter-cost", function()
 
     it("writes where a link leads", function()
       local real, link, dangling = file("real.txt", "old\n"), directory .. "/link.txt", directory .. "/dangling.txt"
+      local far = directory .. "/far.txt"
       assert.equal(0, (shell.run(("mkdir %s/deep; ln -s real.txt %s; ln -s deep/new.txt %s"):format(directory, link, dangling))))
-      for _, path in ipairs { link, dangling } do
+      assert.equal(0, (shell.run(("ln -s deep/link.txt %s; ln -s ../far-away.txt %s/deep/link.txt"):format(far, directory))))
+      for _, path in ipairs { link, dangling, far, directory .. "/deep/link.txt" } do
         assert.equal(3, (run(("report %s -o %s"):format(ledger, path))))
         assert.equal("symbolic link\n", select(2, shell.run("stat -c %F " .. path)))
       end
       assert.matches("generations", shell.read(real))
       assert.matches("generations", shell.read(directory .. "/deep/new.txt"))
-      assert.equal("new.txt\n", select(2, shell.run("ls -A " .. directory .. "/deep")))
+      assert.matches("generations", shell.read(directory .. "/far-away.txt"))
+      assert.equal("link.txt\nnew.txt\n", select(2, shell.run("ls -A " .. directory .. "/deep")))
     end)
 
     it("writes to what is no regular file as it is", function()

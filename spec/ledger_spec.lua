@@ -628,7 +628,8 @@ describe("ledger", function()
     -- ---- with a disk that does what it is told -----------------------------------------------------------------------
 
     -- Stands in for libc's asynchronous fsync: nothing ends while the file `held` is there, and all that ends fails while
-    -- `broken` is. What it was told stands in `told`. A read for the last byte makes somebody else's torn line of `torn`.
+    -- `broken` is. What it was told stands in `told`. A read for the last byte makes somebody else's torn line of `torn`; all
+    -- reads but that one fail while `unreadable` is there.
     local DISK = [[
       #define _GNU_SOURCE
       #include <aio.h>
@@ -670,7 +671,8 @@ describe("ledger", function()
         char text[100];
         ssize_t n = ((ssize_t (*) (int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread"))(fd, to, size, at);
         FILE *torn = fopen("torn", "r");
-        if (torn == NULL) return n;
+        errno = EIO;
+        if (torn == NULL) return is_there("unreadable") ? -1 : n;
         size_t length = fread(text, 1, sizeof text, torn);
         fclose(torn);
         unlink("torn");
@@ -837,6 +839,41 @@ describe("ledger", function()
         append(writer, "gen-6")]]
       assert.same({ "gen-1", "?", "gen-3", "gen-4", "gen-5", "gen-6" }, ids_in(path))
     end)
+
+    it("does not say that a line is there where that cannot be read", function()
+      with_disk [[
+        local writer = shared()
+        append(writer, "gen-1")
+        local file = io.open("torn", "w")
+        file:write '{"settled":"gen-2","at":"2026-11-01'
+        file:close()
+        put "unreadable"
+        local ok, err = writer:settled("gen-3", bare "gen-3")
+        expect(nil, ok)
+        expect(path .. ": Input/output error", err.message)
+        file = io.open(path, "a")
+        file:write '{"settled":"gen-4","at":"2026-11-01'
+        file:close()
+        append(writer, "gen-5") -- behind an end of line, as there may be none
+        append(writer, "gen-6")]]
+      assert.same({ "gen-1", "?", "?", "gen-5", "gen-6" }, ids_in(path))
+    end)
+  end)
+
+  it("says at its end that the file is no longer the one of that name", function()
+    for _, how in ipairs { "mv %s %s.1", "rm %s", "cp %s %s.2 && mv %s.2 %s" } do
+      local writer = assert(ledger.open(path))
+      assert(writer:settled("gen-1", assert(openrouter.decode '{"id":"gen-1"}')))
+      assert.equal(0, (shell.run((how:gsub("%%s", path)))))
+      local ok, err = writer:close()
+      assert.is_nil(ok)
+      assert.same({ "io", path .. ": it was renamed, removed or replaced meanwhile, and lines went with it" },
+        { err.kind, err.message })
+      os.remove(path)
+    end
+    os.rename(path .. ".1", path)
+    assert.equal(0, (shell.run(("ln -s %s %s.link"):format(path, path))))
+    assert(assert(ledger.open(path .. ".link")):close()) -- a link is no other file
   end)
 
   -- ---- what has been written lately ---------------------------------------------------------------------------------

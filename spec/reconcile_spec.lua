@@ -176,7 +176,9 @@ describe("reconcile", function()
       local r = reconcile.id_report { "2026-11-01" }
       assert(r:add_file(shell.write(shell.directory() .. "/l", line("gen-1", record()) .. line("gen-2", record())
         .. line("gen-3", record { is_byok = true, total_cost = "@0.005", upstream_inference_cost = "@0.1" })
-        .. line("gen-4", record { created_at = "2026-11-02T00:00:00Z" }))))
+        .. line("gen-4", record { created_at = "2026-11-02T00:00:00Z" })
+        .. line("gen-5", record { total_cost = cjson.null, usage = cjson.null })
+        .. line("gen-6", record { is_byok = true, total_cost = "@0.1", upstream_inference_cost = cjson.null }))))
       local function theirs(id, changes)
         local row = usage { requests = 1, usage = "0.1" }
         for name, value in pairs(changes or {}) do row[name] = value end
@@ -184,11 +186,12 @@ describe("reconcile", function()
         return row
       end
       local list = reconcile.differing_ids(r, { theirs "gen-9", theirs("gen-1", { usage = "0.10000000000000000001" }),
-        theirs("gen-3", { usage = "0.005", byok = "0.2" }) })
+        theirs("gen-3", { usage = "0.005", byok = "0.2" }), theirs "gen-5", theirs "gen-6" })
       local told = {}
       for i, row in ipairs(list) do told[i] = { row.id, row.status, row.usage.difference, row.byok.difference } end
-      assert.same({ { "gen-2", "extra", "0.1", "0" }, { "gen-3", "differs", "0", "-0.1" }, { "gen-9", "missing", "-0.1", "0" } },
-        told)
+      assert.same({ { "gen-2", "extra", "0.1", "0" }, { "gen-3", "differs", "0", "-0.1" }, { "gen-5", "differs", nil, "0" },
+        { "gen-9", "missing", "-0.1", "0" } }, told) -- of gen-6, OpenRouter does not say that a provider took anything
+      assert.is_nil(list[3].usage.ledger) -- which is not 0
     end)
   end)
 
@@ -323,6 +326,23 @@ describe("reconcile", function()
       assert.matches("DIFFERENT, the ledger has (%d+) generations and /activity and /analytics report %1%.", out)
       assert.matches("The ledger has another amount for 1 id:\n" .. id:gsub("%-", "%%-") .. " ", out)
       assert.is_truthy(out:find(("9%s in the ledger"):format(cost), 1, true))
+    end)
+
+    it("does not say 0 of a cost that the ledger does not know", function()
+      local text = whole:match "^[^\n]+\n":gsub('"total_cost":[%d.e-]+', '"total_cost":null')
+        :gsub('"usage":[%d.e-]+', '"usage":null')
+      local arguments = file("unknown.jsonl", text) .. " --since " .. day_of(now - 4 * DAY)
+      local status, out = run(arguments)
+      assert.equal(3, status)
+      assert.matches("charged, USD +unknown +[%d.]+ +unknown\n", out)
+      assert.matches("The ledger has another amount for 1 id:\n[^\n]+ USD  unknown in the ledger\n", out)
+      status, out = run(arguments .. " --format json")
+      assert.equal(3, status)
+      local told = {}
+      for _, row in ipairs(cjson.decode(out).ids) do
+        if row.status == "differs" then told[#told + 1] = { row.usage.ledger, row.usage.difference } end
+      end
+      assert.same({ { cjson.null, cjson.null } }, told)
     end)
 
     it("takes an empty pipe for an empty ledger", function()

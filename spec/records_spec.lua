@@ -162,6 +162,21 @@ describe("records", function()
     assert.same({ "gen-1", "gen-2" }, places)
   end)
 
+  it("of a directory are not waited for where somebody put a pipe, nor are a report's", function()
+    local program = file("program.lua", [[
+      local openrouter, report = require "openrouter", require "openrouter.report"
+      local all = openrouter.records(arg[1])
+      print(all(), all.err and all.err.message:match "[^/]*$")
+      print(select(2, report.new():add_directory(arg[1])).message:match "[^/]*$")]])
+    for _, name in ipairs { "ledger.jsonl", "ledger.jsonl.1", "pending/1-1.jsonl" } do
+      local place, said = shell.directory(), name:match "[^/]*$" .. ": no regular file"
+      assert.equal(0, (shell.run(("mkdir %s/pending && mkfifo %s/%s"):format(place, place, name))))
+      local status, out = shell.run(("timeout 60 %s %s %s"):format(os.getenv "LUA", program, place))
+      local of_records = name:find "pending" and "nil" or said -- nor are records looked for in there
+      assert.same({ 0, ("nil\t%s\n%s\n"):format(of_records, said) }, { status, out })
+    end
+  end)
+
   it("come from standard input", function()
     local program = file("program.lua",
       'for gen, file, line in require("openrouter").records "-" do print(gen.id, file, line) end')

@@ -223,6 +223,20 @@ describe("openrouter-cost settle", function()
     assert.equal(1, status)
     assert.matches("/ledger%.jsonl%.1: Is a directory", err)
     assert.equal(before, shell.read(dir .. "/pending/1-1.jsonl"))
+    assert.equal(0, (shell.run(("rmdir %s/ledger.jsonl.1 && mkfifo %s/ledger.jsonl.1"):format(dir, dir))))
+    assert.matches("/ledger%.jsonl%.1: no regular file\n", select(2, settle()))
+    assert.equal(before, shell.read(dir .. "/pending/1-1.jsonl"))
+  end)
+
+  it("writes what it says into no segment where standard output or error is closed", function()
+    for i, closed in ipairs { "2>&-", ">&-", "<&-", "<&- >&- 2>&-" } do
+      local id, kept = "gen-1792120000-a" .. i, "gen-1792120000-b" .. i
+      local lines = { seen(id), seen(kept, '"key":"none"') }
+      segment(lines)
+      assert.equal(3, (shell.run(("%s sh -c %s"):format(env, shell.quote(command(closed))))))
+      assert.equal(1, results()[id].settled)
+      assert.same({ (lines[1]:gsub("true ", "false")), lines[2] }, lines_of "pending/1-1.jsonl")
+    end
   end)
 
   it("passes over torn lines, and settles ids that are whole in them", function()

@@ -180,6 +180,48 @@ describe("a bug", function()
   end)
 end)
 
+describe("Ctrl-C", function()
+  after_each(shell.clean)
+
+  it("is no bug while the command looks for its modules, nor while it ends", function()
+    for name, words in pairs { ["io.open"] = "", ["os.exit"] = "openrouter-cost" } do
+      local status, out, err = shell.run(([[%s -e '
+        local before = %s
+        %s = function() %s = before error("interrupted!", 0) end' bin/openrouter-cost completion bash]]):format(
+        os.getenv "LUA", name, name, name))
+      assert.same({ 130, "openrouter-cost: interrupted\n" }, { status, err })
+      assert.equal(words, out:match "openrouter%-cost" or "")
+    end
+  end)
+
+  it("is no bug while the command line is read", function()
+    local program = shell.write(shell.directory() .. "/program.lua", [[
+      local argparse = require "argparse"
+      local make = getmetatable(argparse).__call
+      getmetatable(argparse).__call = function(...)
+        local parser = make(...)
+        parser._parse = function() error("interrupted!", 0) end
+        return parser
+      end
+      os.exit(require("openrouter.cli").main(arg))]])
+    local status, out, err = shell.run(("%s %s report /dev/null"):format(os.getenv "LUA", program))
+    assert.same({ 130, "", "openrouter-cost: interrupted\n" }, { status, out, err })
+  end)
+end)
+
+describe("memory that runs out", function()
+  after_each(shell.clean)
+
+  it("is told, and is no bug", function()
+    local program = shell.write(shell.directory() .. "/program.lua", [[
+      local cli = require "openrouter.cli"
+      xpcall = function() return false, "not enough memory" end -- as it does then, and calls no handler
+      os.exit(cli.main(arg))]])
+    local status, out, err = shell.run(("%s %s man"):format(os.getenv "LUA", program))
+    assert.same({ 1, "", "openrouter-cost: not enough memory\n" }, { status, out, err })
+  end)
+end)
+
 describe("a file of -o", function()
   after_each(shell.clean)
 

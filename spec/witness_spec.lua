@@ -57,6 +57,7 @@ describe("witness", function()
 
     it("may have nothing, members nobody knows, and no permanent name", function()
       assert.same({}, activity '{"data":[]}')
+      assert.same({}, activity '{"data":[],"total_count":0}')
       local row = activity_row { colour = { "red" }, model_permaslug = cjson.null, requests = "@5.0" }
       local rows = assert(activity('{"data":[' .. row .. '],"colour":{"a":1}}'))
       assert.same({ "openai/gpt-4.1", 5 }, { rows[1].model, rows[1].requests })
@@ -75,7 +76,8 @@ describe("witness", function()
         '{"data":{"data":[],"metadata":{"truncated":true}}}', '{"data":[],"pagination":{"a":{"has_more":true}}}',
         '{"data":[null]}', ('{"data":[%s,null,%s]}'):format(whole, whole), '{"data":[[]]}', '{"data":[{}]}',
         '{"data":[' .. whole .. '],"has_more":true}', '{"data":[],"next":"abc"}', '{"data":[],"next_cursor":1}',
-        '{"data":[],"truncated":true}', '{"error":{"code":500,"message":"no"}}', "[" .. whole .. "]", "<html>", "",
+        '{"data":[' .. whole .. '],"total_count":2}', '{"data":[],"total_count":"0"}', '{"data":[],"truncated":true}',
+        '{"error":{"code":500,"message":"no"}}', "[" .. whole .. "]", "<html>", "",
         '{"data":[' .. whole,
       }
       for _, changes in ipairs {

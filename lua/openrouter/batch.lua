@@ -95,6 +95,7 @@ local function settled_ids(path)
   local lines, err = ledger.read(path)
   if not lines then return nil, err end
   for number, id, gen, line_error in lines do
+    if number == 0 then return nil, line_error end -- what cannot be read may have any of them
     if id and gen then
       settled[id] = true
     elseif not id and line_error then

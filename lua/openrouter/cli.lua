@@ -112,6 +112,7 @@ end
 ---@param arguments string[]
 ---@return integer status for os.exit
 function cli.main(arguments)
+  core.fill_standard_files()
   local ok, result = xpcall(run, tools.on_error, arguments)
   local flushed, why = io.stdout:flush()
   local trouble = tools.output_trouble or not flushed and why
@@ -123,6 +124,10 @@ function cli.main(arguments)
   if result.interrupted then
     tools.say "interrupted"
     return tools.INTERRUPTED
+  end
+  if not result.trace then -- there was no memory for tools.on_error either
+    tools.say("%s", result)
+    return tools.FAILURE
   end
   tools.say "this is a bug, please report it:"
   for line in result.trace:gmatch "[^\n]+" do tools.say("%s", (line:gsub("\t", "  "))) end

@@ -22,7 +22,8 @@ function files.is_journal(name)
 end
 
 --- The names of this kind in a directory that are not in `seen`, in order; all of its names are in it afterwards. Files may
---- be removed at any time, or renamed, and come up under another name then: so ask until nothing is fresh.
+--- be removed at any time, or renamed, and come up under another name then: so ask until nothing is fresh. A pipe among them,
+--- which to open may take for ever, is an error.
 ---@param directory string
 ---@param is_one fun(name: string): any
 ---@param seen table<string, true>
@@ -33,7 +34,11 @@ function files.fresh_names(directory, is_one, seen)
   if not names and what ~= "missing" then return nil, errors.new("io", why) end
   local fresh = {}
   for _, name in ipairs(names or {}) do
-    if is_one(name) and not seen[name] then fresh[#fresh + 1] = name end
+    if is_one(name) and not seen[name] then
+      local path = directory .. "/" .. name
+      if core.file_status(path) == "other" then return nil, errors.new("io", path .. ": no regular file") end
+      fresh[#fresh + 1] = name
+    end
     seen[name] = true
   end
   return fresh

@@ -105,13 +105,15 @@ function Writer:empty()
   return self.file:size() == 0
 end
 
---- Close the file; when this returns true, everything appended is on the disk.
+--- Close the file; when this returns true, everything appended is on the disk, and in the file that the path names.
 ---@return true?, openrouter.Error? kind "io"
 function Writer:close()
   if self.closed then error("close: the ledger is closed", 2) end
   self.closed = true
+  local moved = self.file.is_named and not self.file:is_named(self.path) -- one that is shared looks before each line
   local ok, why = self.file:close()
   if not ok then return nil, io_error(self, why) end
+  if moved then return nil, io_error(self, "it was renamed, removed or replaced meanwhile, and lines went with it") end
   return true
 end
 

@@ -28,12 +28,15 @@ local MEASURES = { "generations", "unpriced", "spend", "total_cost", "upstream_i
 
 -- What OpenRouter charged for the records of a row, and what providers did: total_cost, else usage. Without the caller's own
 -- key that is spend. (spend_openrouter would not do: it has no value where upstream_inference_cost is unknown.)
+-- Nil where none of them says it.
 local function charged(row)
-  return (row.is_byok == true and row.exact.total_cost or row.is_byok ~= true and row.exact.spend) or ZERO
+  if row.is_byok == true then return row.exact.total_cost end
+  return row.exact.spend
 end
 
 local function upstream(row)
-  return row.is_byok == true and row.exact.upstream_inference_cost or ZERO
+  if row.is_byok == true then return row.exact.upstream_inference_cost end
+  return ZERO
 end
 
 ---@class openrouter.LedgerUsage: openrouter.Usage
@@ -43,7 +46,7 @@ end
 local function of_row(row)
   return {
     day = row.day, model = tostring(row.model), requests = row.generations, unpriced = row.unpriced,
-    usage = charged(row), byok = upstream(row),
+    usage = charged(row) or ZERO, byok = upstream(row) or ZERO,
     prompt = row.native_tokens_prompt or 0, completion = row.native_tokens_completion or 0,
     reasoning = row.native_tokens_reasoning or 0,
     other = { prompt = row.tokens_prompt or 0, completion = row.tokens_completion or 0 },
@@ -289,12 +292,18 @@ end
 ---@field day string
 ---@field model string
 ---@field status "missing"|"extra"|"differs"
----@field usage openrouter.Compared
+---@field usage openrouter.Compared without `ledger` and `difference` where the record does not say the amount
 ---@field byok openrouter.Compared
+
+-- What is not known differs from every amount, but for none.
+local function compare_known(ours, theirs)
+  if ours then return compare_amounts(ours, theirs) end
+  return { theirs = theirs, status = theirs == ZERO and "same" or "differs" }
+end
 
 local function compare_id(day, ours, theirs)
   local row = { id = (ours or theirs).id, day = day, model = (ours or theirs).model }
-  for _, field in ipairs(AMOUNTS) do row[field] = compare_amounts((ours or NOTHING)[field], (theirs or NOTHING)[field]) end
+  for _, field in ipairs(AMOUNTS) do row[field] = compare_known((ours or NOTHING)[field], (theirs or NOTHING)[field]) end
   local differs = row.usage.status == "differs" or row.byok.status == "differs"
   row.status = not ours and "missing" or not theirs and "extra" or differs and "differs" or "same"
   return row

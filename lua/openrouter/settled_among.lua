@@ -162,7 +162,7 @@ local function settled_among(directory, ids, since, pause)
     if #paths == 0 then break end
     for _, path in ipairs(paths) do
       seen[path] = true
-      local file, reason, code = nil, "no regular file", nil
+      local file, reason, code = nil, path .. ": no regular file", nil
       if core.file_status(path) ~= "other" then file, reason, code = io.open(path, "rb") end
       if file then
         reason = search(file, ids, since, pause or function() end, found)

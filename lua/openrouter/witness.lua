@@ -76,6 +76,8 @@ local function rows_of(gen, what, known)
   local more = says_more(members, known)
   if more then return not_understood(what, "'%s' may say that there is more", more) end
   local list = members.data -- null has a place in it, so that nothing behind it is passed over
+  local total = members.total_count -- as other lists of OpenRouter's have it, which come in pages
+  if total ~= nil and total ~= #list then return not_understood(what, "of %s rows it has %d", tostring(total), #list) end
   for i, row in ipairs(list) do
     if type(row) ~= "table" then return not_understood(what, "row %d is no object", i) end
   end

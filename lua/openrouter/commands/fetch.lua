@@ -54,8 +54,10 @@ local function fetch_status(outcome, problems)
   return complete and tools.OK or tools.INCOMPLETE
 end
 
--- What a run that stops half-way leaves behind.
-local function say_safe(outcome, path)
+-- Close the ledger, and say what a run that stops half-way leaves behind.
+local function close_early(writer, outcome, path)
+  local closed, trouble = writer:close()
+  if not closed then return say("%s; run the same command again", tostring(trouble.message)) end
   say("%s safe in %s, %s not fetched; run the same command again to go on",
     plural(outcome.settled, "record of this run is", "records of this run are"), path,
     plural(outcome.total - outcome.done, "id is", "ids are"))
@@ -80,16 +82,16 @@ local function run_fetch(client, ids, writer, path, problems)
       say_refused(so_far)
       bar:show(so_far.done, so_far.failed > 0 and count(so_far.failed) .. " failed" or nil)
     end)
-  end, function()
-    writer:close()
-    say_safe(latest, path)
-  end)
+  end, function() close_early(writer, latest, path) end)
   bar:clear()
-  local closed, close_trouble = writer:close()
-  trouble = trouble or not closed and close_trouble
   if trouble then
     say("%s", tostring(trouble.message))
-    say_safe(outcome, path)
+    close_early(writer, outcome, path)
+    return tools.FAILURE
+  end
+  local closed, close_trouble = writer:close()
+  if not closed then
+    say("%s; run the same command again", tostring(close_trouble.message))
     return tools.FAILURE
   end
   describe_outcome(outcome, path, core.now() - start)

@@ -14,9 +14,16 @@ local function write_file(path, text)
   return ok and closed, trouble or close_trouble
 end
 
+local MOST_LINKS = 40 -- as Linux has it
+
 -- Where the path leads: `path` itself where there is nothing yet.
 local function real_path(path)
-  return core.real_path(path) or path
+  for _ = 1, MOST_LINKS do -- to other links, and nowhere in the end
+    local real = core.real_path(path)
+    if not real or real == path then break end
+    path = real
+  end
+  return path
 end
 
 -- Write a new file of this mode, or where that is nil, of the one that new files have.

@@ -73,7 +73,8 @@ end
 ---@return { interrupted: true? }|{ trace: string }
 function tools.on_error(message)
   if type(message) == "table" then return message end
-  if tostring(message):find "interrupted!$" then return { interrupted = true } end
+  local text = tostring(message) .. "\n" -- behind which argparse has a traceback of its own
+  if text:find("interrupted!\n", 1, true) then return { interrupted = true } end
   return { trace = debug.traceback(tostring(message), 2) }
 end
 

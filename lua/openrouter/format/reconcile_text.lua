@@ -59,8 +59,10 @@ local function add_lines(lines, row, source)
   for i, field in ipairs(reconcile.figures) do
     local compared = row[field]
     if compared.status == "differs" and (not whole or i <= 3) then
+      local ours, difference = shown(compared.ledger), signed(compared.difference)
+      if ours == compared.ledger and ours == "0" and row.unpriced > 0 then ours, difference = "unknown", "unknown" end
       lines[#lines + 1] = { first and row.day or "", first and model_name(row.model) or "", first and source or "",
-        first and row.status or "", CALLED[field], shown(compared.ledger), shown(compared.theirs), signed(compared.difference) }
+        first and row.status or "", CALLED[field], ours, shown(compared.theirs), difference }
       first = false
     end
   end
@@ -243,9 +245,9 @@ local function own_keys(row)
   for _, field in ipairs(witness.amounts) do
     local figure = row[field]
     if field == "byok" and figure.status == "differs" then
-      parts[#parts + 1] = ("own key: %s here, %s there"):format(figure.ledger, figure.theirs)
+      parts[#parts + 1] = ("own key: %s here, %s there"):format(figure.ledger or "unknown", figure.theirs)
     elseif row.status == "differs" and figure.status == "differs" then
-      parts[#parts + 1] = ("%s in the ledger"):format(figure.ledger)
+      parts[#parts + 1] = ("%s in the ledger"):format(figure.ledger or "unknown")
     end
   end
   return table.concat(parts, ", ")
@@ -255,8 +257,10 @@ local function add_ids(parts, ids, status, most)
   local lines = {}
   for _, row in ipairs(ids) do
     if row.status == status then
-      lines[#lines + 1] = { words.name(row.id), row.day, model_name(row.model),
-        (status == "extra" and row.usage.ledger or row.usage.theirs) .. " USD", own_keys(row) }
+      local amount = row.usage.theirs
+      if status == "extra" then amount = row.usage.ledger end
+      lines[#lines + 1] = { words.name(row.id), row.day, model_name(row.model), amount and amount .. " USD" or "unknown",
+        own_keys(row) }
     end
   end
   if #lines == 0 then return end

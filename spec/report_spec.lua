@@ -131,6 +131,16 @@ describe("report", function()
       { "2026-10-31 23:00+00:00", 8 }, { "unknown", 16 } }, shown("hour", "UTC"))
   end)
 
+  it("reads times that are spelt with escapes, as libraries that escape more than JSON asks for do", function()
+    local r = filled({ by = "day", measures = "spend" },
+      '{"id":"1","created_at":"2026-11-01T10:00:00.249238\\u002B00:00","usage":1}',
+      '{"id":"2","created_at":"\\u0032026-11-01T10:00:00Z","usage":2}',
+      '{"settled":"3","at":"2026-11-20T10:00:0\\u0030.000Z","answer":{"data":{"id":"3","usage":8}}}',
+      '{"id":"3","created_at":"2026-11-01T10:00:00Z","usage":4}',
+      '{"id":"4","created_at":"' .. ("\\u0032"):rep(1000) .. '","usage":16}')
+    assert.same({ { "2026-11-01", 3 }, { "unknown", 24 } }, columns(r:rows(), "day", "spend"))
+  end)
+
   it("has the two hours that are called the same in the order they came", function()
     local function hours(tz, ...)
       local out = {}

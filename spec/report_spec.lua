@@ -351,8 +351,8 @@ describe("report", function()
   end)
 
   it("tells who charged what, what failed attempts took, when the first and last were made, and distinct requests", function()
-    local r = filled({ by = "model", tz = "Europe/Berlin", measures = "spend,spend_openrouter,spend_upstream,byok,requests,"
-      .. "failed_attempts_latency,first,last" },
+    local r = filled({ by = "model", tz = "Europe/Berlin", measures = "spend,spend_openrouter,spend_upstream,charged,"
+      .. "byok,requests,failed_attempts_latency,first,last" },
       '{"id":"1","model":"a","total_cost":0.1,"created_at":"2026-07-01T10:00:00Z","request_id":"x"}',
       '{"id":"2","model":"a","total_cost":0.2,"is_byok":true,"upstream_inference_cost":0.7,"request_id":"x",'
         .. '"created_at":"2026-12-01T10:00:00.5Z","provider_responses":[{"status":500,"latency":12.5},{"status":200,"latency":9},'
@@ -360,7 +360,8 @@ describe("report", function()
       '{"id":"3","model":"a","total_cost":0.4,"is_byok":true}',
       '{"id":"4","model":"b"}')
     local a, b = r:rows()[1], r:rows()[2]
-    assert.same({ "1", "0.3", "0.7" }, { a.exact.spend, a.exact.spend_openrouter, a.exact.spend_upstream })
+    assert.same({ "1", "0.3", "0.7", "0.7" },
+      { a.exact.spend, a.exact.spend_openrouter, a.exact.spend_upstream, a.exact.charged })
     assert.same({ 2, 2, 14.5 }, { a.byok, a.requests, a.failed_attempts_latency })
     assert.same({ "2026-07-01T12:00:00+02:00", "2026-12-01T11:00:00.500+01:00" }, { a.first, a.last })
     assert.same({ exact = {}, model = "b", byok = 0, requests = 1 }, b)

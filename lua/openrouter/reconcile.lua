@@ -23,13 +23,12 @@ end
 -- ---- the ledger's side ----------------------------------------------------------------------------------------------
 
 local COUNTS, AMOUNTS = witness.counts, witness.amounts
-local MEASURES = { "generations", "unpriced", "spend", "total_cost", "upstream_inference_cost", "tokens_prompt",
+local MEASURES = { "generations", "unpriced", "charged", "upstream_inference_cost", "tokens_prompt",
   "tokens_completion", "native_tokens_prompt", "native_tokens_completion", "native_tokens_reasoning" }
 
--- What OpenRouter charged for the records of a row, and what providers did: total_cost, else usage. Without the caller's own
--- key that is spend. (Once reports have spend_openrouter and spend_upstream, these are those, and "is_byok" no dimension.)
+-- What OpenRouter charged for the records of a row, and what providers did, as far as records say.
 local function charged(row)
-  return (row.is_byok == true and row.exact.total_cost or row.is_byok ~= true and row.exact.spend) or ZERO
+  return row.exact.charged or ZERO
 end
 
 local function upstream(row)
@@ -280,21 +279,22 @@ end
 ---@return openrouter.Report
 function reconcile.id_report(days)
   return report.new { by = { "id", "day", "model", "is_byok" }, where = { day = days }, since = days[1],
-    ["until"] = days[#days], measures = { "generations", "spend", "total_cost", "upstream_inference_cost" } }
+    ["until"] = days[#days], measures = { "generations", "charged", "upstream_inference_cost" } }
 end
 
 ---@class openrouter.DifferingId
 ---@field id string
----@field day string
+---@field day string as OpenRouter has it, where it does
+---@field ledger_day? string
 ---@field model string
 ---@field status "missing"|"extra"|"differs"
 ---@field usage openrouter.Compared
 ---@field byok openrouter.Compared
 
 local function compare_id(day, ours, theirs)
-  local row = { id = (ours or theirs).id, day = day, model = (ours or theirs).model }
+  local row = { id = (ours or theirs).id, day = day, ledger_day = ours and ours.day, model = (ours or theirs).model }
   for _, field in ipairs(AMOUNTS) do row[field] = compare_amounts((ours or NOTHING)[field], (theirs or NOTHING)[field]) end
-  local differs = row.usage.status == "differs" or row.byok.status == "differs"
+  local differs = row.usage.status == "differs" or row.byok.status == "differs" or row.ledger_day ~= day
   row.status = not ours and "missing" or not theirs and "extra" or differs and "differs" or "same"
   return row
 end

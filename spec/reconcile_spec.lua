@@ -73,7 +73,7 @@ describe("reconcile", function()
         other[field] = value
         assert.is_false(alike({ usage = "0.7", requests = 7 }, other))
       end
-      assert.is_false(alike({ usage = "0.3" }, { usage = "0.3000000000000001" })) -- the same, and rounding
+      assert.is_true(alike({ usage = "0.3" }, { usage = "0.3000000000000001" })) -- the same, and rounding
     end)
 
     it("tells what one side alone has", function()
@@ -608,7 +608,9 @@ describe("reconcile", function()
       [path .. " --until 1999"] = "OpenRouter reports 365 days",
       [path .. " --since 2026-W12 --until 2026-02"] = "since '2026%-W12' is not before until '2026%-02'",
       [path .. " --since yesterday --until 2026-02"] = "a month, week or year %(2026%-11, 2026%-W44, 2026%), not",
-      [path .. " --since " .. tomorrow] = "is over", [path .. " --since 2020-01-01"] = "OpenRouter reports 365 days",
+      [path .. " --since " .. tomorrow] = "no day from " .. tomorrow:gsub("%-", "%%-") .. " on is over",
+      [path .. " --since " .. tomorrow .. " --until 2099-02"] = "is over",
+      [path .. " --since 2020-01-01"] = "OpenRouter reports 365 days",
       [path .. " --key-hash sk-or-v1-x"] = "never the key itself",
       [path .. " --with both-of-them"] = "there are activity, analytics, both",
     } do

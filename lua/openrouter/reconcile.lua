@@ -267,7 +267,8 @@ end
 function reconcile.alike(a, b)
   for _, field in ipairs(reconcile.figures) do
     local theirs, other = tonumber(a[field].theirs), tonumber(b[field].theirs)
-    if a[field].status ~= b[field].status or not is_rounding(theirs - other, theirs) then return false end
+    local same_verdict = (a[field].status == "differs") == (b[field].status == "differs")
+    if not same_verdict or not is_rounding(theirs - other, theirs) then return false end
   end
   return true
 end

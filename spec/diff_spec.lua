@@ -362,9 +362,9 @@ total  generations          3        3       =
       assert.same({ 2, "" }, { status, out })
       assert.is_truthy(err:find(words, 1, true), err)
     end
-    says("2026-13 2026-11 " .. ledger, "'2026-13' is no period: it is a day (2026-11-01), a month")
+    says("2026-13 2026-11 " .. ledger, "'2026-13' is no period; a period is a day (2026-11-01), a month")
     says("2026-10 .. " .. ledger, "'..' is no period")
-    says("2026-10 2026-11", "which ledgers are the periods of? openrouter-cost diff 2026-10 2026-11 FILE…")
+    says("2026-10 2026-11", "name the ledgers to read both periods from: openrouter-cost diff 2026-10 2026-11 FILE…")
     says("2026-10 2026-11 - <" .. ledger, "diff reads its ledgers twice, which a pipe does not allow")
     says("- -", "standard input cannot be both ledgers")
     says("2026-10 2026-11 --by modle " .. ledger, "unknown dimension 'modle'; did you mean 'model'?")

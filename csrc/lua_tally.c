@@ -100,7 +100,8 @@ static void set_dimension (lua_State *L, struct tally_dimension *d, const char *
 
 static const struct { const char *name; enum tally_measure_kind kind; } plain_sums[] = {
   { "spend", TALLY_SPEND }, { "spend_openrouter", TALLY_SPEND_OPENROUTER }, { "spend_upstream", TALLY_SPEND_UPSTREAM },
-  { "cancelled", TALLY_CANCELLED }, { "byok", TALLY_BYOK }, { "failed_attempts", TALLY_FAILED_ATTEMPTS },
+  { "charged", TALLY_CHARGED }, { "cancelled", TALLY_CANCELLED }, { "byok", TALLY_BYOK },
+  { "failed_attempts", TALLY_FAILED_ATTEMPTS },
   { "failed_attempts_latency", TALLY_FAILED_LATENCY }, { "first", TALLY_FIRST }, { "last", TALLY_LAST },
   { "requests", TALLY_REQUESTS }
 };
@@ -468,7 +469,9 @@ static int group_sum (lua_State *L) {
   uint32_t values = tally_sum(g, measure, &sum);
   compat_integer(L, values);
   switch (m->kind) {
-    case TALLY_SPEND: case TALLY_SPEND_OPENROUTER: case TALLY_SPEND_UPSTREAM: push_money(L, &sum); return 3;
+    case TALLY_SPEND: case TALLY_SPEND_OPENROUTER: case TALLY_SPEND_UPSTREAM: case TALLY_CHARGED:
+      push_money(L, &sum);
+      return 3;
     case TALLY_FAILED_LATENCY: push_scaled(L, &sum, ""); return 2;
     case TALLY_FIRST: case TALLY_LAST:
       if (!tally_time(g, measure, &seconds)) return 1;

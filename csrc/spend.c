@@ -3,7 +3,7 @@
 static bool figure (const struct record *r, int field) { return record_state(r, field) == VALUE_PRESENT; }
 
 /* What is in the range of money is a figure, so that nearly always one look is enough. */
-static const char *base_cost (const struct record *r, struct money *cost) {
+const char *record_cost (const struct record *r, struct money *cost) {
 #ifndef OPENROUTER_NO_FAST_NUMBERS
   const char *json = record_member(r, FIELD_total_cost);
   if (json && json_is_number(json) && money_parse(cost, json) != MONEY_OVERFLOW) return NULL;
@@ -23,7 +23,7 @@ static const char *upstream_cost (const struct record *r, struct money *upstream
 
 /* Both parts, and their sum where somebody wants it. */
 static const char *read_parts (const struct record *r, struct money *cost, struct money *upstream, struct money *sum) {
-  const char *why = base_cost(r, cost);
+  const char *why = record_cost(r, cost);
   const struct money nothing = { 0, 0 };
   *upstream = nothing;
   if (why == NULL) {

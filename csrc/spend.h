@@ -33,4 +33,7 @@ const char *record_spend (const struct record *record, struct money *spend);
 /* The same in its two parts: what OpenRouter charged, and what the provider did with the caller's own key, 0 without one. */
 const char *record_spend_parts (const struct record *record, struct money *cost, struct money *upstream);
 
+/* NULL and the cost, which OpenRouter charged whether or not the provider's bill is known; or why it is unknown. */
+const char *record_cost (const struct record *record, struct money *cost);
+
 #endif

@@ -27,7 +27,7 @@
 #define TALLY_MAX_DIMENSIONS 16
 #define TALLY_MAX_CONDITIONS 16
 #define TALLY_MAX_VALUES 1000  /* of all conditions together: they are compared one by one */
-#define TALLY_MAX_MEASURES 64  /* as many as a uint64_t has bits; there are 38 today */
+#define TALLY_MAX_MEASURES 64  /* as many as a uint64_t has bits; there are 39 today */
 #define TALLY_MAX_DEAREST 32
 #define TALLY_MAX_SOURCES 16384
 
@@ -58,6 +58,7 @@ enum tally_measure_kind {
   TALLY_SPEND,            /* record_spend; records where it is unknown have no value */
   TALLY_SPEND_OPENROUTER, /* of that, what OpenRouter charged; no value where the spend has none */
   TALLY_SPEND_UPSTREAM,   /* … and what the provider did, with the caller's own key: 0 without one */
+  TALLY_CHARGED,          /* record_cost, also where the spend is unknown */
   TALLY_SUM,              /* of a MONEY or INTEGER field; a null, absent, mismatched or too large one is no value */
   TALLY_CANCELLED,        /* 1 for records that were cancelled, 0 for the others */
   TALLY_BYOK,             /* 1 for records with is_byok true, 0 for the others */

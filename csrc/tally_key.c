@@ -76,10 +76,12 @@ static char *put_value (char *out, const char *json) {
 }
 
 bool key_utc (const char *json, double *seconds) {
+  char plain[6 * 40];  /* no time is longer, with each of its characters escaped */
   size_t length;
   if (*json != '"') return false;
   json = json_string(json, &length);
-  return utc_parse(json, length, seconds);
+  if (memchr(json, '\\', length) == NULL) return utc_parse(json, length, seconds);
+  return length <= sizeof plain && utc_parse(plain, json_unescape(plain, json, length), seconds);
 }
 
 /* ---- the key of a record ----------------------------------------------------------------------------------------- */

@@ -6,7 +6,8 @@
 
 bool measure_is_money (const struct tally_measure *m) {
   switch (m->kind) {
-    case TALLY_SPEND: case TALLY_SPEND_OPENROUTER: case TALLY_SPEND_UPSTREAM: case TALLY_FAILED_LATENCY: return true;
+    case TALLY_SPEND: case TALLY_SPEND_OPENROUTER: case TALLY_SPEND_UPSTREAM: case TALLY_CHARGED: case TALLY_FAILED_LATENCY:
+      return true;
     default: return m->kind == TALLY_SUM && field_info[m->field].type == TYPE_MONEY;
   }
 }
@@ -107,15 +108,16 @@ static uint64_t request_hash (const struct tally *t, const struct record *r, uin
 
 static bool read_value (const struct tally *t, const struct tally_measure *m, const struct record *r, uint64_t unique,
                         uint64_t *word) {
-  struct money ms;
+  struct money value;
   switch (m->kind) {
     case TALLY_SPEND: case TALLY_SPEND_OPENROUTER: case TALLY_SPEND_UPSTREAM: return read_spend(m->kind, r, word);
+    case TALLY_CHARGED: return record_cost(r, &value) == NULL && store_money(word, &value);
     case TALLY_SUM: return read_sum(m->field, record_member(r, m->field), word);
     case TALLY_SPREAD: return read_spread(m->field, record_member(r, m->field), word);
     case TALLY_CANCELLED: *word = is_true(r, FIELD_cancelled); return true;
     case TALLY_BYOK: *word = is_true(r, FIELD_is_byok); return true;
     case TALLY_FAILED_ATTEMPTS: *word = failed_attempts(r); return true;
-    case TALLY_FAILED_LATENCY: return failed_latency(r, &ms) && store_money(word, &ms);
+    case TALLY_FAILED_LATENCY: return failed_latency(r, &value) && store_money(word, &value);
     case TALLY_REQUESTS: *word = request_hash(t, r, unique); return true;
     default:
       if (t->moment.known) memcpy(word, &t->moment.at, sizeof *word);

@@ -121,6 +121,9 @@ describe("check", function()
       end
       local one, other = settled("3", 1, ',"total_cost":1', '{"cost":2}'), settled("3", 1, ',"total_cost":1', '{"cost":4}')
       assert.equal("-1", ledgers(file("a", one, other)).drift.examples[1].drift) -- at the same time: the first
+      -- by the id of the line, where its record has none
+      local empty = '{"settled":"4","at":"2026-11-01T10:00:00.000Z","answer":{"data":{"id":"","total_cost":null}}}'
+      assert.same({ "4" }, ids(ledgers(file("a", empty, empty)).unpriced))
       -- across files, too, and named where the record is that counts
       local a, b = file("a", "", bad), file("b", settled("1", 7, ',"usage":null'))
       local result = assert(check.ledgers({ b, a }))

@@ -300,6 +300,30 @@ total  generations          3        3       =
     assert.matches("\n\n" .. empty .. ":\n  Nothing is left out.\n", out, 1, true)
   end)
 
+  it("has a line of its own for each figure where the terminal is too narrow for the table", function()
+    local function lines_of(text)
+      local r = report.new { by = "model,app_id", measures = "generations,spend" }
+      for line in text:gmatch "[^\n]+" do r:add(assert(require("openrouter").decode(line))) end
+      return r
+    end
+    local a = lines_of '{"model":"openai/gpt-5","app_id":7,"usage":1.5}'
+    local b = lines_of '{"model":"openai/gpt-5","app_id":7,"usage":3}\n{"model":"x","usage":1}'
+    local view = { a = { name = "2026-10", omitted = a:omitted() }, b = { name = "2026-11", omitted = b:omitted() },
+      dimensions = a.dimensions, measures = a.measures, rows = diff.compare(a:rows(), b:rows(), a.dimensions, a.measures),
+      total = diff.row(a:total(), b:total(), {}, a.measures) }
+    local text = require "openrouter.format.diff_text"(view, { width = 60 })
+    for line in text:gmatch "[^\n]+" do assert.is_true(#line <= 60, line) end
+    assert.equal("openai/gpt-5, 7\n"
+      .. "  generations: 1 in 2026-10, 1 in 2026-11, change =\n"
+      .. "  spend USD: 1.50 in 2026-10, 3.00 in 2026-11, change +1.50\n    +100.0%\n"
+      .. "x, unknown\n"
+      .. "  generations: - in 2026-10, 1 in 2026-11, new\n"
+      .. "  spend USD: - in 2026-10, 1.00 in 2026-11, new\n"
+      .. "total\n"
+      .. "  generations: 1 in 2026-10, 2 in 2026-11, change +1 +100.0%\n"
+      .. "  spend USD: 1.50 in 2026-10, 4.00 in 2026-11, change +2.50\n    +166.7%\n\n2026-10:", text:match "^(.-2026%-10:)\n")
+  end)
+
   it("fits its sentences to the terminal, too", function()
     local view = { dimensions = {}, measures = {}, rows = {}, total = { change = {}, percent = {} },
       a = { name = "a", omitted = views.EVERYTHING, period = { tz = "UTC", first = "2026-10-01T10:00:00Z",
@@ -362,9 +386,9 @@ total  generations          3        3       =
       assert.same({ 2, "" }, { status, out })
       assert.is_truthy(err:find(words, 1, true), err)
     end
-    says("2026-13 2026-11 " .. ledger, "'2026-13' is no period: it is a day (2026-11-01), a month")
+    says("2026-13 2026-11 " .. ledger, "'2026-13' is no period; a period is a day (2026-11-01), a month")
     says("2026-10 .. " .. ledger, "'..' is no period")
-    says("2026-10 2026-11", "which ledgers are the periods of? openrouter-cost diff 2026-10 2026-11 FILE…")
+    says("2026-10 2026-11", "name the ledgers to read both periods from: openrouter-cost diff 2026-10 2026-11 FILE…")
     says("2026-10 2026-11 - <" .. ledger, "diff reads its ledgers twice, which a pipe does not allow")
     says("- -", "standard input cannot be both ledgers")
     says("2026-10 2026-11 --by modle " .. ledger, "unknown dimension 'modle'; did you mean 'model'?")

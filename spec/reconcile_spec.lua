@@ -73,7 +73,7 @@ describe("reconcile", function()
         other[field] = value
         assert.is_false(alike({ usage = "0.7", requests = 7 }, other))
       end
-      assert.is_false(alike({ usage = "0.3" }, { usage = "0.3000000000000001" })) -- the same, and rounding
+      assert.is_true(alike({ usage = "0.3" }, { usage = "0.3000000000000001" })) -- the same, and rounding
     end)
 
     it("tells what one side alone has", function()
@@ -166,10 +166,12 @@ describe("reconcile", function()
         .. line("gen-2", record { total_cost = cjson.null, usage = "@0.2" })
         .. line("gen-3", record { is_byok = true, usage = "@0.005", total_cost = "@0.005", upstream_inference_cost = "@0.1" })
         .. line("gen-4", record { is_byok = true, usage = "@0.005", total_cost = "@0.005" }) -- what the provider took is unknown
+        .. line("gen-6", record { is_byok = true, usage = "@0.07", total_cost = cjson.null, upstream_inference_cost = "@0.2" })
+        .. line("gen-7", record { is_byok = cjson.null, usage = "@0.09", total_cost = "@0.01" })
         .. line("gen-1", record()) -- the same once more
         .. line("gen-5", record { created_at = "2026-11-03T00:00:00Z" })),
-        { usage { requests = 4, usage = "0.31", byok = "0.1", prompt = 40, completion = 80, reasoning = 20 } })
-      assert.same({ 1, "same", 1 }, { #rows, rows[1].status, rows[1].unpriced })
+        { usage { requests = 6, usage = "0.39", byok = "0.3", prompt = 60, completion = 120, reasoning = 30 } })
+      assert.same({ 1, "same", 2 }, { #rows, rows[1].status, rows[1].unpriced })
     end)
 
     it("is compared one id after the other", function()
@@ -192,6 +194,17 @@ describe("reconcile", function()
       assert.same({ { "gen-2", "extra", "0.1", "0" }, { "gen-3", "differs", "0", "-0.1" }, { "gen-5", "differs", nil, "0" },
         { "gen-9", "missing", "-0.1", "0" } }, told) -- of gen-6, OpenRouter does not say that a provider took anything
       assert.is_nil(list[3].usage.ledger) -- which is not 0
+    end)
+
+    it("tells ids that are of another day there", function()
+      local r = reconcile.id_report { "2026-11-01", "2026-11-02" }
+      assert(r:add_file(shell.write(shell.directory() .. "/l", line("gen-1", record { created_at = "2026-11-02T00:00:00Z" })
+        .. line("gen-2", record()))))
+      local first, second = usage { requests = 1, usage = "0.1" }, usage { requests = 1, usage = "0.1" }
+      first.id, second.id = "gen-1", "gen-2"
+      local list = reconcile.differing_ids(r, { first, second })
+      assert.same({ 1, "gen-1", "differs", "2026-11-01", "2026-11-02", "same" },
+        { #list, list[1].id, list[1].status, list[1].day, list[1].ledger_day, list[1].usage.status })
     end)
   end)
 
@@ -324,7 +337,7 @@ describe("reconcile", function()
       local status, out = run(file("other.jsonl", text) .. " --since " .. day_of(now - 4 * DAY))
       assert.equal(3, status)
       assert.matches("DIFFERENT, the ledger has (%d+) generations and /activity and /analytics report %1%.", out)
-      assert.matches("The ledger has another amount for 1 id:\n" .. id:gsub("%-", "%%-") .. " ", out)
+      assert.matches("The ledger has another amount or day for 1 id:\n" .. id:gsub("%-", "%%-") .. " ", out)
       assert.is_truthy(out:find(("9%s in the ledger"):format(cost), 1, true))
     end)
 
@@ -335,7 +348,7 @@ describe("reconcile", function()
       local status, out = run(arguments)
       assert.equal(3, status)
       assert.matches("charged, USD +unknown +[%d.]+ +unknown\n", out)
-      assert.matches("The ledger has another amount for 1 id:\n[^\n]+ USD  unknown in the ledger\n", out)
+      assert.matches("The ledger has another amount or day for 1 id:\n[^\n]+ USD  unknown in the ledger\n", out)
       status, out = run(arguments .. " --format json")
       assert.equal(3, status)
       local told = {}
@@ -343,6 +356,21 @@ describe("reconcile", function()
         if row.status == "differs" then told[#told + 1] = { row.usage.ledger, row.usage.difference } end
       end
       assert.same({ { cjson.null, cjson.null } }, told)
+    end)
+
+    it("tells a generation that is of another day there, by the id", function()
+      local day, next_day, id = day_of(now - 3 * DAY), day_of(now - 2 * DAY), nil
+      local text = whole:gsub("[^\n]+", function(settled)
+        local moved, count = settled:gsub('"created_at":"' .. day:gsub("%-", "%%-"), '"created_at":"' .. next_day)
+        if id or count == 0 then return nil end
+        id = settled:match '"settled":"([^"]+)"'
+        return moved
+      end)
+      local status, out = run(file("late.jsonl", text) .. " --since " .. day_of(now - 4 * DAY))
+      assert.equal(3, status)
+      assert.not_matches("No id is missing", out)
+      assert.is_truthy(out:find("The ledger has another amount or day for 1 id:\n" .. id .. "  " .. day .. "  ", 1, true))
+      assert.is_truthy(out:find(" USD  " .. next_day .. " in the ledger\n", 1, true))
     end)
 
     it("takes an empty pipe for an empty ledger", function()
@@ -600,7 +628,9 @@ describe("reconcile", function()
       [path .. " --until 1999"] = "OpenRouter reports 365 days",
       [path .. " --since 2026-W12 --until 2026-02"] = "since '2026%-W12' is not before until '2026%-02'",
       [path .. " --since yesterday --until 2026-02"] = "a month, week or year %(2026%-11, 2026%-W44, 2026%), not",
-      [path .. " --since " .. tomorrow] = "is over", [path .. " --since 2020-01-01"] = "OpenRouter reports 365 days",
+      [path .. " --since " .. tomorrow] = "no day from " .. tomorrow:gsub("%-", "%%-") .. " on is over",
+      [path .. " --since " .. tomorrow .. " --until 2099-02"] = "is over",
+      [path .. " --since 2020-01-01"] = "OpenRouter reports 365 days",
       [path .. " --key-hash sk-or-v1-x"] = "never the key itself",
       [path .. " --with both-of-them"] = "there are activity, analytics, both",
     } do

@@ -131,6 +131,16 @@ describe("report", function()
       { "2026-10-31 23:00+00:00", 8 }, { "unknown", 16 } }, shown("hour", "UTC"))
   end)
 
+  it("reads times that are spelt with escapes, as libraries that escape more than JSON asks for do", function()
+    local r = filled({ by = "day", measures = "spend" },
+      '{"id":"1","created_at":"2026-11-01T10:00:00.249238\\u002B00:00","usage":1}',
+      '{"id":"2","created_at":"\\u0032026-11-01T10:00:00Z","usage":2}',
+      '{"settled":"3","at":"2026-11-20T10:00:0\\u0030.000Z","answer":{"data":{"id":"3","usage":8}}}',
+      '{"id":"3","created_at":"2026-11-01T10:00:00Z","usage":4}',
+      '{"id":"4","created_at":"' .. ("\\u0032"):rep(1000) .. '","usage":16}')
+    assert.same({ { "2026-11-01", 3 }, { "unknown", 24 } }, columns(r:rows(), "day", "spend"))
+  end)
+
   it("has the two hours that are called the same in the order they came", function()
     local function hours(tz, ...)
       local out = {}
@@ -341,8 +351,8 @@ describe("report", function()
   end)
 
   it("tells who charged what, what failed attempts took, when the first and last were made, and distinct requests", function()
-    local r = filled({ by = "model", tz = "Europe/Berlin", measures = "spend,spend_openrouter,spend_upstream,byok,requests,"
-      .. "failed_attempts_latency,first,last" },
+    local r = filled({ by = "model", tz = "Europe/Berlin", measures = "spend,spend_openrouter,spend_upstream,charged,"
+      .. "byok,requests,failed_attempts_latency,first,last" },
       '{"id":"1","model":"a","total_cost":0.1,"created_at":"2026-07-01T10:00:00Z","request_id":"x"}',
       '{"id":"2","model":"a","total_cost":0.2,"is_byok":true,"upstream_inference_cost":0.7,"request_id":"x",'
         .. '"created_at":"2026-12-01T10:00:00.5Z","provider_responses":[{"status":500,"latency":12.5},{"status":200,"latency":9},'
@@ -350,7 +360,8 @@ describe("report", function()
       '{"id":"3","model":"a","total_cost":0.4,"is_byok":true}',
       '{"id":"4","model":"b"}')
     local a, b = r:rows()[1], r:rows()[2]
-    assert.same({ "1", "0.3", "0.7" }, { a.exact.spend, a.exact.spend_openrouter, a.exact.spend_upstream })
+    assert.same({ "1", "0.3", "0.7", "0.7" },
+      { a.exact.spend, a.exact.spend_openrouter, a.exact.spend_upstream, a.exact.charged })
     assert.same({ 2, 2, 14.5 }, { a.byok, a.requests, a.failed_attempts_latency })
     assert.same({ "2026-07-01T12:00:00+02:00", "2026-12-01T11:00:00.500+01:00" }, { a.first, a.last })
     assert.same({ exact = {}, model = "b", byok = 0, requests = 1 }, b)
@@ -577,8 +588,8 @@ describe("report", function()
       refused("unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?", { tz = "Europe/Berln" })
       refused("unknown time zone 'berlin'; did you mean 'Europe/Berlin'?", { tz = "berlin" })
       refused("unknown time zone 'Germany/Berlin'; did you mean 'Europe/Berlin'?", { tz = "Germany/Berlin" })
-      refused("unknown time zone 'CEST'; they are called like Europe/Berlin, and UTC", { tz = "CEST" })
-      refused("unknown time zone '/etc/localtime'; they are called like Europe/Berlin, and UTC", { tz = "/etc/localtime" })
+      refused("unknown time zone 'CEST'; zones have names such as Europe/Berlin or UTC", { tz = "CEST" })
+      refused("unknown time zone '/etc/localtime'; zones have names such as Europe/Berlin or UTC", { tz = "/etc/localtime" })
       refused("since must be a string, not a number", { since = 7 })
       refused("since '2026-11-02' is not before until '2026-11-01'", { since = "2026-11-02", ["until"] = "2026-11-01" })
       refused("where: unknown dimension 'modle'; did you mean 'model'?", { where = { modle = "a" } })

@@ -10,8 +10,8 @@ local unpack = table.unpack or unpack
 
 local MONEY = { "total_cost", "usage", "cache_discount", "upstream_inference_cost" }
 local SUMS, SPREADS = {
-  "spend", "spend_openrouter", "spend_upstream", "cancelled", "byok", "failed_attempts", "failed_attempts_latency", "requests",
-  "first", "last",
+  "spend", "spend_openrouter", "spend_upstream", "charged", "cancelled", "byok", "failed_attempts", "failed_attempts_latency",
+  "requests", "first", "last",
 }, {}
 for _, field in ipairs(core.fields) do
   if field.unit == "USD" or field.unit == "tokens" or field.unit == "count" then SUMS[#SUMS + 1] = field.name end
@@ -252,7 +252,7 @@ local function is_money(name)
   for _, money in ipairs(MONEY) do
     if name == money then return true end
   end
-  return name:find "^spend" ~= nil
+  return name == "charged" or name:find "^spend" ~= nil
 end
 
 local function compare_quantiles(name, expected, got)

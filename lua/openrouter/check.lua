@@ -97,7 +97,7 @@ local function line_reader()
 end
 
 local function id_of(gen, line)
-  local id = gen.id or line and line.settled
+  local id = gen.id ~= "" and gen.id or line and line.settled
   return type(id) == "string" and id ~= "" and id or nil
 end
 

@@ -23,15 +23,12 @@ end
 -- ---- the ledger's side ----------------------------------------------------------------------------------------------
 
 local COUNTS, AMOUNTS = witness.counts, witness.amounts
-local MEASURES = { "generations", "unpriced", "spend", "total_cost", "upstream_inference_cost", "tokens_prompt",
+local MEASURES = { "generations", "unpriced", "charged", "upstream_inference_cost", "tokens_prompt",
   "tokens_completion", "native_tokens_prompt", "native_tokens_completion", "native_tokens_reasoning" }
 
--- What OpenRouter charged for the records of a row, and what providers did: total_cost, else usage. Without the caller's own
--- key that is spend. (spend_openrouter would not do: it has no value where upstream_inference_cost is unknown.)
--- Nil where none of them says it.
+-- What OpenRouter charged for the records of a row, and what providers did; nil where none of them says it.
 local function charged(row)
-  if row.is_byok == true then return row.exact.total_cost end
-  return row.exact.spend
+  return row.exact.charged
 end
 
 local function upstream(row)
@@ -272,7 +269,8 @@ end
 function reconcile.alike(a, b)
   for _, field in ipairs(reconcile.figures) do
     local theirs, other = tonumber(a[field].theirs), tonumber(b[field].theirs)
-    if a[field].status ~= b[field].status or not is_rounding(theirs - other, theirs) then return false end
+    local same_verdict = (a[field].status == "differs") == (b[field].status == "differs")
+    if not same_verdict or not is_rounding(theirs - other, theirs) then return false end
   end
   return true
 end
@@ -284,12 +282,13 @@ end
 ---@return openrouter.Report
 function reconcile.id_report(days)
   return report.new { by = { "id", "day", "model", "is_byok" }, where = { day = days }, since = days[1],
-    ["until"] = days[#days], measures = { "generations", "spend", "total_cost", "upstream_inference_cost" } }
+    ["until"] = days[#days], measures = { "generations", "charged", "upstream_inference_cost" } }
 end
 
 ---@class openrouter.DifferingId
 ---@field id string
----@field day string
+---@field day string as OpenRouter has it, where it does
+---@field ledger_day? string
 ---@field model string
 ---@field status "missing"|"extra"|"differs"
 ---@field usage openrouter.Compared without `ledger` and `difference` where the record does not say the amount
@@ -302,9 +301,9 @@ local function compare_known(ours, theirs)
 end
 
 local function compare_id(day, ours, theirs)
-  local row = { id = (ours or theirs).id, day = day, model = (ours or theirs).model }
+  local row = { id = (ours or theirs).id, day = day, ledger_day = ours and ours.day, model = (ours or theirs).model }
   for _, field in ipairs(AMOUNTS) do row[field] = compare_known((ours or NOTHING)[field], (theirs or NOTHING)[field]) end
-  local differs = row.usage.status == "differs" or row.byok.status == "differs"
+  local differs = row.usage.status == "differs" or row.byok.status == "differs" or row.ledger_day ~= day
   row.status = not ours and "missing" or not theirs and "extra" or differs and "differs" or "same"
   return row
 end

@@ -60,7 +60,7 @@ local function describe_unknown(name)
   end
   local near = near_name(name)
   return ("unknown time zone '%s'; %s"):format(shown, near and ("did you mean '%s'?"):format(near)
-    or "they are called like Europe/Berlin, and UTC")
+    or "zones have names such as Europe/Berlin or UTC")
 end
 
 --- The zone of that name; false for UTC, which needs no file.

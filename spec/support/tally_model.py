@@ -52,10 +52,12 @@ def money(v):
     return v if abs(v) < RANGE else None
 
 
+def charged(r):
+    return money(r.get("total_cost" if is_number(r.get("total_cost")) else "usage"))
+
+
 def spend(r):
-    cost = money(r.get("total_cost"))
-    if not is_number(r.get("total_cost")):
-        cost = money(r.get("usage"))
+    cost = charged(r)
     if cost is None:
         return None
     byok = r.get("is_byok", False)
@@ -104,7 +106,8 @@ def sums(r):
     lost = [ms for _, failed, ms in attempts(r) if failed and ms is not None]
     cost, upstream = parts(r)
     values = {"spend": spend(r), "cancelled": int(r.get("cancelled") is True), "failed_attempts": failed_attempts(r),
-              "spend_openrouter": cost, "spend_upstream": upstream, "byok": int(r.get("is_byok") is True),
+              "charged": charged(r), "spend_openrouter": cost, "spend_upstream": upstream,
+              "byok": int(r.get("is_byok") is True),
               "failed_attempts_latency": sum(lost) if lost else None}
     for name in MONEY:
         values[name] = money(r.get(name))

@@ -34,7 +34,7 @@ end
 -- What each side is: { name =, paths =, options = }; nil when something is wrong, which has been said then.
 local function period_side(args, text)
   if text == ".." or not text:find "%.%." and not period.span(text) then
-    tools.say("'%s' is no period: it is a day (2026-11-01), a month (2026-11), a week (2026-W44), a year (2026) "
+    tools.say("'%s' is no period; a period is a day (2026-11-01), a month (2026-11), a week (2026-W44), a year (2026) "
       .. "or FROM..TO (2026-11-01..7d)",
       errors.printable(text))
     return nil
@@ -46,7 +46,7 @@ end
 
 local function ledger_side(args, path)
   if period.span(path) and not core.file_status(path) then
-    tools.say("which ledgers are the periods of? openrouter-cost diff %s %s FILE…", args.a, args.b)
+    tools.say("name the ledgers to read both periods from: openrouter-cost diff %s %s FILE…", args.a, args.b)
     return nil
   end
   if path == "-" and args.a == args.b then

@@ -27,7 +27,7 @@ function ledgers.add_options(command, with_period)
   if with_period then
     command:option("--since", "Only what was made then or later: 2026-11-01, 2026-11 (or 2026-W44, 2026), 2026-11-01T14:00, or "
       .. "7d for a week ago.")
-    command:option("--until", "Only what was made before that time, or in that day, month, week or year and before.")
+    command:option("--until", "Only what was made before that time, or until the end of that day, month, week or year.")
   end
   command:option("--where", "Only what has this value, such as model=NAME; again for others of the same name, and for "
     .. "other names."):count "*":argname "<name=value>"

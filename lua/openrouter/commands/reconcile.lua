@@ -23,8 +23,8 @@ function command.add(parser)
   local it = parser:command("reconcile", "Compare ledgers with what OpenRouter says was used, per UTC day and model.")
   it:argument("file", "Ledgers, or the directory of openrouter.nginx."):args "+"
   it:option("--since", "First UTC day, such as 2026-11-01, or that of a month, week or year, such as 2026-11, 2026-W44 or "
-    .. "2026 (30 days ago).")
-  it:option("--until", "Last UTC day, or that of a month, week or year (yesterday, the last one that is over).")
+    .. "2026. By default that of 30 days ago.")
+  it:option("--until", "Last UTC day, or that of a month, week or year. By default yesterday, the last one that is over.")
   tools.choice(it:option("--with", "Whom to ask: activity, analytics or both.", "both"), "witness",
     { "activity", "analytics", "both" })
   it:option("--key-hash", "Only what this API key used: its hash, as GET /api/v1/keys has it.")
@@ -55,12 +55,12 @@ local function read_days(args, today)
   end
   local _, why = period.read(args.since, args["until"], false, 0)
   if why then return nil, why end
-  local asked = args["until"] and select(2, days_of(args["until"])) or last
-  last = math.min(last, asked)
+  local asked = args["until"] and select(2, days_of(args["until"]))
+  last = math.min(last, asked or last)
   if args.since then first = days_of(args.since) elseif args["until"] then first = math.min(first, last) end
   if first > last then
-    return nil, ("no day from %s to %s is over (UTC days, of which today is %s)"):format(
-      day_name(first), day_name(asked), day_name(today))
+    return nil, ("no day from %s %s is over (UTC days, of which today is %s)"):format(
+      day_name(first), asked and "to " .. day_name(asked) or "on", day_name(today))
   end
   if first < today - ANALYTICS_DAYS then
     return nil, ("--since: OpenRouter reports %d days, the first of which is %s"):format(

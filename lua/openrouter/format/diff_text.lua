@@ -7,6 +7,7 @@ local scope = require "openrouter.format.scope"
 local words = require "openrouter.format.words"
 
 local LONGEST, SHORTEST = 60, 12 -- columns of a name that are shown, at most and in a narrow terminal
+local unpack = table.unpack or unpack
 local UNITS = { USD = " USD", ms = " ms" }
 
 -- ---- cells ----------------------------------------------------------------------------------------------------------
@@ -94,7 +95,7 @@ local function table_rows(view)
   return lines
 end
 
--- Columns as wide as their cells, but the names narrower where the terminal is.
+-- Columns as wide as their cells, but the names narrower where the terminal is; nil where that is not enough.
 local function fitted_columns(lines, dimensions, most)
   local cells, total = {}, -2
   for _, line in ipairs(lines) do cells[#cells + 1] = type(line) == "table" and line or nil end
@@ -104,7 +105,7 @@ local function fitted_columns(lines, dimensions, most)
     local less = math.max(math.min(total - most, columns[i].width - SHORTEST), 0)
     columns[i].width, total = columns[i].width - less, total - less
   end
-  return columns
+  return total <= most and columns or nil
 end
 
 local function line_text(line, columns)
@@ -113,6 +114,21 @@ local function line_text(line, columns)
   local rules = {}
   for i, column in ipairs(columns) do rules[i] = ("-"):rep(column.width) end
   return layout.line(rules, columns)
+end
+
+-- What fits any terminal: below its names, a line for each figure.
+local function add_listed(texts, lines, dimensions, most)
+  local a, b = lines[1][dimensions + 2], lines[1][dimensions + 3]
+  for _, line in ipairs(lines) do
+    if type(line) == "table" and line ~= lines[1] then
+      local names = {}
+      for i = 1, dimensions do names[#names + 1] = line[i] ~= "" and line[i] or nil end
+      if #names > 0 then layout.add_wrapped(texts, table.concat(names, ", "), most, "  ") end
+      local measure, before, after, change, percent = unpack(line, dimensions + 1)
+      change = (percent == "new" or percent == "gone") and percent or ("change %s %s"):format(change, percent):gsub(" $", "")
+      layout.add_wrapped(texts, ("  %s: %s in %s, %s in %s, %s"):format(measure, before, a, after, b, change), most, "    ")
+    end
+  end
 end
 
 local function add_side(lines, side, most)
@@ -145,7 +161,11 @@ return function(view, options)
   options = option.check(options, option.LOOK, "diff", 2)
   local lines, texts, most = table_rows(view), {}, options and options.width or math.huge
   local columns = fitted_columns(lines, #view.dimensions, most)
-  for i, line in ipairs(lines) do texts[i] = line_text(line, columns) end
+  if columns then
+    for i, line in ipairs(lines) do texts[i] = line_text(line, columns) end
+  else
+    add_listed(texts, lines, #view.dimensions, most)
+  end
   add_side(texts, view.a, most)
   add_side(texts, view.b, most)
   return table.concat(texts, "\n") .. "\n"

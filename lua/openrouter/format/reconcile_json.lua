@@ -25,7 +25,7 @@ local function model_json(row)
 end
 
 local function id_json(row)
-  return row_json(row, { "id", "day", "model", "status" }, witness.amounts)
+  return row_json(row, { "id", "day", "ledger_day", "model", "status" }, witness.amounts)
 end
 
 local function source_json(source)

@@ -237,11 +237,13 @@ end
 
 -- ---- ids ------------------------------------------------------------------------------------------------------------
 
-local TITLES = { missing = "The ledger lacks", extra = "Only the ledger has", differs = "The ledger has another amount for" }
+local TITLES = { missing = "The ledger lacks", extra = "Only the ledger has",
+  differs = "The ledger has another amount or day for" }
 
--- What else there is to say of an amount: its difference, and what was charged to the caller's own key.
-local function own_keys(row)
+-- What else there is to say of an id: the ledger's day and amount, and what was charged to the caller's own key.
+local function rest_of(row)
   local parts = {}
+  if row.status == "differs" and row.ledger_day ~= row.day then parts[1] = row.ledger_day .. " in the ledger" end
   for _, field in ipairs(witness.amounts) do
     local figure = row[field]
     if field == "byok" and figure.status == "differs" then
@@ -260,7 +262,7 @@ local function add_ids(parts, ids, status, most)
       local amount = row.usage.theirs
       if status == "extra" then amount = row.usage.ledger end
       lines[#lines + 1] = { words.name(row.id), row.day, model_name(row.model), amount and amount .. " USD" or "unknown",
-        own_keys(row) }
+        rest_of(row) }
     end
   end
   if #lines == 0 then return end

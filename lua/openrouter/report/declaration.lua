@@ -22,8 +22,9 @@ local DEFAULT_MEASURES = {
 ---  created_at, in the zone of `tz`), "context.<name>" (what the ledger line says about the request); none gives one row
 ---  over everything
 ---@field measures? string|string[] columns: "generations", "spend" (USD) and its parts "spend_openrouter" and
----  "spend_upstream" (BYOK), "unpriced", "cancelled", "byok", "failed_attempts", "failed_attempts_latency" (ms), "requests"
----  (distinct), "first" and "last" (created_at, RFC 3339 in the zone);
+---  "spend_upstream" (BYOK), "charged" (by OpenRouter, also where the spend is unknown), "unpriced", "cancelled", "byok",
+---  "failed_attempts", "failed_attempts_latency" (ms), "requests" (distinct), "first" and "last" (created_at, RFC 3339 in
+---  the zone);
 ---  sums of amounts, tokens and counts under the fields' names; "_p50", "_p90", "_p95" and "_p99" behind the name of a
 ---  time (ms) or token count, by nearest rank and within 1/128. By default generations, spend, native_tokens_prompt,
 ---  native_tokens_completion, latency_p50, latency_p95, cancelled, failed_attempts and unpriced

@@ -39,6 +39,7 @@ add_measure { name = "generations", unit = "count" }
 add_measure { name = "spend", unit = "USD", sum = "spend" }
 add_measure { name = "spend_openrouter", unit = "USD", sum = "spend_openrouter" }
 add_measure { name = "spend_upstream", unit = "USD", sum = "spend_upstream" }
+add_measure { name = "charged", unit = "USD", sum = "charged" }
 add_measure { name = "unpriced", unit = "count" }
 add_measure { name = "cancelled", unit = "count", sum = "cancelled", counted = true }
 add_measure { name = "failed_attempts", unit = "count", sum = "failed_attempts", counted = true }

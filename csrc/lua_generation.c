@@ -167,6 +167,21 @@ static int generation_exact (lua_State *L) {
   return 1;
 }
 
+/* What exact() gives of each item of a list, in one go: one by one it takes time by the square. */
+static int generation_items (lua_State *L) {
+  struct record *r = record_peek(L, 1);
+  const char *p = find_place(L, r).value, *item;
+  if (p == NULL || *p != '[') return 0;
+  r->busy++;
+  lua_newtable(L);
+  for (int i = 1; json_next_item(&p, &item); i++) {
+    lua_pushlstring(L, item, (size_t)(json_skip(item) - item));
+    lua_rawseti(L, -2, i);
+  }
+  r->busy--;
+  return 1;
+}
+
 static enum value_state place_state (const struct place *place) {
   if (place->value == NULL) return VALUE_ABSENT;
   if (*place->value == 'n') return VALUE_NULL;
@@ -407,6 +422,7 @@ static int generation_violations (lua_State *L) {
 
 static const luaL_Reg functions[] = { { "pairs", generation_pairs },
                                       { "exact", generation_exact },
+                                      { "items", generation_items },
                                       { "state", generation_state },
                                       { "spend", generation_spend },
                                       { "context", generation_context },

@@ -173,6 +173,18 @@ describe("exact", function()
   end)
 end)
 
+describe("items", function()
+  it("are the values of a list as spelt", function()
+    local gen = record [=[{"provider_responses":[ {"status" : 200} ,null],
+      "a":[[1, "]" ],0.10,"\"",[]],"o":{},"n":null,"s":"[1]"}]=]
+    assert.same({ '{"status" : 200}', "null" }, generation.items(gen, "provider_responses"))
+    assert.same({ '[1, "]" ]', "0.10", [["\""]], "[]" }, generation.items(gen, "a"))
+    assert.same({ "1", '"]"' }, generation.items(gen, "a", 1))
+    assert.same({}, generation.items(gen, "a", 4))
+    for _, name in ipairs { "o", "n", "s", "x" } do assert.is_nil((generation.items(gen, name))) end
+  end)
+end)
+
 describe("state", function()
   it("knows the types of provider_responses", function()
     local gen = record [[{"provider_responses":
@@ -422,7 +434,8 @@ describe("misuse", function()
   it("is looked for in every function there is", function()
     local names = {}
     for i, item in ipairs(functions) do names[i] = item[1] end
-    assert.same({ "answer", "context", "exact", "json", "pairs", "select", "spend", "state", "totable", "violations" }, names)
+    assert.same({ "answer", "context", "exact", "items", "json", "pairs", "select", "spend", "state", "totable", "violations" },
+      names)
   end)
 
   for _, item in ipairs(functions) do
@@ -436,7 +449,7 @@ describe("misuse", function()
     end)
   end
 
-  for _, name in ipairs { "exact", "state" } do
+  for _, name in ipairs { "exact", "items", "state" } do
     it("of the path of " .. name .. " raises", function()
       local f = generation[name]
       assert.error_matches(function() f(gen) end, "bad argument #2 to .* %(value expected%)")

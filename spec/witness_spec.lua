@@ -225,6 +225,12 @@ describe("witness", function()
       for i = 0, 999 do assert.equal(i / 1000, tonumber(seen["gen-" .. i])) end
     end)
 
+    it("are read to the last digit", function()
+      local text = answer { analytics_row { generation_id = "gen-1", credits_usage = "@0.1234567890123456789012345" } }
+      local rows = assert(witness.generations(client(text), FROM))
+      assert.equal("0.1234567890123456789012345", rows[1].usage)
+    end)
+
     it("need an id", function()
       local rows, err = witness.generations(client(answer { analytics_row() }), FROM)
       assert.same({ nil, "bad_answer" }, { rows, err.kind })

@@ -78,6 +78,10 @@ generation.pairs = generation.pairs
 ---@type fun(gen: openrouter.Generation, name: string, ...: string|integer): string?
 generation.exact = generation.exact
 
+--- What `exact` gives of each item of a list, of any length; nothing where there is no list at the path.
+---@type fun(gen: openrouter.Generation, name: string, ...: string|integer): string[]?
+generation.items = generation.items
+
 --- What is at a path: "value", "null", "absent", or "mismatch" for a known member of the wrong type.
 ---@type fun(gen: openrouter.Generation, name: string, ...: string|integer): "value"|"null"|"absent"|"mismatch"
 generation.state = generation.state

@@ -69,28 +69,32 @@ local function says_more(members, known)
   end
 end
 
--- The list in `data`, without which nothing can be said.
+-- The rows in `data`, without which nothing can be said: their members, and as records, which have them to the last digit.
 local function rows_of(gen, what, known)
-  if (generation.exact(gen, "data") or ""):sub(1, 1) ~= "[" then return not_understood(what, "its data is no list") end
+  local texts = generation.items(gen, "data")
+  if not texts then return not_understood(what, "its data is no list") end
   local members = generation.totable(gen)
   local more = says_more(members, known)
   if more then return not_understood(what, "'%s' may say that there is more", more) end
-  local list = members.data -- null has a place in it, so that nothing behind it is passed over
   local total = members.total_count -- as other lists of OpenRouter's have it, which come in pages
-  if total ~= nil and total ~= #list then return not_understood(what, "of %s rows it has %d", tostring(total), #list) end
-  for i, row in ipairs(list) do
-    if type(row) ~= "table" then return not_understood(what, "row %d is no object", i) end
+  if total ~= nil and total ~= #texts then return not_understood(what, "of %s rows it has %d", tostring(total), #texts) end
+  local rows = {}
+  for i, text in ipairs(texts) do
+    local record = core.decode(text)
+    if not record then return not_understood(what, "row %d is no object", i) end
+    rows[i] = { members = members.data[i], record = record }
   end
-  return list
+  return rows
 end
 
 local function name_in(value)
   return type(value) == "string" and value ~= "" and value or nil
 end
 
--- Row i with its sums; nil and an error. `exactly` gives the JSON text of a member.
-local function read_row(what, i, names, exactly, unused)
+-- The sums of a row; nil and an error.
+local function read_row(what, i, row, names, unused)
   local usage = {}
+  local function exactly(name) return generation.exact(row.record, name) end
   for _, field in ipairs(witness.counts) do
     usage[field] = read_count(exactly(names[field]))
   end
@@ -108,15 +112,16 @@ end
 
 -- ---- /activity ------------------------------------------------------------------------------------------------------
 
-local function activity_row(what, gen, i, row, day)
-  local usage, err = read_row(what, i, ACTIVITY, function(name) return generation.exact(gen, "data", i, name) end)
+local function activity_row(what, i, row, day)
+  local usage, err = read_row(what, i, row, ACTIVITY)
   if not usage then return nil, err end
-  local model = name_in(row.model)
+  local members = row.members
+  local model = name_in(members.model)
   if not model then return not_understood(what, "row %d has no model", i) end
-  if type(row.date) ~= "string" or row.date:sub(1, 10) ~= day then
-    return not_understood(what, "row %d is of the day %s", i, tostring(row.date))
+  if type(members.date) ~= "string" or members.date:sub(1, 10) ~= day then
+    return not_understood(what, "row %d is of the day %s", i, tostring(members.date))
   end
-  usage.day, usage.model, usage.alias = day, name_in(row.model_permaslug) or model, model
+  usage.day, usage.model, usage.alias = day, name_in(members.model_permaslug) or model, model
   return usage
 end
 
@@ -134,7 +139,7 @@ function witness.activity(client, day, key_hash)
   if not list then return nil, trouble end
   local rows = {}
   for i = 1, #list do
-    rows[i], err = activity_row(what, gen, i, list[i], day)
+    rows[i], err = activity_row(what, i, list[i], day)
     if not rows[i] then return nil, err end
   end
   return rows
@@ -174,17 +179,17 @@ local function read_answer(gen, what)
 end
 
 -- The day of a row: date__day or created_at__day, depending on where OpenRouter takes it from.
-local function day_of(row)
-  local text = row.date__day or row.created_at__day
+local function day_of(members)
+  local text = members.date__day or members.created_at__day
   return type(text) == "string" and text:match "^(%d%d%d%d%-%d%d%-%d%d)" or nil
 end
 
 local NONE = "0" -- what null stands for: none of that was used
 
-local function analytics_row(what, i, row, exactly)
-  local usage, err = read_row(what, i, ANALYTICS, exactly, NONE)
+local function analytics_row(what, i, row)
+  local usage, err = read_row(what, i, row, ANALYTICS, NONE)
   if not usage then return nil, err end
-  usage.day, usage.model = day_of(row), name_in(row.model)
+  usage.day, usage.model = day_of(row.members), name_in(row.members.model)
   if not usage.day then return not_understood(what, "row %d has no day", i) end
   if not usage.model then return not_understood(what, "row %d has no model", i) end
   return usage
@@ -209,7 +214,7 @@ local function ask(client, query, read, from, to, least, rows)
   end
   local first, beyond = time_text(from):sub(1, 10), time_text(to):sub(1, 10)
   for i = 1, #list do
-    local row, trouble = read(what, gen, i, list[i])
+    local row, trouble = read(what, i, list[i])
     if not row then return nil, trouble end
     local outside = row.day < first or row.day > beyond
     if outside then return not_understood(what, "row %d is of the day %s", i, row.day) end
@@ -218,7 +223,7 @@ local function ask(client, query, read, from, to, least, rows)
   return rows
 end
 
-local ROWS, MOST_ROWS = 2000, 10000 -- in one answer; the API has 10,000 at most
+local MOST_ROWS = 10000 -- in one answer, which is as many as the API allows
 
 --- What /analytics/query says of some UTC days, by model.
 ---@param client openrouter.Client
@@ -228,22 +233,11 @@ local ROWS, MOST_ROWS = 2000, 10000 -- in one answer; the API has 10,000 at most
 ---@return openrouter.Usage[]? rows
 ---@return openrouter.Error? err
 function witness.analytics(client, from, to, key_hash)
-  local function query(start, stop) return query_of('"model"', start, stop, key_hash, ROWS) end
-  local function read(what, gen, i, row)
-    return analytics_row(what, i, row, function(name) return generation.exact(gen, "data", i, name) end)
-  end
-  return ask(client, query, read, from, to, DAY, {})
+  local function query(start, stop) return query_of('"model"', start, stop, key_hash, MOST_ROWS) end
+  return ask(client, query, analytics_row, from, to, DAY, {})
 end
 
--- As spelt, but for digits that a double has not: to look each of so many up in the text would take time by the square.
-local function spelling(value)
-  if type(value) == "number" then return core.number_text(value) end
-  if type(value) == "string" then return value end
-  if value == nil or value == core.null then return "null" end
-  return tostring(value)
-end
-
---- The generations of a UTC day, each once: rows as above with an `id`, made of doubles where they have no more digits.
+--- The generations of a UTC day, each once: rows as above with an `id`.
 ---@param client openrouter.Client
 ---@param from number seconds since 1970: the start of the day
 ---@param key_hash? string
@@ -251,10 +245,11 @@ end
 ---@return openrouter.Error? err
 function witness.generations(client, from, key_hash)
   local function query(start, stop) return query_of('"generation_id","model"', start, stop, key_hash, MOST_ROWS) end
-  local function read(what, _, i, row)
-    local usage, err = analytics_row(what, i, row, function(name) return spelling(row[name]) end)
-    if usage and not name_in(row.generation_id) then return not_understood(what, "row %d has no generation_id", i) end
-    if usage then usage.id = row.generation_id end
+  local function read(what, i, row)
+    local usage, err = analytics_row(what, i, row)
+    local id = name_in(row.members.generation_id)
+    if usage and not id then return not_understood(what, "row %d has no generation_id", i) end
+    if usage then usage.id = id end
     return usage, err
   end
   local rows, err = ask(client, query, read, from, from + DAY, SECOND, {})

@@ -80,7 +80,7 @@ bool key_utc (const char *json, double *seconds) {
   size_t length;
   if (*json != '"') return false;
   json = json_string(json, &length);
-  if (memchr(json, '\\', length) == NULL) return utc_parse(json, length, seconds);
+  if (utc_parse(json, length, seconds)) return true;  /* nearly always, and one with an escape is none */
   return length <= sizeof plain && utc_parse(plain, json_unescape(plain, json, length), seconds);
 }
 

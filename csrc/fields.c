@@ -5,7 +5,7 @@
 #define NULLABLE true
 #define NOT_NULL false
 #define ROW(name, type, unit, nullable, presence, description) \
-  { #name, sizeof #name - 1, ",\"" #name "\":", TYPE_##type, unit, nullable, PRESENCE_##presence, description },
+  { #name, sizeof #name - 1, TYPE_##type, unit, nullable, PRESENCE_##presence, description },
 
 const struct field_info field_info[FIELD_COUNT] = {
 #define FIELD ROW
@@ -14,6 +14,13 @@ const struct field_info field_info[FIELD_COUNT] = {
 
 const struct field_info response_info[RESPONSE_COUNT] = {
 #define RESPONSE ROW
+#include "fields.def"
+};
+
+#define SPELT(name) (sizeof #name + 3)
+const struct field_spelling field_spelling[FIELD_COUNT] = {
+#define FIELD(name, type, unit, nullable, presence, description) \
+  { ",\"" #name "\":", SPELT(name), SPELT(name) < 32 ? UINT32_MAX << SPELT(name) % 32 : 0 },
 #include "fields.def"
 };
 

@@ -26,12 +26,9 @@ enum field_type { TYPE_STRING, TYPE_ENUM, TYPE_BOOLEAN, TYPE_INTEGER, TYPE_NUMBE
 
 enum field_presence { PRESENCE_REQUIRED, PRESENCE_OPTIONAL, PRESENCE_RETIRED };
 
-#define FIELD_SPELT 40  /* room for the longest name, and for 32 bytes to be looked at whatever the length */
-
 struct field_info {
   const char *name;
   size_t name_length;
-  char spelt[FIELD_SPELT];  /* as it stands in a record: ,"name": */
   enum field_type type;
   const char *unit;  /* "USD", "ms", "tokens", "count" or "" */
   bool nullable;
@@ -41,6 +38,15 @@ struct field_info {
 
 extern const struct field_info field_info[FIELD_COUNT];
 extern const struct field_info response_info[RESPONSE_COUNT];
+
+/* A member's name as it stands in a record: ,"name": */
+#define FIELD_SPELT 40  /* room for the longest, and for 32 bytes to be looked at whatever the length */
+struct field_spelling {
+  char text[FIELD_SPELT];
+  uint32_t length;
+  uint32_t beyond;  /* a bit for each of the first 32 bytes that is behind the name */
+};
+extern const struct field_spelling field_spelling[FIELD_COUNT];
 
 /* "string", "boolean", "integer", "number" or "array": what a reader of the value gets */
 const char *field_type_name (enum field_type type);

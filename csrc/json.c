@@ -1,6 +1,6 @@
 #include "json.h"
 
-#include "sse2.h"
+#include "plain.h"
 
 #include <float.h>
 #include <math.h>
@@ -83,25 +83,12 @@ static const unsigned char plain[256] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                                           1, 1, 1, 1, 0, 1, 1, 1, P, P, P, P };
 #undef P
 
-/*
-** Most of a record is strings, and nearly all of them are plain, so this is where the time goes. 32 bytes at once, which
-** most strings end in, are asked which of them are not plain: a loop over 16 takes as many instructions, and the processor
-** guesses wrong how often it goes round.
-*/
 #if defined(USES_SSE2)
-
-/* A bit for each of 16 bytes that is not plain. Compared as signed, a byte of 0x80 or more is less than ' ' too. */
-static inline unsigned not_plain (const char *p) {
-  const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(' ');
-  const __m128i bytes = sse2_load(p);
-  return (unsigned)_mm_movemask_epi8(_mm_or_si128(
-    _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)), _mm_cmplt_epi8(bytes, space)));
-}
 
 static inline const char *pass_plain (const char *p, const char *end) {
   for (; end - p >= 32; p += 32) {
-    const unsigned places = not_plain(p) | not_plain(p + 16) << 16;
-    if (places != 0) return p + __builtin_ctz(places);
+    const unsigned special = plain_special(p);
+    if (special != 0) return p + __builtin_ctz(special);
   }
   while (plain[(unsigned char)*p]) p++;
   return p;
@@ -158,41 +145,8 @@ static const char *skip_digits (const char *p) {
   return p;
 }
 
-#ifdef USES_SSE2
-
-/* How many digits stand at p, of 16 bytes. */
-static inline int digits_at (const char *p) {
-  const __m128i value = _mm_sub_epi8(sse2_load(p), _mm_set1_epi8('0'));
-  const __m128i no_digit = _mm_cmpeq_epi8(_mm_max_epu8(value, _mm_set1_epi8(10)), value);
-  return __builtin_ctz((unsigned)_mm_movemask_epi8(no_digit) | 0x10000);
-}
-
-/* Pass digits with a point among them or none, as nearly all numbers are: without a loop, for processors cannot guess how
-   long one is. NULL: look at it one by one. */
-static inline const char *pass_short_number (const char *p, const char *end) {
-  if (end - p < 32) return NULL;
-  const int whole = digits_at(p);
-  if (whole == 0 || whole == 16 || (*p == '0' && whole > 1)) return NULL;
-  p += whole;
-  if (*p == '.') {
-    const int places = digits_at(p + 1);
-    if (places == 0 || places == 16) return NULL;
-    p += 1 + places;
-  }
-  return (*p | ('e' ^ 'E')) == 'e' ? NULL : p;
-}
-
-#else
-
-static inline const char *pass_short_number (const char *p, const char *end) {
-  (void)p, (void)end;
-  return NULL;
-}
-
-#endif
-
 static NOT_INLINE const char *check_number (const char *p, struct json_check *check) {
-  const char *start = p, *end = pass_short_number(p, check->end);
+  const char *start = p, *end = check->end - p >= PLAIN_AHEAD ? plain_number(p) : NULL;
   if (end != NULL) return end;
   if (*p == '-') p++;
   if (!is_digit(*p)) return json_fail(check, "a digit must follow the minus", p);
@@ -241,8 +195,10 @@ bool json_check_member (const char **p, struct json_walk *walk, struct json_chec
 
 static NOT_INLINE const char *check_object (const char *p, int depth, struct json_check *check) {
   struct json_walk walk = { NULL, 0, false };
-  for (p++; json_check_member(&p, &walk, check);)
+  for (p++; json_check_member(&p, &walk, check);) {
     if ((p = json_check_value(p, depth, check)) == NULL) return NULL;
+    p = plain_members(p, check->end);
+  }
   return p;
 }
 

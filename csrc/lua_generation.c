@@ -129,7 +129,7 @@ static const char *step (lua_State *L, const char *value, int arg) {
 
 /* Follow the names and positions given as arguments 2, 3, … */
 static struct place find_place (lua_State *L, const struct record *r) {
-  static const struct field_info entry = { "", 0, "", TYPE_LIST, "", false, PRESENCE_OPTIONAL, "" };
+  static const struct field_info entry = { "", 0, TYPE_LIST, "", false, PRESENCE_OPTIONAL, "" };
   struct place place = { r->text + r->object, NULL };
   int last = lua_gettop(L);
   luaL_checkany(L, 2);

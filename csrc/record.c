@@ -1,6 +1,6 @@
 #include "record.h"
 
-#include "sse2.h"
+#include "plain.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,28 +28,56 @@ static int find_field (const char *raw, size_t length) {
 
 static uint32_t offset_of (const struct record *r, const char *p) { return p ? (uint32_t)(p - r->text) : 0; }
 
-#ifndef OPENROUTER_NO_PREDICTION
+#if defined(USES_SSE2) && !defined(OPENROUTER_NO_PREDICTION)
 
-/* Whether the n bytes at p are the field's name as it stands in a record. */
-static inline bool is_spelt (const char *p, const struct field_info *info, size_t n, const char *end) {
-#ifdef USES_SSE2
-  if (n <= 32 && end - p >= 32) return (~(uint64_t)sse2_same(p, info->spelt) & (((uint64_t)1 << n) - 1)) == 0;
-#endif
-  return (size_t)(end - p) >= n && memcmp(p, info->spelt, 4) == 0 && field_same(p, info->spelt, n);
+/* Whether the name at p is spelt like this; `first`: with whatever stands before its quote. */
+static inline bool is_spelt (const char *p, const struct field_spelling *s, bool first) {
+  return (sse2_same(p, s->text) | s->beyond | first) == UINT32_MAX
+         && (s->length <= 32 || memcmp(p + 32, s->text + 32, s->length - 32) == 0);
 }
+
+/*
+** Index members as long as they are those of the table from *next on, and plain: nearly all of a record is, so this loop is what
+** decoding takes. Returns where it stopped, behind a member or (`first`) at the '{' that it began with.
+*/
+static inline const char *index_plain (struct record *r, const char *p, int *next, bool first, const char *end) {
+  const struct field_spelling *s = field_spelling + *next;
+  int field = *next;
+  if (end - p < FIELD_SPELT || memcmp(p + 1, s->text + 1, 4) != 0) return p;  /* soon, where members are in another order */
+  for (; field < FIELD_COUNT && end - p >= FIELD_SPELT + PLAIN_AHEAD && is_spelt(p, s, first); field++, s++) {
+    const char *value = p + s->length, *after = plain_value(value, end);
+    if (after == NULL) break;
+    r->member[field] = (uint32_t)(value - r->text);
+    p = after;
+    first = false;
+  }
+  *next = field;
+  return p;
+}
+
+#else
+
+static const char *index_plain (struct record *r, const char *p, int *next, bool first, const char *end) {
+  (void)r, (void)next, (void)first, (void)end;
+  return p;
+}
+
+#endif
+
+#ifndef OPENROUTER_NO_PREDICTION
 
 /*
 ** Members mostly come in the table's order, and then a name need not be looked for, only compared. If the next member is
 ** called as `field` is, its value, else NULL. p is behind the member before. Without white space one comparison does it.
 */
 static inline const char *pass_expected (const char *p, int field, const char *end) {
-  const struct field_info *info = &field_info[field];
-  const size_t n = info->name_length + 4;  /* comma, quotes, colon */
-  if (is_spelt(p, info, n, end)) return json_space(p + n);
+  const struct field_spelling *s = &field_spelling[field];
+  const size_t n = s->length;
+  if ((size_t)(end - p) >= n && memcmp(p, s->text, 4) == 0 && field_same(p, s->text, n)) return json_space(p + n);
   p = json_space(p);
   if (*p != ',' || p[1] == '"') return NULL;
   p = json_space(p + 1);
-  return (size_t)(end - p) >= n && field_same(p, info->spelt + 1, n - 1) ? json_space(p + n - 1) : NULL;
+  return (size_t)(end - p) >= n && field_same(p, s->text + 1, n - 1) ? json_space(p + n - 1) : NULL;
 }
 
 #else
@@ -77,10 +105,15 @@ static const char *pass_member (const char *p, struct json_walk *walk, int *fiel
 /* Check the object at p and note where its known members' values are. */
 static const char *index_members (struct record *r, const char *p, int depth, struct json_check *check) {
   struct json_walk walk = { NULL, 0, false };
-  int next = FIELD_COUNT;
+  int next = 0;
   r->object = offset_of(r, p);
   memset(r->member, 0, sizeof r->member);
-  for (p++;;) {
+  for (bool first = true;; first = false) {
+    if (next < FIELD_COUNT) p = index_plain(r, p, &next, first, check->end);
+    if (first) {
+      walk.inside = next > 0;
+      if (next == 0) p++, next = FIELD_COUNT;
+    }
     const char *value = next < FIELD_COUNT ? pass_expected(p, next, check->end) : NULL;
     if (value == NULL) {
       int field;

@@ -34,11 +34,13 @@ static bool make (int year, int month, int day, int hour, int minute, int second
 
 /* Decimals of a second, to the microsecond; the rest is passed over. */
 static bool fraction (const char **p, const char *end, double *value) {
-  int micro = 0, unit = 100000;
+  int micro = 0, places = 0;
   const char *first = *p + 1, *q = first;
   *value = 0;
   if (**p != '.') return true;
-  for (; q < end && *q >= '0' && *q <= '9'; q++, unit /= 10) micro += (*q - '0') * unit;
+  for (; q < end && *q >= '0' && *q <= '9'; q++)
+    if (places < 6) micro = micro * 10 + (*q - '0'), places++;
+  for (; places < 6; places++) micro *= 10;
   *p = q;
   *value = micro / 1e6;
   return q > first;

@@ -174,6 +174,22 @@ describe("reconcile", function()
       assert.same({ 1, "same", 2 }, { #rows, rows[1].status, rows[1].unpriced })
     end)
 
+    it("does not know an amount that no record says, which is not 0", function()
+      local own_key = record { is_byok = true, total_cost = "@0", usage = "@0", upstream_inference_cost = cjson.null }
+      local function compared(text, changes)
+        local theirs = usage { requests = 1, usage = "0.1", byok = "0.2" }
+        for name, value in pairs(changes or {}) do theirs[name] = value end
+        local row = reconcile.compare(ledger_of(text), { theirs })[1]
+        return { row.usage.ledger or "unknown", row.usage.difference or "unknown", row.byok.ledger or "unknown", row.byok.status }
+      end
+      assert.same({ "0", "-0.1", "unknown", "differs" }, compared(line("gen-1", own_key)))
+      assert.same({ "0", "-0.1", "unknown", "same" }, compared(line("gen-1", own_key), { byok = "0" }))
+      local unpriced = line("gen-2", record { total_cost = cjson.null, usage = cjson.null })
+      assert.same({ "unknown", "unknown", "0", "differs" }, compared(unpriced))
+      assert.same({ "unknown", "unknown", "unknown", "differs" }, compared(unpriced .. line("gen-1", own_key)))
+      assert.same({ "0.1", "0", "0", "differs" }, compared(unpriced .. line("gen-3", record())))
+    end)
+
     it("is compared one id after the other", function()
       local r = reconcile.id_report { "2026-11-01" }
       assert(r:add_file(shell.write(shell.directory() .. "/l", line("gen-1", record()) .. line("gen-2", record())

@@ -16,7 +16,12 @@ local ZERO = "0"
 
 local minus = decimal.subtract
 
+-- nil is an amount that no record says; with nothing added, it stays unknown.
 local function plus(a, b)
+  if a == nil or b == nil then
+    local known = a or b
+    return known ~= ZERO and known or nil
+  end
   return minus(a, minus(ZERO, b))
 end
 
@@ -36,6 +41,7 @@ local function upstream(row)
   return ZERO
 end
 
+--- `usage` and `byok` are nil where no record says them.
 ---@class openrouter.LedgerUsage: openrouter.Usage
 ---@field unpriced integer of the requests, those whose spend is unknown
 ---@field other { prompt: integer, completion: integer } tokens as OpenRouter counts them for all models alike
@@ -43,7 +49,7 @@ end
 local function of_row(row)
   return {
     day = row.day, model = tostring(row.model), requests = row.generations, unpriced = row.unpriced,
-    usage = charged(row) or ZERO, byok = upstream(row) or ZERO,
+    usage = charged(row), byok = upstream(row),
     prompt = row.native_tokens_prompt or 0, completion = row.native_tokens_completion or 0,
     reasoning = row.native_tokens_reasoning or 0,
     other = { prompt = row.tokens_prompt or 0, completion = row.tokens_completion or 0 },
@@ -139,7 +145,9 @@ local function is_rounding(difference, amount)
   return math.abs(tonumber(difference)) <= ROUNDING * math.abs(tonumber(amount))
 end
 
+-- What is not known differs from every amount, but for none.
 local function compare_amounts(ours, theirs)
+  if ours == nil then return { theirs = theirs, status = theirs == ZERO and "same" or "differs" } end
   local difference = minus(ours, theirs)
   local status = "differs"
   if difference == ZERO then
@@ -189,9 +197,9 @@ end
 local NOTHING = { requests = 0, prompt = 0, completion = 0, reasoning = 0, usage = ZERO, byok = ZERO }
 
 ---@class openrouter.Compared
----@field ledger integer|string
+---@field ledger? integer|string nil for an amount that no record says
 ---@field theirs integer|string
----@field difference integer|string ledger - theirs
+---@field difference? integer|string ledger - theirs, where both are known
 ---@field status "same"|"rounding"|"differs"
 
 ---@class openrouter.ReconciledRow
@@ -291,18 +299,12 @@ end
 ---@field ledger_day? string
 ---@field model string
 ---@field status "missing"|"extra"|"differs"
----@field usage openrouter.Compared without `ledger` and `difference` where the record does not say the amount
+---@field usage openrouter.Compared
 ---@field byok openrouter.Compared
-
--- What is not known differs from every amount, but for none.
-local function compare_known(ours, theirs)
-  if ours then return compare_amounts(ours, theirs) end
-  return { theirs = theirs, status = theirs == ZERO and "same" or "differs" }
-end
 
 local function compare_id(day, ours, theirs)
   local row = { id = (ours or theirs).id, day = day, ledger_day = ours and ours.day, model = (ours or theirs).model }
-  for _, field in ipairs(AMOUNTS) do row[field] = compare_known((ours or NOTHING)[field], (theirs or NOTHING)[field]) end
+  for _, field in ipairs(AMOUNTS) do row[field] = compare_amounts((ours or NOTHING)[field], (theirs or NOTHING)[field]) end
   local differs = row.usage.status == "differs" or row.byok.status == "differs" or row.ledger_day ~= day
   row.status = not ours and "missing" or not theirs and "extra" or differs and "differs" or "same"
   return row

@@ -59,8 +59,8 @@ local function add_lines(lines, row, source)
   for i, field in ipairs(reconcile.figures) do
     local compared = row[field]
     if compared.status == "differs" and (not whole or i <= 3) then
-      local ours, difference = shown(compared.ledger), signed(compared.difference)
-      if ours == compared.ledger and ours == "0" and row.unpriced > 0 then ours, difference = "unknown", "unknown" end
+      local ours, difference = "unknown", "unknown"
+      if compared.ledger then ours, difference = shown(compared.ledger), signed(compared.difference) end
       lines[#lines + 1] = { first and row.day or "", first and model_name(row.model) or "", first and source or "",
         first and row.status or "", CALLED[field], ours, shown(compared.theirs), difference }
       first = false

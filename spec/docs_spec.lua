@@ -13,23 +13,23 @@ describe("docs", function()
   it("show what decoding does", function()
     local blocks = {}
     for block in shell.read("docs/decoding.md"):gmatch "```lua\n(.-)```" do blocks[#blocks + 1] = block end
-    assert.equal(3, #blocks)
+    assert.equal(4, #blocks)
     local directory = shell.directory()
     shell.write(directory .. "/costs.jsonl",
       '{"total_cost":0.5,"latency":7}\nno JSON\n{"total_cost":0.25,"latency":9,"id":"a"}\n')
-    shell.write(directory .. "/first.lua", blocks[1])
-    shell.write(directory .. "/loop.lua", blocks[2] .. "print(total, slowest)\n")
-    local function run(file)
-      local _, out = shell.run(("cd %s && %s %s 2>&1"):format(shell.quote(directory), os.getenv "LUA", file))
+    local function run(block)
+      shell.write(directory .. "/program.lua", block)
+      local _, out = shell.run(("cd %s && %s program.lua 2>&1"):format(shell.quote(directory), os.getenv "LUA"))
       return (out:gsub("[ \t]+", " "))
     end
-    local promised = {}
-    for words in blocks[1]:gmatch "%-%-> ([^\n]+)" do promised[#promised + 1] = words:gsub(" +", " ") .. "\n" end
-    assert.equal(table.concat(promised), run "first.lua")
-    assert.equal("0.75 9\n", (run "loop.lua":gsub("%.0", "")))
-    shell.write(directory .. "/records.lua", blocks[3])
+    for i = 1, 2 do
+      local promised = {}
+      for words in blocks[i]:gmatch "%-%-> ([^\n]+)" do promised[#promised + 1] = words:gsub(" +", " ") .. "\n" end
+      assert.equal(table.concat(promised), run(blocks[i]))
+    end
+    assert.equal("0.75 9\n", (run(blocks[3] .. "print(total, slowest)\n"):gsub("%.0", "")))
     assert.equal("costs.jsonl 1 0.5 30\ncosts.jsonl 3 0.25 40\n"
-      .. "costs.jsonl 2 not a JSON object: a value must stand here, at byte 1\n", run "records.lua")
+      .. "costs.jsonl 2 not a JSON object: a value must stand here, at byte 1\n", run(blocks[4]))
   end)
 
   it("show what a report says of itself", function()

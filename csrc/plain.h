@@ -29,6 +29,13 @@ static inline unsigned plain_special16 (const char *p) {
 */
 static inline unsigned plain_special (const char *p) { return plain_special16(p) | plain_special16(p + 16) << 16; }
 
+/* How many bytes of a string are plain at p, up to 32 and where so many are there. */
+static inline size_t plain_run (const char *p, const char *end) {
+  if (end - p < 32) return 0;
+  const unsigned special = plain_special(p);
+  return special == 0 ? 32 : (size_t)__builtin_ctz(special);
+}
+
 /* The byte after the string whose first character is at p, or NULL. */
 static inline const char *plain_string (const char *p, const char *end) {
   do {
@@ -81,6 +88,11 @@ static inline const char *plain_members (const char *p, const char *end) {
 }
 
 #else
+
+static inline size_t plain_run (const char *p, const char *end) {
+  (void)p, (void)end;
+  return 0;
+}
 
 static inline const char *plain_number (const char *p) {
   (void)p;

@@ -2,6 +2,7 @@
 #define _FILE_OFFSET_BITS 64
 #include "tally_private.h"
 
+#include "plain.h"
 #include "utc.h"
 
 #include <math.h>
@@ -174,6 +175,8 @@ void tally_free (struct tally *t) {
   free(t->attempt);
   free(t->other_attempt);
   free(t->line.bytes);
+  free(t->again.bytes);
+  free(t->copy.bytes);
   free(t->key.bytes);
   free(t->text.bytes);
   free(t->shown.bytes);
@@ -366,22 +369,37 @@ static uint64_t second_hash (const struct tally *t, const char *id, size_t lengt
   return hash_bytes(secret, id, length);
 }
 
-/* Copy the object at p without the white space between its tokens; out has room for all of it. As json_minify does, but
-   finding the object's end on the way: this is done for many records. Returns the length. */
-static size_t copy_object (char *out, const char *p) {
+/* Copy the string at p, 32 bytes at once where that can be. `out` has room for 32 more. */
+static char *copy_string (char *out, const char **p, const char *end) {
+  const char *q = *p;
+  *out++ = *q++;
+  while (*q != '"') {
+    const size_t run = plain_run(q, end);
+    if (run > 0) {
+      memcpy(out, q, 32);
+      out += run;
+      q += run;
+    } else {
+      if (*q == '\\') *out++ = *q++;
+      *out++ = *q++;
+    }
+  }
+  *out++ = *q++;
+  *p = q;
+  return out;
+}
+
+/* Copy the object at p without the white space between its tokens; out has room for all of it and 32 bytes more. As json_minify
+   does, but finding the object's end on the way: this is done for many records. Returns the length. */
+static size_t copy_object (char *out, const char *p, const char *end) {
   char *start = out;
   int open = 0;
   do {
     switch (*p) {
+      case '"': out = copy_string(out, &p, end); continue;
       case ' ': case '\t': case '\n': case '\r': p++; continue;
       case '{': case '[': open++; break;
       case '}': case ']': open--; break;
-      case '"':
-        do {
-          if (*p == '\\') *out++ = *p++;
-          *out++ = *p++;
-        } while (*p != '"');
-        break;
       default: break;
     }
     *out++ = *p++;
@@ -393,9 +411,10 @@ static size_t copy_object (char *out, const char *p) {
    between tokens does not count. False when there is no memory. */
 static bool hash_text (struct tally *t, const struct record *r, uint64_t *hash) {
   static const uint64_t no_secret[2] = { 0, 0 };  /* the same hash in every run, since it decides what counts */
-  if (!buffer_reserve(&t->text, (size_t)r->length * (t->uses_context ? 2 : 1))) return false;
-  size_t length = copy_object(t->text.bytes, r->text + r->object);
-  if (t->uses_context && r->context) length += copy_object(t->text.bytes + length, r->text + r->context);
+  const char *end = r->text + r->length;
+  if (!buffer_reserve(&t->text, (size_t)r->length * (t->uses_context ? 2 : 1) + 32)) return false;
+  size_t length = copy_object(t->text.bytes, r->text + r->object, end);
+  if (t->uses_context && r->context) length += copy_object(t->text.bytes + length, r->text + r->context, end);
   *hash = hash_bytes(no_secret, t->text.bytes, length);
   return true;
 }
@@ -440,11 +459,13 @@ static bool read_identity (struct tally *t, struct facts *f, const char *id_json
   return true;
 }
 
-bool facts_read (struct tally *t, struct facts *f, const struct record *r, uint64_t place, uint64_t *hash, const char **why) {
+bool facts_read (struct tally *t, struct facts *f, const struct record *r, bool text, uint64_t place, uint64_t *hash,
+                 const char **why) {
   *why = tally_no_memory;
   f->state = STATE_SETTLED;
+  f->text = 0;
   return read_identity(t, f, record_id(r), r->at ? r->text + r->at : NULL, unique_of(t, place), hash)
-    && hash_text(t, r, &f->text) && read_part(t, r, unique_of(t, place), &f->part, why);
+    && (!text || hash_text(t, r, &f->text)) && read_part(t, r, unique_of(t, place), &f->part, why);
 }
 
 static const char *member_of (const char *json, const char *name) {
@@ -613,34 +634,27 @@ enum tally_line tally_add_line (struct tally *t, const char *line, size_t length
 
 /* ---- reading a line again ---------------------------------------------------------------------------------------- */
 
-#define READ_SIZE ((size_t)8 << 10)
+#define READ_SIZE ((size_t)4 << 10)
 
-/* The line at the offset, in t->text. CHANGED: it cannot be read, or is too long to have been one. */
-static enum reading read_line (struct tally *t, int fd, uint64_t offset, size_t *length) {
+enum reading tally_read_again (struct tally *t, uint64_t place, struct buffer *into, const char **line, size_t *length) {
+  const size_t source = (size_t)(place >> 46);
+  const uint64_t offset = place & TALLY_MAX_OFFSET;
+  if (source >= (size_t)t->sources) return CHANGED;
   for (size_t size = READ_SIZE; ; size *= 4) {
-    if (!buffer_reserve(&t->text, size)) return NO_MEMORY;
+    if (!buffer_reserve(into, size)) return NO_MEMORY;
     size_t have = 0;
     for (ssize_t n = 1; n > 0 && have < size; have += (size_t)n) {
-      n = pread(fd, t->text.bytes + have, size - have, (off_t)(offset + have));
+      n = pread(t->source[source], into->bytes + have, size - have, (off_t)(offset + have));
       if (n < 0) return CHANGED;
     }
-    const char *end = (const char *)memchr(t->text.bytes, '\n', have);
-    *length = end ? (size_t)(end - t->text.bytes) : have;
-    if (end != NULL || have < size) return READ;
-    if (size > RECORD_MAX_TEXT) return CHANGED;
+    const char *end = (const char *)memchr(into->bytes, '\n', have);
+    if (end == NULL && have == size && size <= RECORD_MAX_TEXT) continue;
+    if (end == NULL && have == size) return CHANGED;
+    const size_t bom = json_bom(into->bytes, have);
+    *line = into->bytes + bom;
+    *length = (end ? (size_t)(end - into->bytes) : have) - bom;
+    return READ;
   }
-}
-
-enum reading tally_read_again (struct tally *t, uint64_t place, struct record **r, const char **part, enum record_kind *kind) {
-  struct json_check error;
-  size_t length;
-  const int source = (int)(place >> 46);
-  if (source >= t->sources) return CHANGED;
-  const enum reading what = read_line(t, t->source[source], place & TALLY_MAX_OFFSET, &length);
-  if (what != READ) return what;
-  const size_t bom = json_bom(t->text.bytes, length);
-  *r = tally_index(t, t->text.bytes + bom, length - bom, part, &error, kind);
-  return *r ? READ : NO_MEMORY;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

@@ -156,7 +156,7 @@ struct tally {
   size_t attempt_room;
   struct attempt *other_attempt;  /* … of the other one, where two are looked at */
   size_t other_attempt_room;
-  struct buffer line, key, text, shown;
+  struct buffer line, key, text, shown, again, copy;
   char reason[RECORD_REASON];
 };
 
@@ -238,8 +238,9 @@ bool total_add_up (struct tally *t);
 extern const char tally_no_memory[];
 
 /* Look at a line that stands at a place (or is to be kept): fill in facts; *hash is that of its sighting. False and the reason
-   when that cannot be. */
-bool facts_read (struct tally *t, struct facts *f, const struct record *r, uint64_t place, uint64_t *hash, const char **why);
+   when that cannot be. `text`: its text matters, too. */
+bool facts_read (struct tally *t, struct facts *f, const struct record *r, bool text, uint64_t place, uint64_t *hash,
+                 const char **why);
 bool facts_read_open (struct tally *t, struct facts *f, const struct record *r, const char *id_json, enum state state,
                       uint64_t *hash, const char **why);
 
@@ -250,9 +251,9 @@ bool part_count (struct tally *t, const struct part *part, bool adding, const ch
 struct record *tally_index (struct tally *t, const char *line, size_t length, const char **part, struct json_check *error,
                             enum record_kind *kind);
 
-/* The line at a place, indexed in t->line. CHANGED: it cannot be read any more. */
+/* The line at a place, in a buffer. CHANGED: it cannot be read any more, or is too long to have been one. */
 enum reading { READ, CHANGED, NO_MEMORY };
-enum reading tally_read_again (struct tally *t, uint64_t place, struct record **r, const char **part, enum record_kind *kind);
+enum reading tally_read_again (struct tally *t, uint64_t place, struct buffer *into, const char **line, size_t *length);
 
 void facts_free (struct facts *f);
 

@@ -5,27 +5,35 @@
 
 /* ---- facts of a sighting ----------------------------------------------------------------------------------------- */
 
-/* Read the line again and fill in *into; or where the facts were kept, *facts is these. A line of another id, which was never
-   added, must not be taken back. */
-static enum reading look (struct tally *t, const struct sighting *s, struct facts *into, const struct facts **facts) {
-  const uint64_t where = s->where;
+/* Fill in *into from the line of a sighting, its text where that matters. A line of another id, which was never added, must not be
+   taken back. */
+static enum reading understand (struct tally *t, const struct sighting *s, const char *line, size_t length, bool text,
+                                struct facts *into) {
   uint64_t hash;
-  struct record *r;
-  enum record_kind kind = RECORD_INVALID;
+  struct json_check error;
+  enum record_kind kind;
   const char *part = NULL, *why = NULL;
-  *facts = into;
-  if (where & WHERE_KEPT) {
-    *facts = t->kept[WHERE_PLACE(where)];
-    return READ;
-  }
-  const enum reading what = tally_read_again(t, WHERE_PLACE(where), &r, &part, &kind);
-  if (what != READ) return what;
+  const struct record *r = tally_index(t, line, length, &part, &error, &kind);
+  if (r == NULL) return NO_MEMORY;
   const enum state state = kind == RECORD_GENERATION ? STATE_SETTLED : kind == RECORD_FAILED ? STATE_FAILED : STATE_OPEN;
-  if (kind == RECORD_INVALID || kind == RECORD_API_ERROR || state != WHERE_STATE(where)) return CHANGED;
+  if (kind == RECORD_INVALID || kind == RECORD_API_ERROR || state != WHERE_STATE(s->where)) return CHANGED;
   if (state != STATE_SETTLED) part = record_unsettled_id(r, kind, part);
-  const bool fine = state == STATE_SETTLED ? facts_read(t, into, r, WHERE_PLACE(where), &hash, &why)
+  const bool fine = state == STATE_SETTLED ? facts_read(t, into, r, text, WHERE_PLACE(s->where), &hash, &why)
                                            : facts_read_open(t, into, r, part, state, &hash, &why);
   return !fine ? NO_MEMORY : hash == s->hash ? READ : CHANGED;
+}
+
+/* Read the line again and fill in *into; or where the facts were kept, *facts is these. */
+static enum reading look (struct tally *t, const struct sighting *s, bool text, struct facts *into, const struct facts **facts) {
+  const char *line;
+  size_t length;
+  *facts = into;
+  if (s->where & WHERE_KEPT) {
+    *facts = t->kept[WHERE_PLACE(s->where)];
+    return READ;
+  }
+  const enum reading what = tally_read_again(t, WHERE_PLACE(s->where), &t->again, &line, &length);
+  return what == READ ? understand(t, s, line, length, text, into) : what;
 }
 
 /* It is no longer needed. */
@@ -96,12 +104,29 @@ static void keep_attempts (struct tally *t) {
 
 enum pair { ONE_ID, OTHER_ID, FIRST_CHANGED, SECOND_CHANGED, PAIR_FAILED };
 
+/* Whether two lines are the same to the last byte, as those of a ledger and its copy are; the second one comes back. */
+static bool are_copies (struct tally *t, const struct sighting *i, const struct sighting *j, const char **line, size_t *length) {
+  const char *first;
+  size_t first_length;
+  return !((i->where | j->where) & WHERE_KEPT) && WHERE_STATE(i->where) == WHERE_STATE(j->where)
+    && tally_read_again(t, WHERE_PLACE(i->where), &t->again, &first, &first_length) == READ
+    && tally_read_again(t, WHERE_PLACE(j->where), &t->copy, line, length) == READ
+    && *length == first_length && memcmp(*line, first, first_length) == 0;
+}
+
 static enum pair compare (struct tally *t, struct sighting *i, const struct sighting *j) {
   const struct facts *a, *b;
-  const enum reading first = look(t, i, t->now, &a);
+  const char *line;
+  size_t length;
+  if (are_copies(t, i, j, &line, &length)) {  /* it is enough to look at the one that is taken back */
+    const enum reading what = understand(t, j, line, length, false, t->now);
+    if (what != READ) return what == CHANGED ? SECOND_CHANGED : PAIR_FAILED;
+    return settle_pair(t, i, j, t->now, t->now) ? ONE_ID : PAIR_FAILED;
+  }
+  const enum reading first = look(t, i, true, t->now, &a);
   if (first != READ) return first == CHANGED ? FIRST_CHANGED : PAIR_FAILED;
   keep_attempts(t);
-  const enum reading second = look(t, j, t->other, &b);
+  const enum reading second = look(t, j, true, t->other, &b);
   enum pair result = second == NO_MEMORY ? PAIR_FAILED : second == CHANGED ? SECOND_CHANGED : a->id == b->id ? ONE_ID : OTHER_ID;
   if (result == ONE_ID && !settle_pair(t, i, j, a, b)) result = PAIR_FAILED;
   return result;
@@ -112,7 +137,7 @@ static bool count_changed (struct tally *t, const struct sighting *run, size_t c
   const struct facts *f;
   size_t changed = 0;
   for (size_t i = 0; i < count; i++) {
-    const enum reading what = look(t, &run[i], t->now, &f);
+    const enum reading what = look(t, &run[i], false, t->now, &f);
     if (what == NO_MEMORY) return false;
     changed += what == CHANGED;
   }
@@ -167,7 +192,7 @@ static bool count_open (struct tally *t) {
     if (state == STATE_FAILED) t->counts.failed++;
     if (state != STATE_OPEN) continue;
     t->counts.open++;
-    const enum reading what = look(t, &t->seen.list[i], t->now, &f);
+    const enum reading what = look(t, &t->seen.list[i], false, t->now, &f);
     if (what == NO_MEMORY) return false;
     if (what == READ && f->has_instant) money_sum_add(&t->counts.instant_cost, &f->instant);
     else t->counts.instant_unknown++;
@@ -222,7 +247,7 @@ static bool find_extremes (struct tally *t) {
   for (size_t i = 0; i < t->seen.count; i++) {
     const uint64_t where = t->seen.list[i].where;
     if (WHERE_STATE(where) != STATE_SETTLED) continue;
-    const enum reading what = look(t, &t->seen.list[i], t->now, &f);
+    const enum reading what = look(t, &t->seen.list[i], false, t->now, &f);
     if (what == NO_MEMORY) return false;
     if (what == CHANGED) t->unseen++;
     if (what == CHANGED || f->part.fate != FATE_COUNTED) continue;
@@ -252,7 +277,7 @@ static bool is_best (struct tally *t, uint64_t hash, bool *best) {
   *best = false;
   keep_attempts(t);
   for (size_t i = first_sighting(seen, hash); i < seen->count && seen->list[i].hash == hash; i++) {
-    const enum reading what = look(t, &seen->list[i], t->other, &f);
+    const enum reading what = look(t, &seen->list[i], true, t->other, &f);
     if (what == NO_MEMORY) return false;
     if (what == READ && f->id == t->now->id) *best = f->state == STATE_SETTLED && !is_better(t->now, f);
   }
@@ -270,7 +295,7 @@ bool tally_line_counts (struct tally *t, const char *line, size_t length, bool *
   if (r == NULL) return false;
   if (kind != RECORD_GENERATION || record_refusal(r, kind, part, &check, t->reason) != NULL) return true;
   const bool has_id = record_id(r) != NULL;
-  if (!facts_read(t, t->now, r, TALLY_KEEP, &hash, &why)) return why == tally_full;  /* it is in no group */
+  if (!facts_read(t, t->now, r, true, TALLY_KEEP, &hash, &why)) return why == tally_full;  /* it is in no group */
   *counts = t->now->part.fate == FATE_COUNTED;
   return !*counts || !has_id || is_best(t, hash, counts);
 }

@@ -7,7 +7,7 @@
 ** what looks at several bytes at once asks for the end, and never goes beyond it.
 **
 ** The fast paths can be switched off one by one, for the specs that compare them with the simple one:
-**   OPENROUTER_NO_SSE2           strings are searched and names compared 8 bytes at a time, not 32; no value passed as plain (plain.h)
+**   OPENROUTER_NO_SSE2           strings are searched and names compared 8 bytes at a time, not 32; nothing is plain (plain.h)
 **   OPENROUTER_NO_WORDS          … and strings searched, names compared and the last bytes hashed byte by byte
 **   OPENROUTER_NO_FAST_NUMBERS   every double comes from strtod, amounts and integers are read digit by digit
 ** (OPENROUTER_NO_PREDICTION is in record.c, OPENROUTER_NO_FIELD_HASH in fields.c.)

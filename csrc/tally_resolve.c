@@ -5,8 +5,8 @@
 
 /* ---- facts of a sighting ----------------------------------------------------------------------------------------- */
 
-/* Fill in *into from the line of a sighting, its text where that matters. A line of another id, which was never added, must not be
-   taken back. */
+/* Fill in *into from the line of a sighting, its text where that matters. A line of another id, which was never added, must not
+   be taken back. */
 static enum reading understand (struct tally *t, const struct sighting *s, const char *line, size_t length, bool text,
                                 struct facts *into) {
   uint64_t hash;

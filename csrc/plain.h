@@ -1,7 +1,7 @@
 /*
 ** plain: what nearly all values of a record are (strings without escapes, numbers without exponents, true, false, null), passed
-** inline in a few instructions, 32 bytes at a time. For json.c and record.c. What is not plain, or too near the end of the text,
-** is left to json.c's checks, which go byte by byte and know what is wrong with it.
+** inline in a few instructions, 32 bytes at a time. For json.c, record.c and tally.c. What is not plain, or too near the end of
+** the text, is left to json.c's checks, which go byte by byte and know what is wrong with it.
 */
 #ifndef plain_h
 #define plain_h

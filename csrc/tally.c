@@ -640,7 +640,7 @@ enum reading tally_read_again (struct tally *t, uint64_t place, struct buffer *i
   const size_t source = (size_t)(place >> 46);
   const uint64_t offset = place & TALLY_MAX_OFFSET;
   if (source >= (size_t)t->sources) return CHANGED;
-  for (size_t size = READ_SIZE; ; size *= 4) {
+  for (size_t size = READ_SIZE; ; size *= 8) {
     if (!buffer_reserve(into, size)) return NO_MEMORY;
     size_t have = 0;
     for (ssize_t n = 1; n > 0 && have < size; have += (size_t)n) {

@@ -357,8 +357,12 @@ void transport_wait (struct transport *t, double seconds) {
   if (t->done == NULL && seconds > 0) go_on(t, seconds);
 }
 
+/* Requests may come to their end while libcurl tells of its sockets, of which the descriptor will not tell. */
 int transport_fd (struct transport *t) {
-  return events_on(&t->events, t->multi) ? t->events.epoll : -1;
+  if (t->events.epoll >= 0) return t->events.epoll;
+  if (!events_on(&t->events, t->multi)) return -1;
+  if (t->multi != NULL && !collect_done(t)) start_over(t);
+  return t->events.epoll;
 }
 
 double transport_timeout (struct transport *t) {

@@ -1,7 +1,8 @@
 /*
-** plain: what nearly all values of a record are (strings without escapes, numbers without exponents, true, false, null), passed
-** inline in a few instructions, 32 bytes at a time. For json.c, record.c and tally.c. What is not plain, or too near the end of
-** the text, is left to json.c's checks, which go byte by byte and know what is wrong with it.
+** plain: what nearly all values of a record are (strings of ASCII without escapes, numbers of up to 15 digits before and behind
+** the point without sign or exponent, true, false, null), passed inline in a few instructions, 32 bytes at a time. For json.c,
+** record.c and tally.c. What is not plain, or too near the end of the text, is left to json.c's checks, which go byte by byte
+** and know what is wrong with it.
 */
 #ifndef plain_h
 #define plain_h
@@ -10,7 +11,8 @@
 
 #include <string.h>
 
-#define PLAIN_AHEAD 34  /* bytes that are there, from p on, where something is passed */
+/* So many bytes must be there from p on: a comma and a quote, and 32 more are looked at. */
+#define PLAIN_AHEAD 34
 
 #ifdef USES_SSE2
 
@@ -36,7 +38,7 @@ static inline size_t plain_run (const char *p, const char *end) {
   return special == 0 ? 32 : (size_t)__builtin_ctz(special);
 }
 
-/* The byte after the string whose first character is at p, or NULL. */
+/* The byte after the string whose first character is at p, or NULL. 32 bytes are there. */
 static inline const char *plain_string (const char *p, const char *end) {
   do {
     const unsigned special = plain_special(p);

@@ -186,7 +186,9 @@ describe("reconcile", function()
       assert.same({ "0", "-0.1", "unknown", "same" }, compared(line("gen-1", own_key), { byok = "0" }))
       local unpriced = line("gen-2", record { total_cost = cjson.null, usage = cjson.null })
       assert.same({ "unknown", "unknown", "0", "differs" }, compared(unpriced))
-      assert.same({ "unknown", "unknown", "unknown", "differs" }, compared(unpriced .. line("gen-1", own_key)))
+      assert.same({ "0", "-0.1", "unknown", "differs" }, compared(unpriced .. line("gen-1", own_key))) -- gen-1 says it
+      assert.same({ "0", "-0.1", "0", "differs" },
+        compared(unpriced .. line("gen-4", record { total_cost = "@0", is_byok = cjson.null })))
       assert.same({ "0.1", "0", "0", "differs" }, compared(unpriced .. line("gen-3", record())))
     end)
 

@@ -16,12 +16,9 @@ local ZERO = "0"
 
 local minus = decimal.subtract
 
--- nil is an amount that no record says; with nothing added, it stays unknown.
+-- nil is an amount that no record says.
 local function plus(a, b)
-  if a == nil or b == nil then
-    local known = a or b
-    return known ~= ZERO and known or nil
-  end
+  if a == nil or b == nil then return a or b end
   return minus(a, minus(ZERO, b))
 end
 
@@ -31,25 +28,29 @@ local COUNTS, AMOUNTS = witness.counts, witness.amounts
 local MEASURES = { "generations", "unpriced", "charged", "upstream_inference_cost", "tokens_prompt",
   "tokens_completion", "native_tokens_prompt", "native_tokens_completion", "native_tokens_reasoning" }
 
--- What OpenRouter charged for the records of a row, and what providers did; nil where none of them says it.
-local function charged(row)
-  return row.exact.charged
-end
-
-local function upstream(row)
-  if row.is_byok == true then return row.exact.upstream_inference_cost end
-  return ZERO
-end
-
 --- `usage` and `byok` are nil where no record says them.
 ---@class openrouter.LedgerUsage: openrouter.Usage
+---@field own_key boolean whether any of the requests was made with the caller's own key at a provider
 ---@field unpriced integer of the requests, those whose spend is unknown
 ---@field other { prompt: integer, completion: integer } tokens as OpenRouter counts them for all models alike
 
+-- What OpenRouter charged, and what providers did where the key was the caller's own.
+local function amounts_of(row)
+  local own_key = row.is_byok == true
+  return { usage = row.exact.charged, byok = own_key and row.exact.upstream_inference_cost or nil, own_key = own_key }
+end
+
+-- Without an own key, providers charged nothing.
+local function amount_in(usage, field)
+  if field == "byok" and not usage.own_key then return usage.byok or ZERO end
+  return usage[field]
+end
+
 local function of_row(row)
+  local amounts = amounts_of(row)
   return {
     day = row.day, model = tostring(row.model), requests = row.generations, unpriced = row.unpriced,
-    usage = charged(row), byok = upstream(row),
+    usage = amounts.usage, byok = amounts.byok, own_key = amounts.own_key,
     prompt = row.native_tokens_prompt or 0, completion = row.native_tokens_completion or 0,
     reasoning = row.native_tokens_reasoning or 0,
     other = { prompt = row.tokens_prompt or 0, completion = row.tokens_completion or 0 },
@@ -60,7 +61,7 @@ end
 local function add(sum, usage)
   for _, name in ipairs(COUNTS) do sum[name] = sum[name] + usage[name] end
   for _, name in ipairs(AMOUNTS) do sum[name] = plus(sum[name], usage[name]) end
-  if usage.unpriced then sum.unpriced = sum.unpriced + usage.unpriced end
+  if usage.unpriced then sum.unpriced, sum.own_key = sum.unpriced + usage.unpriced, sum.own_key or usage.own_key end
   for name, tokens in pairs(usage.other or {}) do sum.other[name] = sum.other[name] + tokens end
 end
 
@@ -221,7 +222,7 @@ local function compare_row(day, name, ours, theirs)
   local left, right = ours or NOTHING, theirs or NOTHING
   left = choose_tokens(left, right)
   for _, field in ipairs(COUNTS) do row[field] = compare_counts(left[field], right[field]) end
-  for _, field in ipairs(AMOUNTS) do row[field] = compare_amounts(left[field], right[field]) end
+  for _, field in ipairs(AMOUNTS) do row[field] = compare_amounts(amount_in(left, field), right[field]) end
   for _, field in ipairs(reconcile.figures) do
     if RANK[row[field].status] > RANK[worst] then worst = row[field].status end
   end
@@ -304,7 +305,8 @@ end
 
 local function compare_id(day, ours, theirs)
   local row = { id = (ours or theirs).id, day = day, ledger_day = ours and ours.day, model = (ours or theirs).model }
-  for _, field in ipairs(AMOUNTS) do row[field] = compare_amounts((ours or NOTHING)[field], (theirs or NOTHING)[field]) end
+  local left, right = ours or NOTHING, theirs or NOTHING
+  for _, field in ipairs(AMOUNTS) do row[field] = compare_amounts(amount_in(left, field), right[field]) end
   local differs = row.usage.status == "differs" or row.byok.status == "differs" or row.ledger_day ~= day
   row.status = not ours and "missing" or not theirs and "extra" or differs and "differs" or "same"
   return row
@@ -318,7 +320,9 @@ function reconcile.differing_ids(r, theirs)
   local ours, list = {}, {}
   for _, row in ipairs(r:rows()) do
     local id = tostring(row.id)
-    ours[id] = { id = id, day = row.day, model = tostring(row.model), usage = charged(row), byok = upstream(row) }
+    local usage = amounts_of(row)
+    usage.id, usage.day, usage.model = id, row.day, tostring(row.model)
+    ours[id] = usage
   end
   for _, usage in ipairs(theirs) do
     list[#list + 1] = compare_id(usage.day, ours[usage.id], usage)

@@ -68,7 +68,8 @@ static const char *index_plain (struct record *r, const char *p, int *next, bool
 
 /*
 ** Members mostly come in the table's order, and then a name need not be looked for, only compared. If the next member is
-** called as `field` is, its value, else NULL. p is behind the member before. Without white space one comparison does it.
+** called as `field` is, its value, else NULL (and where there is white space before the comma, but none behind: that is rare, and
+** the name is looked for). p is behind the member before. Without white space one comparison does it.
 */
 static inline const char *pass_expected (const char *p, int field, const char *end) {
   const struct field_spelling *s = &field_spelling[field];

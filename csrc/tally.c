@@ -640,7 +640,7 @@ enum reading tally_read_again (struct tally *t, uint64_t place, struct buffer *i
   const size_t source = (size_t)(place >> 46);
   const uint64_t offset = place & TALLY_MAX_OFFSET;
   if (source >= (size_t)t->sources) return CHANGED;
-  for (size_t size = READ_SIZE; ; size *= 8) {
+  for (size_t size = READ_SIZE; size <= 2 * RECORD_MAX_TEXT; size *= 8) {
     if (!buffer_reserve(into, size)) return NO_MEMORY;
     size_t have = 0;
     for (ssize_t n = 1; n > 0 && have < size; have += (size_t)n) {
@@ -648,13 +648,13 @@ enum reading tally_read_again (struct tally *t, uint64_t place, struct buffer *i
       if (n < 0) return CHANGED;
     }
     const char *end = (const char *)memchr(into->bytes, '\n', have);
-    if (end == NULL && have == size && size <= RECORD_MAX_TEXT) continue;
-    if (end == NULL && have == size) return CHANGED;
+    if (end == NULL && have == size) continue;
     const size_t bom = json_bom(into->bytes, have);
     *line = into->bytes + bom;
     *length = (end ? (size_t)(end - into->bytes) : have) - bom;
     return READ;
   }
+  return CHANGED;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

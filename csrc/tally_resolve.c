@@ -5,15 +5,28 @@
 
 /* ---- facts of a sighting ----------------------------------------------------------------------------------------- */
 
-/* Fill in *into from the line of a sighting, its text where that matters. A line of another id, which was never added, must not
-   be taken back. */
-static enum reading understand (struct tally *t, const struct sighting *s, const char *line, size_t length, bool text,
-                                struct facts *into) {
+/* A line that was read again; `text` is NULL where its facts were kept instead. */
+struct line {
+  const char *text;
+  size_t length;
+};
+
+static enum reading read_line (struct tally *t, const struct sighting *s, struct buffer *into, struct line *line) {
+  line->text = NULL;
+  return s->where & WHERE_KEPT ? READ : tally_read_again(t, WHERE_PLACE(s->where), into, &line->text, &line->length);
+}
+
+/* Fill in *into, `text` where that matters; or where the facts were kept, *facts is these. A line of another id, which was never
+   added, must not be taken back. */
+static enum reading understand (struct tally *t, const struct sighting *s, const struct line *line, bool text, struct facts *into,
+                                const struct facts **facts) {
   uint64_t hash;
   struct json_check error;
   enum record_kind kind;
   const char *part = NULL, *why = NULL;
-  const struct record *r = tally_index(t, line, length, &part, &error, &kind);
+  *facts = line->text ? into : t->kept[WHERE_PLACE(s->where)];
+  if (line->text == NULL) return READ;
+  const struct record *r = tally_index(t, line->text, line->length, &part, &error, &kind);
   if (r == NULL) return NO_MEMORY;
   const enum state state = kind == RECORD_GENERATION ? STATE_SETTLED : kind == RECORD_FAILED ? STATE_FAILED : STATE_OPEN;
   if (kind == RECORD_INVALID || kind == RECORD_API_ERROR || state != WHERE_STATE(s->where)) return CHANGED;
@@ -23,17 +36,10 @@ static enum reading understand (struct tally *t, const struct sighting *s, const
   return !fine ? NO_MEMORY : hash == s->hash ? READ : CHANGED;
 }
 
-/* Read the line again and fill in *into; or where the facts were kept, *facts is these. */
 static enum reading look (struct tally *t, const struct sighting *s, bool text, struct facts *into, const struct facts **facts) {
-  const char *line;
-  size_t length;
-  *facts = into;
-  if (s->where & WHERE_KEPT) {
-    *facts = t->kept[WHERE_PLACE(s->where)];
-    return READ;
-  }
-  const enum reading what = tally_read_again(t, WHERE_PLACE(s->where), &t->again, &line, &length);
-  return what == READ ? understand(t, s, line, length, text, into) : what;
+  struct line line;
+  const enum reading what = read_line(t, s, &t->again, &line);
+  return what == READ ? understand(t, s, &line, text, into, facts) : what;
 }
 
 /* It is no longer needed. */
@@ -104,32 +110,28 @@ static void keep_attempts (struct tally *t) {
 
 enum pair { ONE_ID, OTHER_ID, FIRST_CHANGED, SECOND_CHANGED, PAIR_FAILED };
 
-/* Whether two lines are the same to the last byte, as those of a ledger and its copy are; the second one comes back. */
-static bool are_copies (struct tally *t, const struct sighting *i, const struct sighting *j, const char **line, size_t *length) {
-  const char *first;
-  size_t first_length;
-  return !((i->where | j->where) & WHERE_KEPT) && WHERE_STATE(i->where) == WHERE_STATE(j->where)
-    && tally_read_again(t, WHERE_PLACE(i->where), &t->again, &first, &first_length) == READ
-    && tally_read_again(t, WHERE_PLACE(j->where), &t->copy, line, length) == READ
-    && *length == first_length && memcmp(*line, first, first_length) == 0;
+/* Whether both say the same to the last byte, as the lines of a ledger and its copy do. */
+static bool are_copies (const struct sighting *i, const struct line *a, const struct sighting *j, const struct line *b) {
+  return a->text != NULL && b->text != NULL && WHERE_STATE(i->where) == WHERE_STATE(j->where) && a->length == b->length
+    && memcmp(a->text, b->text, a->length) == 0;
 }
 
 static enum pair compare (struct tally *t, struct sighting *i, const struct sighting *j) {
+  struct line line, other;
   const struct facts *a, *b;
-  const char *line;
-  size_t length;
-  if (are_copies(t, i, j, &line, &length)) {  /* it is enough to look at the one that is taken back */
-    const enum reading what = understand(t, j, line, length, false, t->now);
-    if (what != READ) return what == CHANGED ? SECOND_CHANGED : PAIR_FAILED;
-    return settle_pair(t, i, j, t->now, t->now) ? ONE_ID : PAIR_FAILED;
+  enum reading first = read_line(t, i, &t->again, &line), second = read_line(t, j, &t->copy, &other);
+  if (first == READ && second == READ && are_copies(i, &line, j, &other)) {
+    second = understand(t, j, &other, false, t->now, &b);  /* it is enough to look at the one that is taken back */
+    a = b;
+  } else {
+    if (first == READ) first = understand(t, i, &line, true, t->now, &a);
+    keep_attempts(t);
+    if (first == READ && second == READ) second = understand(t, j, &other, true, t->other, &b);
   }
-  const enum reading first = look(t, i, true, t->now, &a);
-  if (first != READ) return first == CHANGED ? FIRST_CHANGED : PAIR_FAILED;
-  keep_attempts(t);
-  const enum reading second = look(t, j, true, t->other, &b);
-  enum pair result = second == NO_MEMORY ? PAIR_FAILED : second == CHANGED ? SECOND_CHANGED : a->id == b->id ? ONE_ID : OTHER_ID;
-  if (result == ONE_ID && !settle_pair(t, i, j, a, b)) result = PAIR_FAILED;
-  return result;
+  if (first == NO_MEMORY || second == NO_MEMORY) return PAIR_FAILED;
+  if (first == CHANGED || second == CHANGED) return first == CHANGED ? FIRST_CHANGED : SECOND_CHANGED;
+  if (a->id != b->id) return OTHER_ID;
+  return settle_pair(t, i, j, a, b) ? ONE_ID : PAIR_FAILED;
 }
 
 /* How many of those that are left may count twice, as they cannot be compared any more. */

@@ -37,7 +37,8 @@ local MEASURES = { "generations", "unpriced", "charged", "upstream_inference_cos
 -- What OpenRouter charged, and what providers did where the key was the caller's own.
 local function amounts_of(row)
   local own_key = row.is_byok == true
-  return { usage = row.exact.charged, byok = own_key and row.exact.upstream_inference_cost or nil, own_key = own_key }
+  return { day = row.day, model = tostring(row.model), usage = row.exact.charged, own_key = own_key,
+    byok = own_key and row.exact.upstream_inference_cost or nil }
 end
 
 -- Without an own key, providers charged nothing.
@@ -47,14 +48,12 @@ local function amount_in(usage, field)
 end
 
 local function of_row(row)
-  local amounts = amounts_of(row)
-  return {
-    day = row.day, model = tostring(row.model), requests = row.generations, unpriced = row.unpriced,
-    usage = amounts.usage, byok = amounts.byok, own_key = amounts.own_key,
-    prompt = row.native_tokens_prompt or 0, completion = row.native_tokens_completion or 0,
-    reasoning = row.native_tokens_reasoning or 0,
-    other = { prompt = row.tokens_prompt or 0, completion = row.tokens_completion or 0 },
-  }
+  local usage = amounts_of(row)
+  usage.requests, usage.unpriced = row.generations, row.unpriced
+  usage.prompt, usage.completion = row.native_tokens_prompt or 0, row.native_tokens_completion or 0
+  usage.reasoning = row.native_tokens_reasoning or 0
+  usage.other = { prompt = row.tokens_prompt or 0, completion = row.tokens_completion or 0 }
+  return usage
 end
 
 -- Add the second one's figures to the first one.
@@ -321,7 +320,7 @@ function reconcile.differing_ids(r, theirs)
   for _, row in ipairs(r:rows()) do
     local id = tostring(row.id)
     local usage = amounts_of(row)
-    usage.id, usage.day, usage.model = id, row.day, tostring(row.model)
+    usage.id = id
     ours[id] = usage
   end
   for _, usage in ipairs(theirs) do

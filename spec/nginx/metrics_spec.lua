@@ -333,7 +333,10 @@ describe("metrics", function()
   end)
 
   it("had nothing to complain about", function()
-    assert.equal("", (p:errors():gsub("[^\n]*%[alert%] [^\n]* exited on signal 9\n", "")))
+    -- the API is this nginx, too: a lookup that a worker died with, unread, is a connection that was reset, and asked again
+    local errors = p:errors():gsub("[^\n]*%[alert%] [^\n]* exited on signal 9\n", "")
+      :gsub("[^\n]*%[error%] [^\n]* recv%(%) failed %(104: Connection reset by peer%), context: ngx%.timer\n", "")
+    assert.equal("", errors)
     assert.equal(0, #traces.complaints(p, "openrouter"))
   end)
 end)

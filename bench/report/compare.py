@@ -76,31 +76,31 @@ def main():
         for _ in range(min(JQ_RECORDS, RECORDS)):
             part.write(whole.readline())
     few = min(JQ_RECORDS, RECORDS)
-    rows = {  # name -> command, processors, whether its figures are compared
-        "ours, 1 thread": ([LUA, f"{HERE}/ours.lua", "1", FILE], 1, True),
-        "ours, 2 threads": ([LUA, f"{HERE}/ours.lua", "2", FILE], 2, True),
-        "a Lua loop over openrouter.records": ([LUA, f"{HERE}/loop.lua", "records", FILE], 1, True),
-        "a Lua loop over lua-cjson": ([LUA, f"{HERE}/loop.lua", "cjson", FILE], 1, True),
-        "Python": ([sys.executable, f"{HERE}/loop.py", FILE], 1, True),
-        "wc -l": (["wc", "-l", FILE], 1, False),
-        "ours, 1 thread, few records": ([LUA, f"{HERE}/ours.lua", "1", f"{WORK}/jq.jsonl"], 1, False),
+    rows = {  # name -> command, processors, the row whose figures it has to have
+        "ours, 1 thread": ([LUA, f"{HERE}/ours.lua", "1", FILE], 1, None),
+        "ours, 2 threads": ([LUA, f"{HERE}/ours.lua", "2", FILE], 2, "ours, 1 thread"),
+        "a Lua loop over openrouter.records": ([LUA, f"{HERE}/loop.lua", "records", FILE], 1, "ours, 1 thread"),
+        "a Lua loop over lua-cjson": ([LUA, f"{HERE}/loop.lua", "cjson", FILE], 1, "ours, 1 thread"),
+        "Python": ([sys.executable, f"{HERE}/loop.py", FILE], 1, "ours, 1 thread"),
+        "wc -l": (["wc", "-l", FILE], 1, None),
+        "ours, 1 thread, few records": ([LUA, f"{HERE}/ours.lua", "1", f"{WORK}/jq.jsonl"], 1, None),
     }
     if os.environ["NODE_MISSING"]:
         print("Node and DuckDB are skipped: " + os.environ["NODE_MISSING"])
     else:
-        rows["Node"] = (["node", f"{WORK}/loop.mjs", FILE], 2, True)
-        rows["DuckDB, 1 thread"] = (["node", f"{WORK}/duckdb.mjs", "1", FILE], 1, True)
-        rows["DuckDB, 2 threads"] = (["node", f"{WORK}/duckdb.mjs", "2", FILE], 2, True)
+        rows["Node"] = (["node", f"{WORK}/loop.mjs", FILE], 2, "ours, 1 thread")
+        rows["DuckDB, 1 thread"] = (["node", f"{WORK}/duckdb.mjs", "1", FILE], 1, "ours, 1 thread")
+        rows["DuckDB, 2 threads"] = (["node", f"{WORK}/duckdb.mjs", "2", FILE], 2, "ours, 1 thread")
     if shutil.which("jq"):
-        rows["jq, no quantiles, few records"] = (["jq", "-nr", "-f", f"{HERE}/loop.jq", f"{WORK}/jq.jsonl"], 1, False)
-    ours = figures(run(*rows["ours, 1 thread"][:2])[1])
+        rows["jq, few records"] = (["jq", "-nr", "-f", f"{HERE}/loop.jq", f"{WORK}/jq.jsonl"], 1, "ours, 1 thread, few records")
+    outputs = {}
     taken = {name: [] for name in rows}
     for turn in range(ROUNDS):
-        for name, (command, cpus, compared) in rows.items():
-            seconds, output = run(command, cpus)
+        for name, (command, cpus, same) in rows.items():
+            seconds, outputs[name] = run(command, cpus)
             taken[name].append(seconds)
-            if compared and turn == 0:
-                check(name, figures(output), ours)
+            if same and turn == 0:
+                check(name, figures(outputs[name]), figures(outputs[same]))
     print(f"\n{RECORDS} records by model and day: count, spend, two token sums, p50 and p95 of latency; process start included")
     for name, values in taken.items():
         print_row(name, values, few if "few records" in name else RECORDS)
@@ -112,8 +112,8 @@ def main():
         print_ratio("Node / ours", taken["Node"], one, 20)
         print_ratio("DuckDB / ours, 1 thread", taken["DuckDB, 1 thread"], one, 3.5)
         print_ratio("DuckDB / ours, 2 threads", taken["DuckDB, 2 threads"], two, 3.5)
-    if "jq, no quantiles, few records" in taken:
-        print_ratio("jq / ours", taken["jq, no quantiles, few records"], taken["ours, 1 thread, few records"], 100)
+    if "jq, few records" in taken:
+        print_ratio("jq / ours", taken["jq, few records"], taken["ours, 1 thread, few records"], 100)
     print_ratio("ours / wc -l", one, taken["wc -l"], 5, most=True)
     print_ratio("ours, 1 thread / 2 threads", one, two, 1.6)
     print_ratio("lua-cjson loop / loop over openrouter.records", taken["a Lua loop over lua-cjson"],

@@ -3,6 +3,7 @@
 #include "curl_events.h"
 #include "curl_origin.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,13 @@ static const char *set_key (struct transport *t, const struct transport_options 
   return why;
 }
 
+/* Programs that the caller starts must not hold connections open, nor be able to use them. */
+static int on_connection (void *data, curl_socket_t socket, curlsocktype purpose) {
+  (void)data;
+  (void)purpose;
+  return fcntl(socket, F_SETFD, FD_CLOEXEC) == 0 ? CURL_SOCKOPT_OK : CURL_SOCKOPT_ERROR;
+}
+
 /* For libcurl, to which 0 would mean its own default. */
 static long milliseconds (double seconds) {
   return seconds < 0.001 ? 1 : seconds > 1e6 ? 1000000000L : (long)(seconds * 1000);
@@ -157,6 +165,7 @@ static bool set_options (struct transfer *x, const struct transport_options *o) 
   SET(CURLOPT_WRITEDATA, x);
   SET(CURLOPT_HEADERFUNCTION, on_header);
   SET(CURLOPT_HEADERDATA, x);
+  SET(CURLOPT_SOCKOPTFUNCTION, on_connection);
   SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   SET(CURLOPT_HTTPHEADER, x->owner->headers);
   SET(CURLOPT_ACCEPT_ENCODING, "gzip");  /* every server has it; the body is counted as it is unpacked */

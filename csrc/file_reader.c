@@ -17,7 +17,7 @@
 
 int file_reader_open (struct file_reader *r, const char *path) {
   memset(r, 0, sizeof *r);
-  r->fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+  r->fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
   if (r->fd < 0) return -1;
   struct stat status;
   if (fstat(r->fd, &status) == 0 && S_ISDIR(status.st_mode)) {

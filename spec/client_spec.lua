@@ -990,6 +990,15 @@ local openrouter = require "openrouter"
     end)
   end)
 
+  it("shares no connection with what the program starts", function()
+    local client = new()
+    assert.equal("good.1", client:get("good.1").id)
+    local child = io.popen("cat", "w")
+    client:close()
+    assert_closed(1)
+    child:close()
+  end)
+
   it("may be garbage while it is busy", function()
     do
       local client = new { concurrency = 3 }

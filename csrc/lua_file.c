@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READER_METATABLE "openrouter.reader"
@@ -27,7 +28,7 @@ static int push_outcome (lua_State *L, bool done) {
   return 2;
 }
 
-/* ---- core.lines(path) -> iterator of line, number, whole | nil, message ---------------------------------------- */
+/* ---- core.lines(path) -> iterator of line, number, whole, bytes of a file that is read as it is | nil, message -- */
 
 struct lines {
   struct file_reader reader;
@@ -130,7 +131,10 @@ static int lines (lua_State *L) {
   if (file_reader_open(&l->reader, path) != 0 || !unpack_lines(l)) return failure_push(L, path);
   lua_pushvalue(L, 1);
   lua_pushcclosure(L, next_of_lines, 2);
-  return 1;
+  struct stat status;
+  if (l->program != NULL || fstat(l->reader.fd, &status) != 0 || !S_ISREG(status.st_mode)) return 1;
+  lua_pushnumber(L, (lua_Number)status.st_size);
+  return 2;
 }
 
 /* ---- core.append_file(path) -> writer | nil, message, "locked" ------------------------------------------------- */

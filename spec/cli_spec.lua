@@ -85,6 +85,15 @@ describe("openrouter-cost", function()
       end
     end)
 
+    it("says what takes files, when it is given one", function()
+      for name, shown in pairs { [file("ids.txt", "gen-1\n")] = directory .. "/ids.txt", ["-"] = "-" } do
+        local status, out, err = run("get -- " .. name)
+        assert.same({ 2, "" }, { status, out })
+        assert.equal("openrouter-cost: '" .. shown .. "' is no id; `openrouter-cost fetch` takes files with ids "
+          .. "(openrouter-cost get --help)\n", err)
+      end
+    end)
+
     it("refuses what is no id, and asks for none then", function()
       for id, shown in pairs { ["'gen-1&key=x'"] = "gen-1&key=x", ["'gen 1'"] = "gen 1",
         ["\"$(printf 'gen-1\\r\\nX: y')\""] = "gen-1\\x0D\\x0AX: y" } do
@@ -292,6 +301,25 @@ describe("openrouter-cost", function()
       local status = shell.run("printf 'gen-1 gen-2\\n' | " .. env .. cost("fetch --ledger " .. ledger))
       assert.equal(0, status)
       assert.equal(2, lines_of(ledger))
+    end)
+
+    it("is done when all records are there, though the last line has no end", function()
+      local status, _, err = run(("fetch %s --ledger %s/c"):format(file("ids", "gen-1\ngen-2"), directory))
+      assert.equal(0, status)
+      assert.matches("ids:2: the last line has no line end; if it is still being written, its id may be cut short\n", err)
+    end)
+
+    it("shows how far long files and the ledger are read, and what is fetched, below what it says", function()
+      local text = (("no id "):rep(17) .. "\n"):rep(120000)
+      local line = '{"failed":"gen-0","at":"2026-11-01T00:00:00Z","error":{"kind":"not_found"}}'
+      local ledger = file("c", (line .. (" "):rep(9000) .. "\n"):rep(1200))
+      local status, out = shell.terminal(("env %s%s"):format(env, cost(("fetch %s --ledger %s"):format(
+        file("log", text .. "gen-1790000000-once-503-a\ngen-1790000000-slow-b\n"), ledger))), 120)
+      assert.equal(0, status, out)
+      assert.matches("\r%[#*%-*%] +%d+%%  %d+/12 MB  %d+ MB/s  %S+ left\27%[K", out)
+      assert.matches("\r%[#*%-*%] +%d+%%  %d+/11 MB  %d+ MB/s  %S+ left\27%[K", out)
+      assert.matches("openrouter%-cost: [^\n]* server [^\n]*; trying again, up to two minutes for each id\n"
+        .. "\r%[%-+%]   0%%  0/2 ids  0/s  %? left\27%[K", out)
     end)
 
     it("says that there is no id", function()

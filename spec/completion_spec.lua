@@ -55,6 +55,28 @@ describe("openrouter-cost completion", function()
     end
   end)
 
+  it("leaves names of files to bash, which knows how to quote them", function()
+    local path = script "bash"
+    assert.is_falsy(shell.read(path):find("compgen -f", 1, true))
+    for _, words in ipairs { { "report", "-o", "" }, { "fetch", "--ledger", "b" }, { "report", "" } } do
+      assert.equal("\n", offered(unpack(words)))
+    end
+    local _, out = shell.run(("bash -c 'source %s; complete -p openrouter-cost'"):format(path))
+    assert.matches(" %-o default ", out)
+  end)
+
+  it("is loaded by zsh as a file, and as the help says", function()
+    if not there "zsh" then return pending "zsh is not installed" end
+    local path = shell.write(directory .. "/_openrouter-cost", shell.read(script "zsh"))
+    local as_help = ("eval \"$(cat %s)\""):format(path)
+    for _, load in ipairs { "", as_help } do
+      local fpath = load == "" and ("fpath=(%s $fpath); "):format(directory) or ""
+      local status, out, err = shell.run("zsh -f -c " .. shell.quote(fpath .. "autoload -U compinit; compinit -u -D; " .. load
+        .. "; print $_comps[openrouter-cost]"))
+      assert.same({ 0, "_openrouter-cost\n", "" }, { status, out, err })
+    end
+  end)
+
   it("is a script that zsh and fish can read", function()
     local missing = {}
     for _, name in ipairs { "zsh", "fish" } do

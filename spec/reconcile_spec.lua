@@ -403,6 +403,13 @@ describe("reconcile", function()
         shell.cost("reconcile " .. arguments)), columns)
     end
 
+    it("shows how far it has fetched", function()
+      local path = part("part.jsonl", function(n) return n ~= 7 end)
+      local _, out = show(("%s --fetch --ledger %s/more.jsonl"):format(path, directory), 100)
+      assert.matches("\r%[%-+%]   0%%  0/1 ids  0/s  %? left\27%[K.*\r%[#+%] 100%%  1/1 ids ", out)
+      assert.matches("\r\27%[Kopenrouter%-cost: 1 of 1 missing records fetched", out)
+    end)
+
     it("fits its terminal, and cuts no figure", function()
       local path = part("part.jsonl", function(n) return n ~= 2 and n ~= 7 and n ~= 8 end)
       shell.write(path, shell.read(path) .. ("a line that says nothing"):rep(9) .. "\n")

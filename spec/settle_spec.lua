@@ -703,7 +703,9 @@ describe("openrouter-cost settle", function()
     assert.equal(130, status)
     local done = #lines_of "ledger.jsonl"
     assert.is_true(done >= 3 and done < #ids)
-    assert.is_truthy(err:find(("%d ids are still open; run the same command again"):format(#ids - done), 1, true))
+    -- a signal during the write of a line is raised when that returns, and the line's id is not counted yet
+    local open = tonumber(err:match "(%d+) ids are still open; run the same command again")
+    assert.is_true(open == #ids - done or open == #ids - done + 1, err)
     assert.matches("records of this run are in .*/ledger%.jsonl\n", err)
     assert.matches("openrouter%-cost: interrupted\n$", err)
     assert.not_matches("traceback", err)

@@ -46,28 +46,47 @@ describe("on a terminal", function()
   end)
 
   describe("a bar", function()
-    -- A report whose files have `size` bytes, a quarter of which is read after two seconds and then all of them.
-    local function read(size, elsewhere)
-      return run(([[
+    -- A report over "a" and "b", of `size` bytes each, a quarter of which is read after two seconds and then all of them. As a
+    -- terminal shows it in the end, with \27[K as |: each drawing and message is a line.
+    local function read(size, elsewhere, known, env)
+      local out = run(([[
         local core, clock, size = require "openrouter.core", 100, %s
         core.now = function() return clock end
+        require("openrouter.files").size = function() return %s end
         require("openrouter.report").new = function()
           return { add_file = function(_, path, options)
+            options.progress(0, size)
             clock = clock + 2
-            options.progress(5e7, size)
+            options.progress((size or 2e8) / 4, size)
+            clock = clock + 2
             options.progress(size or 2e8, size)
             require("openrouter.commands.tools").say("read " .. path)
             return 1
           end }
         end
-        assert(require("openrouter.commands.ledgers").report({}, { "a", "b" }))]]):format(size), nil, elsewhere)
+        assert(require("openrouter.commands.ledgers").report({}, { "a", "b" }))]]):format(size, known or size), env, elsewhere)
+      return (out:gsub("\27%[K", "|"))
     end
 
-    it("shows how far long files are read, with rate and time left, and makes way for messages", function()
+    it("shows how far all long files are read, with rate and time left, and makes way for messages", function()
       local out = read(2e8)
-      assert.matches("\r%[######%-+%]  25%%  50/200 MB  25 MB/s  0:06 left", out)
-      assert.matches("\r%[#+%] 100%%  200/200 MB  100 MB/s  0:00 left\27%[K\r\27%[Kopenrouter%-cost: read a\n", out)
-      assert.matches("openrouter%-cost: read b\n\r?\27?%[?K?$", out)
+      assert.matches("\r%[###%-+%]  12%%  50/400 MB  25 MB/s  0:14 left|", out)
+      assert.matches("\r%[#+%-+%]  50%%  200/400 MB  50 MB/s  0:04 left|\r|openrouter%-cost: read a\n"
+        .. "\r%[#+%-+%]  50%%  200/400 MB  50 MB/s  0:04 left|", out)
+      assert.matches("\r%[#+%-+%]  62%%  250/400 MB  42 MB/s  0:03 left|", out)
+      assert.matches("\r%[#+%] 100%%  400/400 MB  50 MB/s  0:00 left|\r|openrouter%-cost: read b\n"
+        .. "\r%[#+%] 100%%  400/400 MB  50 MB/s  0:00 left|\r|$", out)
+    end)
+
+    it("shows it of many short files, too", function()
+      assert.matches("\r%[#+%] 100%%  12/12 MB  2 MB/s  0:00 left|\r|$", read(6e6))
+    end)
+
+    it("shows how much it was, and no time left, where nobody knows how much there is", function()
+      for _, known in ipairs { "nil", "2e8" } do -- a pipe, and a compressed file
+        local out = read("nil", nil, known)
+        assert.matches("\r50 MB  25 MB/s|.*\r200 MB  50 MB/s|\r|openrouter%-cost: read a\n.*\r400 MB  50 MB/s|\r|$", out)
+      end
     end)
 
     -- What a bar draws at half of its way, on terminals as wide as the columns of `widths` say.
@@ -104,10 +123,11 @@ describe("on a terminal", function()
       assert.equal(("#"):rep(12) .. ("-"):rep(12), drawn("0, 0", ">/dev/null", 0)[1]:match "[#-]+")
     end)
 
-    it("is not there for short files, for what nobody knows the length of, or elsewhere", function()
-      assert.equal("openrouter-cost: read a\nopenrouter-cost: read b\n", read(9e6))
-      assert.equal("openrouter-cost: read a\nopenrouter-cost: read b\n", read "nil")
-      assert.equal("openrouter-cost: read a\nopenrouter-cost: read b\n", read(2e8, "2>&1 | cat"))
+    it("is not there for short files, where nothing can be drawn over, or elsewhere", function()
+      local plain = "openrouter-cost: read a\nopenrouter-cost: read b\n"
+      assert.equal(plain, read(4.9e6))
+      assert.equal(plain, read(2e8, "2>&1 | cat"))
+      assert.equal(plain, read(2e8, nil, nil, "TERM=dumb"))
     end)
   end)
 end)

@@ -40,6 +40,7 @@ end
 ---@field unusable integer of these, the ones that are no id after all
 ---@field without integer lines that are not empty and have no id in them
 ---@field problems string[] what could not be used, by file and line
+---@field remarks string[] what was used, but may be wrong
 
 local function scan_line(result, seen, path, number, text)
   local any = false
@@ -58,7 +59,7 @@ local function scan_line(result, seen, path, number, text)
   if not any and text:find "%S" then result.without = result.without + 1 end
 end
 
-local function scan_file(result, seen, path)
+local function scan_file(result, seen, path, progress)
   local ok, why = each_line(path, function(text, number, whole)
     result.lines = result.lines + 1
     if text == false then
@@ -66,23 +67,25 @@ local function scan_file(result, seen, path)
     else
       scan_line(result, seen, path, number, text)
       if not whole and text:find "gen%-[%w_%-]+$" then
-        result.problems[#result.problems + 1] =
+        result.remarks[#result.remarks + 1] =
           ("%s:%d: the last line has no line end; if it is still being written, its id may be cut short"):format(path, number)
       end
     end
-  end)
+  end, progress)
   if not ok then return nil, errors.new("io", why) end
   return true
 end
 
 --- The ids in files of any kind: logs, lists, JSON.
 ---@param paths string[] "-" is standard input
+---@param progress? fun(done: integer, size: number?) called now and then, with bytes read so far and of the file if known
 ---@return openrouter.Ids?, openrouter.Error? kind "io" for a file that cannot be read
-function batch.collect(paths)
+function batch.collect(paths, progress)
   option.paths("collect", paths, 2)
-  local result, seen = { ids = {}, lines = 0, found = 0, unusable = 0, without = 0, problems = {} }, {}
+  if progress ~= nil then option.argument("collect", "progress", progress, "function", 2) end
+  local result, seen = { ids = {}, lines = 0, found = 0, unusable = 0, without = 0, problems = {}, remarks = {} }, {}
   for _, path in ipairs(paths) do
-    local ok, err = scan_file(result, seen, path)
+    local ok, err = scan_file(result, seen, path, progress)
     if not ok then return nil, err end
   end
   return result
@@ -90,9 +93,9 @@ end
 
 -- ---- what a ledger has already --------------------------------------------------------------------------------------
 
-local function settled_ids(path)
+local function settled_ids(path, progress)
   local settled, skipped = {}, {}
-  local lines, err = ledger.read(path)
+  local lines, err = ledger.read(path, progress)
   if not lines then return nil, err end
   for number, id, gen, line_error in lines do
     if number == 0 then return nil, line_error end -- what cannot be read may have any of them
@@ -114,11 +117,13 @@ end
 --- The ids a ledger has no record of yet. What failed before is asked for again: the next run may have another key.
 ---@param ids string[]
 ---@param writer openrouter.LedgerWriter of the ledger
+---@param progress? fun(done: integer, size: number?) called now and then, with bytes of the ledger read so far, and all of it
 ---@return string[]? open, string[]|openrouter.Error skipped lines of the ledger that cannot be read
-function batch.remaining(ids, writer)
+function batch.remaining(ids, writer, progress)
   check_arguments("remaining", ids, writer)
+  if progress ~= nil then option.argument("remaining", "progress", progress, "function", 2) end
   if writer:empty() then return ids, {} end
-  local settled, skipped = settled_ids(writer.path)
+  local settled, skipped = settled_ids(writer.path, progress)
   if not settled then return nil, skipped end
   local open = {}
   for _, id in ipairs(ids) do

@@ -114,6 +114,7 @@ end
 function cli.main(arguments)
   core.fill_standard_files()
   local ok, result = xpcall(run, tools.on_error, arguments)
+  tools.clear()
   local flushed, why = io.stdout:flush()
   local trouble = tools.output_trouble or not flushed and why
   if trouble then

@@ -4,6 +4,7 @@ local each_line = require "openrouter.each_line"
 local errors = require "openrouter.errors"
 local generation = require "openrouter.generation"
 local line_head = require "openrouter.line_head"
+local lines_of = require "openrouter.lines_of"
 local option = require "openrouter.options"
 
 local ledger = {}
@@ -164,11 +165,13 @@ end
 --- error; one that cannot be read gives no id, and an error that says why (kind "io" and number 0: reading the file failed).
 --- Empty lines are passed over.
 ---@param path string
+---@param progress? fun(done: integer, size: number?) called now and then, with bytes read so far and of the file if known
 ---@return (fun(): integer?, string?, openrouter.Generation?, openrouter.Error?)? iterator
 ---@return openrouter.Error? err kind "io"
-function ledger.read(path)
+function ledger.read(path, progress)
   option.path("read", path, 2)
-  local lines, why = core.lines(path)
+  if progress ~= nil then option.argument("read", "progress", progress, "function", 2) end
+  local lines, why = lines_of(path, progress)
   if not lines then return nil, errors.new("io", why) end
   return function()
     while true do

@@ -43,9 +43,10 @@ function Report:add(gen)
 end
 
 -- An error of the caller's goes on to the caller, who may go on with the report.
-local function tell(self, reading, progress, done, size)
+local function tell(self, reading, progress)
+  local so_far = reading:result()
   self.telling = true
-  local fine, problem = pcall(progress, done, size)
+  local fine, problem = pcall(progress, so_far.done, so_far.size > 0 and so_far.size or nil)
   self.telling = false
   if fine then return end
   reading:close()
@@ -58,12 +59,12 @@ local function add_whole_file(self, path, options)
   local threads = options and options.threads or core.processors()
   local reading, why, what = self.tally:read(path, threads)
   if not reading then return nil, errors.new("io", ("%s: %s"):format(path, why)), what end
+  local progress = options and options.progress
   local more, trouble
+  if progress then tell(self, reading, progress) end
   repeat
     more, trouble = reading:step()
-    local so_far = reading:result()
-    local size = so_far.size > 0 and so_far.size or nil
-    if options and options.progress then tell(self, reading, options.progress, so_far.done, size) end
+    if progress then tell(self, reading, progress) end
   until not more
   local result = reading:result()
   for _, note in ipairs(result.notes) do skip(self, note.reason, path, note.line) end
@@ -75,7 +76,7 @@ end
 ---@class openrouter.ReadOptions
 ---@field threads? integer how many read at the same time, 64 at most; by default as many as there are processors
 ---@field progress? fun(done: integer, size: integer?) called now and then with the bytes read so far, and those of the file
----  where they are known
+---  where they are known; at the beginning of each file with 0
 
 local READ_OPTIONS = { threads = "number", progress = "function" }
 

@@ -44,7 +44,7 @@ function command.run(args)
   if not paths then return tools.USAGE end
   local result, trouble = check.ledgers(paths, { since = filters.since, ["until"] = filters["until"], tz = filters.tz,
     where = filters.where, max_drift = args.max_drift, max_per_hour = args.max_per_hour,
-    progress = ledgers.show_progress() })
+    progress = ledgers.show_progress(paths) })
   tools.clear()
   if not result then return tools.fail(trouble) end
   local omitted = result.omitted

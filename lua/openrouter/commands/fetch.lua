@@ -2,6 +2,7 @@
 local core = require "openrouter.core"
 local batch = require "openrouter.batch"
 local ledger = require "openrouter.ledger"
+local reading = require "openrouter.commands.reading"
 local tools = require "openrouter.commands.tools"
 local words = require "openrouter.format.words"
 
@@ -83,7 +84,7 @@ local function run_fetch(client, ids, writer, path, problems)
       bar:show(so_far.done, so_far.failed > 0 and count(so_far.failed) .. " failed" or nil)
     end)
   end, function() close_early(writer, latest, path) end)
-  bar:clear()
+  tools.clear()
   if trouble then
     say("%s", tostring(trouble.message))
     close_early(writer, outcome, path)
@@ -110,9 +111,11 @@ function command.add(parser)
 end
 
 function command.run(args)
-  local found, trouble = batch.collect(args.file)
+  local found, trouble = batch.collect(args.file, reading.progress(args.file))
+  tools.clear()
   if not found then return tools.fail(trouble) end
   say_all(found.problems)
+  say_all(found.remarks)
   if #found.ids == 0 then
     say("no generation id in %s (%s read); one looks like gen-1771967973-0hZ8J5kY7qLMOKbPx0u3",
       file_names(args.file), plural(found.lines, "line", "lines"))
@@ -123,7 +126,8 @@ function command.run(args)
   client, trouble = tools.client()
   if client then writer, trouble = ledger.open(args.ledger) end
   if not writer then return tools.fail(trouble) end
-  local open, skipped = batch.remaining(found.ids, writer)
+  local open, skipped = batch.remaining(found.ids, writer, reading.progress { args.ledger })
+  tools.clear()
   if not open then return tools.fail(skipped) end
   say_all(skipped)
   if #open < #found.ids then

@@ -1,6 +1,7 @@
 --- What the commands that read ledgers share: the options that say what is counted, and reading.
 local core = require "openrouter.core"
 local errors = require "openrouter.errors"
+local reading = require "openrouter.commands.reading"
 local report = require "openrouter.report"
 local scope = require "openrouter.format.scope"
 local tools = require "openrouter.commands.tools"
@@ -64,27 +65,24 @@ function ledgers.options(args, more)
   tools.say("%s", why)
 end
 
--- How much there has to be for a bar, and how it counts.
-local COUNTED = { bytes = { least = 1e7, unit = "MB", scale = 1e6 }, records = { least = 1e4, unit = "records" } }
+local MANY = 1e4 -- records that take long enough for a bar
 
 --- A function that shows how far files are read, in bytes of each, and records looked at.
----@return fun(done: integer, total: integer?, what: "bytes"|"records"|nil)
-function ledgers.show_progress()
-  local bar, start = nil, core.now()
+---@param paths string[]
+---@return fun(done: integer, total: integer?, what: "bytes"|"records")
+function ledgers.show_progress(paths)
+  local show_bytes, bar = reading.progress(paths), nil
   return function(done, total, what)
-    local counted = COUNTED[what or "bytes"]
-    if done == 0 then bar, start = nil, core.now() end
-    if not total or total < counted.least then return end -- nobody knows how much a pipe will bring
-    bar = bar or tools.bar(total, counted.unit, counted.scale, start)
+    if what == "bytes" then return show_bytes(done, total) end
+    if total < MANY then return end
+    bar = bar or tools.bar(total, "records")
     bar:show(done)
-    if done >= total then bar, start = nil, core.now() end -- a directory has more files
   end
 end
 
-local function add_path(r, path)
-  local reading = { progress = ledgers.show_progress() }
-  if core.file_status(path) == "directory" then return r:add_directory(path, reading) end
-  return r:add_file(path, reading)
+local function add_path(r, path, options)
+  if core.file_status(path) == "directory" then return r:add_directory(path, options) end
+  return r:add_file(path, options)
 end
 
 --- Say what a ledger is, where most of what was read is none.
@@ -125,11 +123,11 @@ end
 ---@return openrouter.Report? r nil and an error of kind "io"
 ---@return integer|openrouter.Error records in them, repeated ones included
 function ledgers.read(r, paths)
-  local records = 0
+  local records, options = 0, { progress = reading.progress(paths) }
   for _, path in ipairs(paths) do
-    local added, err = add_path(r, path)
-    tools.clear()
+    local added, err = add_path(r, path, options)
     if not added then
+      tools.clear()
       if report.dimensions[path] and not core.file_status(path) then -- "--by model day"
         err.message = err.message .. ("; several dimensions are given as --by model,%s"):format(path)
       end
@@ -137,6 +135,7 @@ function ledgers.read(r, paths)
     end
     records = records + added
   end
+  tools.clear()
   return r, records
 end
 

@@ -191,7 +191,18 @@ local function fetch(ids, path)
   if not client then return nil, err end
   local writer, trouble = ledger.open(path)
   if not writer then return nil, trouble end
-  local outcome, failed = batch.fetch(client, ids, writer)
+  local bar, settled = tools.bar(#ids, "ids"), 0
+  bar:show(0)
+  local outcome, failed = tools.guard(function()
+    return batch.fetch(client, ids, writer, function(so_far)
+      settled = so_far.settled
+      bar:show(so_far.done)
+    end)
+  end, function()
+    if not writer:close() then return end
+    tools.say("%d of %d missing records are safe in %s; run the same command again", settled, #ids, path)
+  end)
+  tools.clear()
   client:close()
   local closed, why = writer:close()
   if failed or not closed then return nil, failed or why end

@@ -112,7 +112,7 @@ local function fetch_open(run)
   local bar = tools.bar(total, "ids")
   if total > 0 then bar:show(0) end
   local ok, trouble = run:fetch(tools.on_event, function(outcome) bar:show(outcome.done) end)
-  bar:clear()
+  tools.clear()
   return ok, trouble
 end
 
@@ -132,7 +132,8 @@ function command.add(parser)
   of_settle:option("--keys", "Directory of files with a key each, of mode 0600 (DIR/keys).")
     :argname "<directory>"
   tools.epilog(of_settle, "The key NAME is $OPENROUTER_API_KEY_<NAME>, or the first line of the file NAME in the directory of "
-    .. "--keys. It may run while nginx does: what a living worker holds is not touched.", {
+    .. "--keys. It may run while nginx does: what a living worker holds is not touched. The exit status is 3 "
+    .. "while ids are open, or were refused.", {
     "openrouter-cost settle /var/log/nginx/openrouter",
     "openrouter-cost settle /var/log/nginx/openrouter --retry-failed",
     "openrouter-cost settle /var/log/nginx/openrouter --keys /etc/openrouter",

@@ -14,7 +14,7 @@ local tools = { OK = 0, FAILURE = 1, USAGE = 2, INCOMPLETE = 3, KEY_TROUBLE = 4,
 local bar -- on the terminal's last line, while something is going on
 
 --- A progress bar, which makes way for what is said.
----@param total integer
+---@param total number? nil where nobody knows
 ---@param unit string what is counted, in the plural
 ---@param scale? number how many make one of `unit`; 1 by default
 ---@param start? number when it began, by core.now(); now by default
@@ -36,6 +36,7 @@ function tools.say(format, ...)
   if bar then bar:clear() end
   local text = select("#", ...) > 0 and format:format(...) or format
   io.stderr:write("openrouter-cost: ", printable.line(text), "\n") -- in it may be names that somebody else gave to files
+  if bar then bar:again() end
 end
 
 --- Messages, as they are.
@@ -85,6 +86,7 @@ end
 function tools.guard(work, clean_up)
   local function finish(ok, ...)
     if ok then return ... end
+    tools.clear()
     clean_up()
     error((...), 0)
   end
@@ -182,6 +184,8 @@ function tools.choice(element, what, names)
 end
 
 local told = {}
+local brief = {} -- kinds that are asked for again twice at most
+for _, kind in ipairs(core.kinds) do brief[kind.name] = kind.retry == "briefly" end
 
 -- Tell why something is asked again, once for each kind of trouble.
 local function tell_again(event, what)
@@ -193,7 +197,7 @@ local function tell_again(event, what)
   elseif err.kind == "not_found" then
     tools.say("%s; asking again", tostring(err))
   else
-    tools.say("%s; trying again, up to two minutes for each %s", tostring(err), what)
+    tools.say("%s; trying again%s", tostring(err), brief[err.kind] and "" or ", up to two minutes for each " .. what)
   end
 end
 

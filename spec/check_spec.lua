@@ -105,7 +105,8 @@ describe("check", function()
       local path = file("a", all(lines))
       local size = #shell.read(path)
       ledgers(path, { progress = function(done, total, what) told[#told + 1] = { done, total, what } end })
-      assert.same({ { 0, size, "bytes" }, { size, size, "bytes" }, { 0, 250, "records" }, { 100, 250, "records" }, { 200, 250, "records" } }, told)
+      assert.same({ { 0, size, "bytes" }, { size, size, "bytes" },
+        { 0, 250, "records" }, { 100, 250, "records" }, { 200, 250, "records" } }, told)
     end)
 
     it("counts each id once, as it was settled last", function()

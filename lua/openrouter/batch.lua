@@ -24,12 +24,15 @@ end
 ---@return fun(): string?
 function batch.ids_in(text)
   option.argument("ids_in", "text", text, "string", 2)
-  local words = text:gmatch "()(gen%-[%w_%-]+)"
+  local from = 1
   return function()
-    for at, id in words do
-      local starts = not text:find("^[%w_%-]", at - 1) or at == 1
-      if starts and looks_like_id(id) or is_timed(id) then return id end
-    end
+    repeat
+      local at = text:find("gen-", from, true) -- which takes a tenth of the time of a pattern
+      local id = at and text:match("^gen%-[%w_%-]+", at)
+      if at then from = at + #(id or "gen-") end
+      local starts = id and (at == 1 or not text:find("^[%w_%-]", at - 1))
+      if id and (starts and looks_like_id(id) or is_timed(id)) then return id end
+    until not at
   end
 end
 

@@ -3,7 +3,7 @@
 local style = {}
 
 ---@type string the base64 of the SHA-256 of style.text
-style.sha256 = "32M2SAUYnCDRWTNF/9If15E9Difq//sjFnYhsvq37Bo="
+style.sha256 = "bXykjVZ/lLLzsFbhedMIm54M2UcD1DhAfsdpy+6pZ8U="
 
 ---@type string
 style.text = [[
@@ -111,6 +111,7 @@ summary { cursor: pointer; color: var(--accent); width: fit-content; padding: 4p
 .plain { margin: 6px 0 0; padding-left: 20px; }
 .plain li { overflow-wrap: anywhere; margin: 3px 0; }
 
+@media screen and (max-width: 1179.98px) { .short { min-width: 130px; } }
 @media screen and (max-width: 760.98px) {
   main, header { padding-left: 14px; padding-right: 14px; }
   header { padding-top: 24px; }

@@ -140,6 +140,11 @@ describe("openrouter-cost man", function()
         assert.is_truthy(section:find("\n" .. example .. "\n", 1, true), example)
       end
     end
+    local report, names = require "openrouter.report", text:match "\n.SH DIMENSIONS\n.-\n.SH EXIT STATUS\n"
+    for _, name in ipairs(report.dimensions) do assert.is_truthy(names:find("%f[%w_]" .. name .. "%f[^%w_]"), name) end
+    for _, name in ipairs(report.measures) do
+      assert.is_truthy(names:find("%f[%w_]" .. name:gsub("_p9%d$", "_p50") .. "%f[^%w_]"), name)
+    end
     for _, option in ipairs { "--version", "--help" } do assert.is_truthy(text:find(option, 1, true)) end
     for _, status in ipairs { 0, 1, 2, 3, 4, 8, 130 } do
       assert.is_truthy(text:find("\n.TP\n" .. status .. "\n", 1, true), status)

@@ -575,7 +575,8 @@ describe("report", function()
     it("that are unknown raise, with the near name", function()
       local dimensions = "; there are model, provider_name, external_user and other members of a record; "
         .. "hour, day, week, month; context.<name>"
-      local measures = "; there are generations, spend, native_tokens_prompt, latency_p95 and more; docs/reports.md lists them"
+      local measures = "; there are generations, spend, native_tokens_prompt, latency_p95 and more; docs/reports.md "
+        .. "and the manual page list them"
       refused("unknown dimension 'modle'; did you mean 'model'?", { by = "modle" })
       refused("unknown dimension 'weeks'; did you mean 'week'?", { by = { "weeks" } })
       refused("unknown dimension 'fortnight'" .. dimensions, { by = "fortnight" })

@@ -1,9 +1,10 @@
---- openrouter-cost man: the manual page, from what the parser knows. For man(7), in ASCII.
+--- openrouter-cost man: the manual page, from what the parser and reports know. For man(7), in ASCII.
+local report = require "openrouter.report"
 local tools = require "openrouter.commands.tools"
 
 local command = {}
 
-local DATE = "2026-11-30" -- when the commands last changed: not that of a build, so that two builds are the same
+local DATE = "2026-12-01" -- when the commands last changed: not that of a build, so that two builds are the same
 
 function command.add(parser)
   local of_man = parser:command("man", "Write the manual page.")
@@ -77,6 +78,25 @@ local function add_command(page, of)
   if notes.examples then add_examples(page, notes.examples) end
 end
 
+-- Quantiles stand behind what they are of: latency_p50, _p90, _p95, _p99.
+local function joined(names)
+  local words, of = {}, nil
+  for _, name in ipairs(names) do
+    local base, quantile = name:match "^(.*)(_p%d+)$"
+    if base and base == of then words[#words] = words[#words] .. ", " .. quantile
+    else words[#words + 1] = name end
+    of = base
+  end
+  return table.concat(words, "; ")
+end
+
+local function add_names(page)
+  page[#page + 1] = ".SH DIMENSIONS\n.nh\n.ad l\n" .. prose("What --by and --where take: context.<name>, which is what the "
+    .. "ledger line says of the request, and " .. joined(report.dimensions) .. ".")
+  page[#page + 1] = ".SH MEASURES\n" .. prose("What --measures takes. Amounts are in USD, times in ms: "
+    .. joined(report.measures) .. ".") .. "\n.hy\n.ad b"
+end
+
 function command.run()
   local parser = tools.parser
   local page = { '.TH OPENROUTER\\-COST 1 "' .. DATE .. '" "lua\\-openrouter" "User Commands"' }
@@ -87,6 +107,7 @@ function command.run()
   for _, option in ipairs(parser._options) do add_item(page, option_label(option), option:_get_description()) end
   page[#page + 1] = ".SH COMMANDS"
   for _, of in ipairs(parser._commands) do add_command(page, of) end
+  add_names(page)
   page[#page + 1] = ".SH EXIT STATUS"
   for _, status in ipairs(tools.STATUSES) do add_item(page, bold(tostring(status[1])), status[2]) end
   page[#page + 1] = ".SH ENVIRONMENT"

@@ -11,12 +11,13 @@ function command.add(parser)
   of_report:argument("file", "Ledgers, any JSON Lines of records, or the directory of openrouter.nginx; "
     .. "- is standard input."):args "+"
   ledgers.add_columns(of_report, "Dimensions, such as model,day or external_user.",
-    "Columns, such as generations,spend,latency_p95 (docs/reports.md).")
+    "Columns, such as generations,spend,latency_p95.")
   ledgers.add_options(of_report, true)
   local formats = table.concat(report.formats, ", "):gsub(", (%w+)$", " or %1.")
   tools.choice(of_report:option("--format", formats, "text"), "format", report.formats)
   output.option(of_report)
-  tools.epilog(of_report, "It ends with what is not in the figures. docs/reports.md has all dimensions and measures.", {
+  tools.epilog(of_report, "It ends with what is not in the figures. The manual page, which `openrouter-cost man` writes, lists "
+    .. "all dimensions and measures; docs/reports.md says what they are.", {
     "openrouter-cost report costs.jsonl",
     "openrouter-cost report costs.jsonl --by day --since 7d --tz Europe/Berlin",
     "openrouter-cost report /var/log/nginx/openrouter --by context.user,model",

@@ -39,7 +39,7 @@ local DEFAULT_MEASURES = {
 
 local KNOWN = {
   dimension = "model, provider_name, external_user and other members of a record; hour, day, week, month; context.<name>",
-  measure = "generations, spend, native_tokens_prompt, latency_p95 and more; docs/reports.md lists them",
+  measure = "generations, spend, native_tokens_prompt, latency_p95 and more; docs/reports.md and the manual page list them",
 }
 
 -- What somebody may have taken them for.

@@ -437,8 +437,8 @@ describe("openrouter-cost settle", function()
       for _, lines in ipairs {
         { seen(MISSING, nil, 23.9 * HOUR) },
         { seen(MISSING, nil, 23.9 * HOUR), note(MISSING, '"interrupted":true', 23 * HOUR) },
-        { seen(MISSING, nil, 590), note(MISSING, '"context":{"status":200}', 580) },
-        { seen(MISSING, nil, 3 * HOUR), note(MISSING, nil, 580) }, -- a long stream: its record comes at the end
+        { seen(MISSING, nil, 560), note(MISSING, '"context":{"status":200}', 550) },
+        { seen(MISSING, nil, 3 * HOUR), note(MISSING, nil, 550) }, -- a long stream: its record comes at the end
         { seen(MISSING, nil, 2 * HOUR), note(MISSING, nil, 2 * HOUR):sub(1, 55) }, -- a torn note says nothing of the end
       } do
         local status, err, message = outcome(lines)

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define READER_METATABLE "openrouter.reader"
@@ -28,7 +27,7 @@ static int push_outcome (lua_State *L, bool done) {
   return 2;
 }
 
-/* ---- core.lines(path) -> iterator of line, number, whole, bytes of a file that is read as it is | nil, message -- */
+/* ---- core.lines(path) -> iterator of line, number, whole, bytes to read if that is known | nil, message ---------- */
 
 struct lines {
   struct file_reader reader;
@@ -131,9 +130,9 @@ static int lines (lua_State *L) {
   if (file_reader_open(&l->reader, path) != 0 || !unpack_lines(l)) return failure_push(L, path);
   lua_pushvalue(L, 1);
   lua_pushcclosure(L, next_of_lines, 2);
-  struct stat status;
-  if (l->program != NULL || fstat(l->reader.fd, &status) != 0 || !S_ISREG(status.st_mode)) return 1;
-  lua_pushnumber(L, (lua_Number)status.st_size);
+  const int64_t size = l->program == NULL ? file_size(l->reader.fd) : 0;
+  if (size == 0) return 1;
+  compat_integer(L, size - lseek(l->reader.fd, 0, SEEK_CUR));  /* what stdin is may be read in part already */
   return 2;
 }
 

@@ -59,6 +59,22 @@ describe("batch", function()
     assert.matches("b%.log:2: the last line has no line end", found.remarks[1])
   end)
 
+  it("says how far it has read", function()
+    local here, told = shell.directory(), {}
+    local function tell(done, size) told[#told + 1] = ("%d/%s"):format(done, size and ("%d"):format(size) or "?") end
+    local short = shell.write(here .. "/short", "gen-1\n")
+    local long = shell.write(here .. "/long", ("x"):rep(999999) .. "\n" .. ("y"):rep(499999) .. "\nz\n")
+    assert.equal(0, (shell.run("gzip -k " .. long)))
+    assert(batch.collect({ short, long, long .. ".gz" }, tell))
+    assert.same({ "0/6", "6/6", "0/1500002", "1000000/1500002", "1500002/1500002", "0/?", "1000000/?", "1500002/?" }, told)
+
+    told = {}
+    local path = shell.write(here .. "/ledger.jsonl", '{"failed":"gen-1","at":"t","error":{"kind":"server"}}\n')
+    assert.same({ "gen-1" }, (batch.remaining({ "gen-1" }, { path = path, empty = function() return false end }, tell)))
+    for _ in assert(ledger.read(path, tell)) do tell(1, 1) end
+    assert.same({ "0/54", "54/54", "0/54", "1/1", "54/54" }, told)
+  end)
+
   it("says what is wrong with arguments, and in which line of the caller's", function()
     local client, writer = stand_in {}, {}
     for message, call in pairs {

@@ -89,7 +89,7 @@ describe("openrouter-cost", function()
       for name, shown in pairs { [file("ids.txt", "gen-1\n")] = directory .. "/ids.txt", ["-"] = "-" } do
         local status, out, err = run("get -- " .. name)
         assert.same({ 2, "" }, { status, out })
-        assert.equal("openrouter-cost: '" .. shown .. "' is no id; `openrouter-cost fetch` takes files with ids "
+        assert.equal("openrouter-cost: '" .. shown .. "' is a file; `openrouter-cost fetch` takes the ids in files "
           .. "(openrouter-cost get --help)\n", err)
       end
     end)
@@ -316,8 +316,8 @@ describe("openrouter-cost", function()
       local status, out = shell.terminal(("env %s%s"):format(env, cost(("fetch %s --ledger %s"):format(
         file("log", text .. "gen-1790000000-once-503-a\ngen-1790000000-slow-b\n"), ledger))), 120)
       assert.equal(0, status, out)
-      assert.matches("\r%[#*%-*%] +%d+%%  %d+/12 MB  %d+ MB/s  %S+ left\27%[K", out)
-      assert.matches("\r%[#*%-*%] +%d+%%  %d+/11 MB  %d+ MB/s  %S+ left\27%[K", out)
+      assert.matches("\r%[#+%] 100%%  12/12 MB  %d+ MB/s  0:00 left\27%[K", out)
+      assert.matches("\r%[#+%] 100%%  11/11 MB  %d+ MB/s  0:00 left\27%[K", out)
       assert.matches("openrouter%-cost: [^\n]* server [^\n]*; trying again, up to two minutes for each id\n"
         .. "\r%[%-+%]   0%%  0/2 ids  0/s  %? left\27%[K", out)
     end)
@@ -394,6 +394,15 @@ describe("openrouter-cost", function()
       assert.equal(1, status)
       assert.matches("another process is writing to it", err)
       assert(writer:close())
+    end)
+
+    it("leaves no bar on a terminal when it is interrupted", function()
+      local ledger, command = directory .. "/costs.jsonl", "fetch %s --ledger %s"
+      local ids = file("ids", "gen-1 gen-slow-1 gen-slow-2\n")
+      local status, out = shell.terminal(("env %spython3 spec/support/interrupt.py %s 1 %s"):format(env, ledger,
+        cost(command:format(ids, ledger))), 100)
+      assert.equal(130, status)
+      assert.matches("\r\27%[Kopenrouter%-cost: %d+ records? of this run [^\n]*\nopenrouter%-cost: interrupted\n$", out)
     end)
 
     it("can be interrupted and run again", function()

@@ -499,6 +499,15 @@ describe("report", function()
     assert.same({ instant_cost = nil }, report.new():omitted().exact)
   end)
 
+  it("looks into no directory of a directory, whose name may lead to it again", function()
+    local directory = shell.directory()
+    shell.write(directory .. "/ledger.jsonl", '{"id":"a"}\n')
+    assert.equal(0, (shell.run(("cd %s; ln -s . ledger.1.jsonl; ln -s . ledger.2.jsonl"):format(directory))))
+    local status, out, err = shell.run("timeout 20 " .. shell.cost("report " .. directory))
+    assert.same({ 1, "" }, { status, out })
+    assert.matches("ledger%.1%.jsonl: Is a directory\n$", err)
+  end)
+
   it("says how far it has read, and takes a number of threads", function()
     local path = shell.write(shell.directory() .. "/ledger.jsonl", ('{"model":"a","usage":1}\n'):rep(10000))
     local seen = {}

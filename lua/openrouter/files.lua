@@ -44,23 +44,24 @@ function files.fresh_names(directory, is_one, seen)
   return fresh
 end
 
---- How many bytes a file has, or all ledgers of a directory.
----@param path string
----@return number? size nil where it is neither, or cannot be read
-function files.size(path)
-  local kind = core.file_status(path)
-  if kind == "directory" then
-    local sum = 0
-    for _, name in ipairs(files.fresh_names(path, files.is_ledger, {}) or {}) do
-      sum = sum + (files.size(path .. "/" .. name) or 0)
-    end
-    return sum
-  end
-  local file = kind == "file" and io.open(path, "rb") -- to open a pipe would wait for its other end
+local function size_of_file(path)
+  local file = core.file_status(path) == "file" and io.open(path, "rb") -- to open a pipe would wait for its other end
   if not file then return nil end
   local size = file:seek "end"
   file:close()
   return size
+end
+
+--- How many bytes a file has, or all ledgers of a directory that can be read.
+---@param path string
+---@return number? size nil where it is neither, or a file that cannot be read
+function files.size(path)
+  if core.file_status(path) ~= "directory" then return size_of_file(path) end
+  local sum = 0
+  for _, name in ipairs(files.fresh_names(path, files.is_ledger, {}) or {}) do
+    sum = sum + (size_of_file(path .. "/" .. name) or 0)
+  end
+  return sum
 end
 
 --- What to say of a directory that has nothing of what openrouter.nginx makes; nil where it has, or where nobody can tell.

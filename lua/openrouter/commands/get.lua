@@ -53,8 +53,8 @@ local function non_negative(text)
 end
 
 local function valid_id(text)
-  if text == "-" or not text:find "^gen%-" and core.file_status(text) then
-    return nil, ("'%s' is no id; `openrouter-cost fetch` takes files with ids"):format(errors.printable(text))
+  if text == "-" or not text:find "^gen%-" and core.file_status(text) == "file" then
+    return nil, ("'%s' is a file; `openrouter-cost fetch` takes the ids in files"):format(errors.printable(text))
   end
   if core.id_valid(text) then return text end
   return nil, ("'%s' is no id: one has 1 to 128 letters, digits and any of - _ . : ~ /"):format(errors.printable(text))

@@ -29,6 +29,7 @@ function reading.progress(paths)
     of_file = done
     if is_input then total = size
     elseif done > 0 and not size then total = nil end -- it is unpacked on the way
+    if done == 0 and not size then return end
     if (total or before + done) < LEAST then return end
     bar = bar or tools.bar(total, "MB", MB, start)
     bar.total = total

@@ -199,7 +199,8 @@ local function fetch(ids, path)
       bar:show(so_far.done)
     end)
   end, function()
-    if not writer:close() then return end
+    local whole, why = writer:close()
+    if not whole then return tools.say("%s; run the same command again", tostring(why.message)) end
     tools.say("%d of %d missing records are safe in %s; run the same command again", settled, #ids, path)
   end)
   tools.clear()

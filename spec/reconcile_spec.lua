@@ -240,6 +240,16 @@ describe("reconcile", function()
         "env", sandbox.url, environment or "", shell.cost("reconcile " .. arguments)))
     end
 
+    -- Another sandbox until the test is over, which has made nothing yet.
+    local function own_sandbox()
+      local shared = sandbox
+      sandbox = servers.sandbox()
+      finally(function()
+        sandbox:stop()
+        sandbox = shared
+      end)
+    end
+
     local function file(name, text) return shell.write(directory .. "/" .. name, text) end
 
     --- The lines of the whole ledger for which keep(number) is true.
@@ -320,18 +330,13 @@ describe("reconcile", function()
     end)
 
     it("can be interrupted while it fetches, and says what is safe", function()
-      local shared, own = sandbox, servers.sandbox()
-      finally(function()
-        own:stop()
-        sandbox = shared
-      end)
-      sandbox = own
+      own_sandbox()
       local made = { ("gen-%d-a"):format(now - 5 * DAY) }
       for i = 1, 20 do made[i + 1] = ("gen-%d-slow-%d"):format(now - 5 * DAY, i) end
-      servers.made(own, made)
+      servers.made(sandbox, made)
       local more = directory .. "/more.jsonl"
       local status, _, err = shell.run(("env OPENROUTER_BASE_URL=%s OPENROUTER_API_KEY=sk-or-sandbox python3 "
-        .. "spec/support/interrupt.py %s 1 %s"):format(own.url, more,
+        .. "spec/support/interrupt.py %s 1 %s"):format(sandbox.url, more,
         shell.cost(("reconcile %s --since %s --fetch --ledger %s"):format(file("empty", ""), day_of(now - 5 * DAY), more))))
       assert.equal(130, status)
       assert.matches("openrouter%-cost: %d+ of 21 missing records are safe in .*/more%.jsonl; run the same command again\n"
@@ -339,15 +344,10 @@ describe("reconcile", function()
     end)
 
     it("says what could not be fetched", function()
-      local shared, own = sandbox, servers.sandbox()
-      finally(function()
-        own:stop()
-        sandbox = shared
-      end)
-      sandbox = own
+      own_sandbox()
       local lost = ("gen-%d-status-403-x"):format(now - 5 * DAY)
-      servers.made(own, ids)
-      servers.made(own, { lost })
+      servers.made(sandbox, ids)
+      servers.made(sandbox, { lost })
       local path, since = file("whole.jsonl", whole), " --since " .. day_of(now - 5 * DAY)
       local status, out, err = run(path .. since .. " --fetch --ledger " .. path)
       assert.equal(3, status)

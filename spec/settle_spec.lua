@@ -704,7 +704,7 @@ describe("openrouter-cost settle", function()
     local done = #lines_of "ledger.jsonl"
     assert.is_true(done >= 3 and done < #ids)
     -- a signal during the write of a line is raised when that returns, and the line's id is not counted yet
-    local open = tonumber(err:match "(%d+) ids are still open; run the same command again")
+    local open = tonumber(err:match "\nopenrouter%-cost: (%d+) ids are still open; run the same command again\n")
     assert.is_true(open == #ids - done or open == #ids - done + 1, err)
     assert.matches("records of this run are in .*/ledger%.jsonl\n", err)
     assert.matches("openrouter%-cost: interrupted\n$", err)

@@ -4,6 +4,7 @@ local decimal = require "openrouter.decimal"
 local errors = require "openrouter.errors"
 local ledgers = require "openrouter.commands.ledgers"
 local output = require "openrouter.commands.output"
+local reading = require "openrouter.commands.reading"
 local tools = require "openrouter.commands.tools"
 
 local command = {}
@@ -38,13 +39,28 @@ function command.add(parser)
   })
 end
 
+local MANY = 1e4 -- records that take long enough for a bar
+
+-- A function that shows how far files are read, in bytes, and after that, how many records are looked at.
+local function show_progress(paths)
+  local show_bytes, bar = reading.progress(paths), nil
+  return function(done, total, what)
+    if what == "bytes" then return show_bytes(done, total) end
+    if done == 0 then
+      tools.clear()
+      bar = total >= MANY and tools.bar(total, "records") or nil
+    end
+    if bar then bar:show(done) end
+  end
+end
+
 function command.run(args)
   local filters = ledgers.options(args)
   local paths = filters and ledgers.rereadable(args.file, "check")
   if not paths then return tools.USAGE end
   local result, trouble = check.ledgers(paths, { since = filters.since, ["until"] = filters["until"], tz = filters.tz,
     where = filters.where, max_drift = args.max_drift, max_per_hour = args.max_per_hour,
-    progress = ledgers.show_progress(paths) })
+    progress = show_progress(paths) })
   tools.clear()
   if not result then return tools.fail(trouble) end
   local omitted = result.omitted

@@ -65,23 +65,6 @@ function ledgers.options(args, more)
   tools.say("%s", why)
 end
 
-local MANY = 1e4 -- records that take long enough for a bar
-
---- A function that shows how far files are read, in bytes, and after that, how many records are looked at.
----@param paths string[]
----@return fun(done: integer, total: integer?, what: "bytes"|"records")
-function ledgers.show_progress(paths)
-  local show_bytes, bar = reading.progress(paths), nil
-  return function(done, total, what)
-    if what == "bytes" then return show_bytes(done, total) end
-    if done == 0 then
-      tools.clear()
-      bar = total >= MANY and tools.bar(total, "records") or nil
-    end
-    if bar then bar:show(done) end
-  end
-end
-
 local function add_path(r, path, options)
   if core.file_status(path) == "directory" then return r:add_directory(path, options) end
   return r:add_file(path, options)
